@@ -1,0 +1,26 @@
+//! Code generated from `proto/`: the API `nextbest.v1` and the journal's records.
+
+#![expect(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::semicolon_if_nothing_returned,
+    clippy::needless_pass_by_value,
+    clippy::uninlined_format_args,
+    reason = "generated; the comments are in the protos"
+)]
+
+/// The API.
+pub mod v1 {
+    tonic::include_proto!("nextbest.v1");
+}
+
+/// How records are kept; internal to the store.
+pub mod journal {
+    tonic::include_proto!("nextbest.journal.v1");
+}
+
+/// Descriptors of the API, for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
