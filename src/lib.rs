@@ -1,1 +1,5 @@
+//! nextbest: the next best product, and the next best offer, for every customer, at every stage of their journey.
 
+pub mod domain;
+pub mod proto;
+pub mod store;

@@ -1,0 +1,23 @@
+//! The vocabulary: types that cannot hold bad values. Pure: no clock, no randomness, no IO.
+
+pub mod catalog;
+pub mod customer;
+pub mod event;
+pub mod fault;
+pub mod fingerprint;
+pub mod id;
+pub mod journey;
+pub mod money;
+pub mod record;
+pub mod time;
+
+pub use catalog::{InventorySet, Product, ProductDraft};
+pub use customer::{Customer, CustomerDraft, Subject, Traits};
+pub use event::{Event, EventDraft, EventKind};
+pub use fault::{Fault, FaultCode, Faults};
+pub use fingerprint::Fingerprint;
+pub use id::{CustomerId, EventId, OfferId, OrderId, ProductId, SessionId, Touchpoint, VisitorId};
+pub use journey::{Journey, StageIndex};
+pub use money::{Currency, Micros, Price};
+pub use record::{Position, Record, RecordBody};
+pub use time::Timestamp;

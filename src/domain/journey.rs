@@ -1,0 +1,306 @@
+//! The journey: its stages, and the rules that say from the events where somebody stands.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::event::EventKind;
+use crate::domain::time::Timestamp;
+
+/// The most stages of a journey.
+pub const MAX_STAGES: usize = 16;
+/// The most events that are named as the reason for a stage.
+pub const MAX_EVIDENCE: usize = 5;
+
+/// A stage of the journey, by its place in [`Journey::stages`].
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+pub struct StageIndex(pub u8);
+
+/// One thing somebody did, as much of it as the rules ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    pub kind: EventKind,
+    /// With which product, by its number in State.
+    pub product: Option<u32>,
+    /// How it was rated.
+    pub rating: Option<f32>,
+}
+
+/// A set of kinds of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct KindSet(u64);
+
+impl KindSet {
+    /// The set of these kinds.
+    #[must_use]
+    pub fn of(kinds: &[EventKind]) -> Self {
+        Self(kinds.iter().fold(0, |set, kind| set | 1 << (*kind as u8)))
+    }
+
+    /// True if the kind is in the set.
+    #[must_use]
+    pub fn contains(self, kind: EventKind) -> bool {
+        self.0 & 1 << (kind as u8) != 0
+    }
+}
+
+/// Puts somebody into a stage: when at least `at_least` events of `kinds` happened, the newest of them between
+/// `from_ms` and `within_ms` ago.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// The stage it leads to.
+    pub stage: StageIndex,
+    /// The events that count.
+    pub kinds: KindSet,
+    /// The newest of them is at least this old, in milliseconds.
+    pub from_ms: i64,
+    /// They are at most this old, in milliseconds.
+    pub within_ms: i64,
+    /// How many are needed.
+    pub at_least: usize,
+    /// Only events after the last one of these kinds count.
+    pub after_last: KindSet,
+    /// Rated events count only if rated at least this, on their own scale (NPS is halved to five).
+    pub min_rating: Option<f32>,
+    /// Only for somebody who has bought (true) or has not (false).
+    pub has_bought: Option<bool>,
+}
+
+/// A stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its name, as in the API.
+    pub name: String,
+    /// What it is for.
+    pub aim: String,
+}
+
+/// The journey of a shop: stages in order, and rules, of which the first that holds decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Journey {
+    /// The stages, in the order of the journey.
+    pub stages: Vec<Stage>,
+    /// The rules, the strongest first.
+    pub rules: Vec<Rule>,
+    /// The stage of somebody no rule holds for.
+    pub otherwise: StageIndex,
+}
+
+/// Where somebody stands, since when, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// The stage.
+    pub stage: StageIndex,
+    /// Since when; absent if no rule held.
+    pub since: Option<Timestamp>,
+    /// The steps that made it so, oldest first, by their place in the steps that were looked at; at most
+    /// [`MAX_EVIDENCE`].
+    pub evidence: Vec<usize>,
+}
+
+impl Journey {
+    /// The stage of that name.
+    #[must_use]
+    pub fn stage(&self, name: &str) -> Option<StageIndex> {
+        self.stages
+            .iter()
+            .position(|stage| stage.name == name)
+            .map(|i| StageIndex(i as u8))
+    }
+
+    /// The name of a stage.
+    #[must_use]
+    pub fn name(&self, stage: StageIndex) -> &str {
+        self.stages
+            .get(stage.0 as usize)
+            .map_or("", |stage| &stage.name)
+    }
+
+    /// Where somebody stands at `now` who took `steps` (oldest first; later ones than `now` do not count).
+    #[must_use]
+    pub fn standing(&self, steps: &[Step], now: Timestamp) -> Standing {
+        let past = &steps[..steps.partition_point(|step| step.time <= now)];
+        self.rules
+            .iter()
+            .find_map(|rule| rule.holds(past, now))
+            .unwrap_or(Standing {
+                stage: self.otherwise,
+                since: None,
+                evidence: Vec::new(),
+            })
+    }
+
+    /// The stage alone, without the reasons.
+    #[must_use]
+    pub fn stage_at(&self, steps: &[Step], now: Timestamp) -> StageIndex {
+        let past = &steps[..steps.partition_point(|step| step.time <= now)];
+        let holds = |rule: &&Rule| rule.matching(past, now).is_some();
+        self.rules
+            .iter()
+            .find(holds)
+            .map_or(self.otherwise, |rule| rule.stage)
+    }
+}
+
+impl Rule {
+    fn counts(&self, step: &Step) -> bool {
+        self.kinds.contains(step.kind)
+            && match (self.min_rating, step.rating) {
+                (Some(least), Some(rating)) => {
+                    let scaled = if step.kind == EventKind::NpsResponse {
+                        rating / 2.0
+                    } else {
+                        rating
+                    };
+                    scaled >= least
+                }
+                _ => true,
+            }
+    }
+
+    /// The start of the steps that may count, and the newest one that does, if the rule holds.
+    fn matching(&self, past: &[Step], now: Timestamp) -> Option<(usize, usize)> {
+        if let Some(wanted) = self.has_bought {
+            let has_bought = past.iter().any(|step| step.kind == EventKind::Purchase);
+            if has_bought != wanted {
+                return None;
+            }
+        }
+        let start = past
+            .iter()
+            .rposition(|step| self.after_last.contains(step.kind))
+            .map_or(0, |last| last + 1);
+        let oldest = now.ms().saturating_sub(self.within_ms);
+        let mut newest = None;
+        let mut found = 0;
+        for (i, step) in past.iter().enumerate().skip(start).rev() {
+            if step.time.ms() < oldest || found == self.at_least {
+                break;
+            }
+            if self.counts(step) {
+                newest = newest.or(Some(i));
+                found += 1;
+            }
+        }
+        let newest = newest.filter(|_| found >= self.at_least)?;
+        (past[newest].time.ms() <= now.ms().saturating_sub(self.from_ms)).then_some((start, newest))
+    }
+
+    fn holds(&self, past: &[Step], now: Timestamp) -> Option<Standing> {
+        let (start, newest) = self.matching(past, now)?;
+        // the steps that count, back from the newest, as long as each keeps the rule alive until the next
+        let mut chain = vec![newest];
+        for i in (start..newest).rev() {
+            let next = past[chain[chain.len() - 1]].time.ms();
+            if next - past[i].time.ms() > self.within_ms {
+                break;
+            }
+            if self.counts(&past[i]) {
+                chain.push(i);
+            }
+        }
+        chain.reverse();
+        let since = if self.from_ms > 0 {
+            past[newest].time.plus_ms(self.from_ms)
+        } else {
+            past[chain[self.at_least.clamp(1, chain.len()) - 1]].time
+        };
+        let evidence = chain[chain.len().saturating_sub(MAX_EVIDENCE)..].to_vec();
+        Some(Standing {
+            stage: self.stage,
+            since: Some(since),
+            evidence,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::{DAY_MS, HOUR_MS};
+
+    fn step(hours: i64, kind: EventKind, rating: Option<f32>) -> Step {
+        Step {
+            time: Timestamp::from_ms(hours * HOUR_MS),
+            kind,
+            product: None,
+            rating,
+        }
+    }
+
+    fn rule(stage: u8, kinds: &[EventKind], within_ms: i64) -> Rule {
+        Rule {
+            stage: StageIndex(stage),
+            kinds: KindSet::of(kinds),
+            from_ms: 0,
+            within_ms,
+            at_least: 1,
+            after_last: KindSet::default(),
+            min_rating: None,
+            has_bought: None,
+        }
+    }
+
+    fn journey() -> Journey {
+        let cart = Rule {
+            after_last: KindSet::of(&[EventKind::Purchase]),
+            ..rule(1, &[EventKind::AddToCart], 2 * DAY_MS)
+        };
+        let bought = rule(2, &[EventKind::Purchase], 7 * DAY_MS);
+        let fan = Rule {
+            min_rating: Some(4.0),
+            ..rule(4, &[EventKind::NpsResponse], 60 * DAY_MS)
+        };
+        let kept = Rule {
+            from_ms: 7 * DAY_MS,
+            ..rule(3, &[EventKind::Purchase], 4000 * DAY_MS)
+        };
+        let names = ["new", "cart", "bought", "kept", "fan"];
+        let stage = |name: &str| Stage {
+            name: name.to_owned(),
+            aim: String::new(),
+        };
+        Journey {
+            stages: names.map(stage).to_vec(),
+            rules: vec![cart, bought, fan, kept],
+            otherwise: StageIndex(0),
+        }
+    }
+
+    fn check(steps: &[Step], now_hours: i64, stage: &str, since_hours: Option<i64>) {
+        let journey = journey();
+        let now = Timestamp::from_ms(now_hours * HOUR_MS);
+        let standing = journey.standing(steps, now);
+        assert_eq!(journey.name(standing.stage), stage);
+        assert_eq!(standing.since.map(|t| t.ms() / HOUR_MS), since_hours);
+        assert_eq!(journey.stage_at(steps, now), standing.stage);
+    }
+
+    #[test]
+    fn the_first_rule_that_holds_decides() {
+        let steps = [
+            step(0, EventKind::AddToCart, None),
+            step(10, EventKind::AddToCart, None),
+            step(20, EventKind::Purchase, None),
+        ];
+        check(&[], 5, "new", None);
+        check(&steps[..1], 5, "cart", Some(0));
+        check(&steps[..2], 12, "cart", Some(0));
+        check(&steps[..1], 49, "new", None);
+        check(&steps, 15, "cart", Some(0));
+        check(&steps, 21, "bought", Some(20));
+        check(&steps, 20 + 7 * 24 + 1, "kept", Some(20 + 7 * 24));
+    }
+
+    #[test]
+    fn ratings_count_from_their_threshold_on() {
+        let kept = [step(0, EventKind::Purchase, None)];
+        let fan = [kept[0], step(200, EventKind::NpsResponse, Some(9.0))];
+        let critic = [kept[0], step(200, EventKind::NpsResponse, Some(6.0))];
+        check(&fan, 201, "fan", Some(200));
+        check(&critic, 201, "kept", Some(168));
+    }
+}

@@ -1,0 +1,98 @@
+//! One thing that happened, as the journal keeps it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::catalog::{InventorySet, Product};
+use crate::domain::customer::Customer;
+use crate::domain::event::Event;
+use crate::domain::fingerprint::Fingerprint;
+use crate::domain::id::{CustomerId, ProductId, VisitorId};
+use crate::domain::time::Timestamp;
+
+/// The number of a record in the journal; the first is 0.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// The position `count` records further on.
+    #[must_use]
+    pub fn plus(self, count: u64) -> Self {
+        Self(self.0 + count)
+    }
+}
+
+/// One thing that happened. Never changes, unless its customer is erased: then it is [`RecordBody::Redacted`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// When the service took it in.
+    pub recorded_at: Timestamp,
+    /// What happened.
+    pub body: RecordBody,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RecordBody {
+    /// Somebody did something.
+    Event(Box<Event>),
+    /// A product is new or changed.
+    ProductUpserted(Box<Product>),
+    /// A product is gone.
+    ProductDeleted(ProductId),
+    /// News of stock and price.
+    InventorySet(ProductId, InventorySet),
+    /// A customer's traits are set.
+    CustomerUpserted(Box<Customer>),
+    /// A visitor turned out to be a customer.
+    VisitorIdentified {
+        /// The visitor.
+        visitor: VisitorId,
+        /// The customer.
+        customer: CustomerId,
+    },
+    /// Somebody was erased: fingerprints of the customer's and the visitors' ids.
+    CustomerErased(Vec<Fingerprint>),
+    /// A model revision went live.
+    ModelActivated(Box<str>),
+    /// What was here belonged to somebody who was erased.
+    Redacted,
+}
+
+impl Record {
+    /// The identity that makes a second record of the same change nothing; only events have one.
+    #[must_use]
+    pub fn key(&self) -> Option<Fingerprint> {
+        match &self.body {
+            RecordBody::Event(event) => Some(event.key),
+            _ => None,
+        }
+    }
+
+    /// Fingerprints of the customer and the visitor the record is about.
+    pub fn subjects(&self) -> impl Iterator<Item = Fingerprint> {
+        let (customer, visitor) = match &self.body {
+            RecordBody::Event(event) => (event.subject.customer(), event.subject.visitor()),
+            RecordBody::CustomerUpserted(customer) => (Some(&customer.id), None),
+            RecordBody::VisitorIdentified { visitor, customer } => (Some(customer), Some(visitor)),
+            _ => (None, None),
+        };
+        customer
+            .map(customer_fingerprint)
+            .into_iter()
+            .chain(visitor.map(visitor_fingerprint))
+    }
+}
+
+/// What the journal keeps of an erased customer's id.
+#[must_use]
+pub fn customer_fingerprint(id: &CustomerId) -> Fingerprint {
+    Fingerprint::of("customer", &[id.as_str().as_bytes()])
+}
+
+/// What the journal keeps of an erased customer's visitor's id.
+#[must_use]
+pub fn visitor_fingerprint(id: &VisitorId) -> Fingerprint {
+    Fingerprint::of("visitor", &[id.as_str().as_bytes()])
+}
