@@ -8,6 +8,7 @@ pub mod fingerprint;
 pub mod id;
 pub mod journey;
 pub mod money;
+pub mod recipe;
 pub mod record;
 pub mod time;
 
@@ -19,5 +20,6 @@ pub use fingerprint::Fingerprint;
 pub use id::{CustomerId, EventId, OfferId, OrderId, ProductId, SessionId, Touchpoint, VisitorId};
 pub use journey::{Journey, StageIndex};
 pub use money::{Currency, Micros, Price};
+pub use recipe::{Baseline, Ranker, Recipe, Source};
 pub use record::{Position, Record, RecordBody};
 pub use time::Timestamp;

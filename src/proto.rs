@@ -5,9 +5,6 @@
     clippy::all,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
-    clippy::semicolon_if_nothing_returned,
-    clippy::needless_pass_by_value,
-    clippy::uninlined_format_args,
     reason = "generated; the comments are in the protos"
 )]
 

@@ -1,0 +1,3 @@
+//! Arithmetic on ndarray and linfa: sources, features, fitted models, metrics. Pure and deterministic.
+
+pub mod features;

@@ -1,0 +1,11 @@
+//! The use cases: taking in, recommending, customers, the catalog, training and judging models. Clock and randomness
+//! enter here as values; gRPC, HTTP and files are above, disks below.
+
+pub mod catalog;
+pub mod customers;
+pub mod error;
+pub mod ingest;
+pub mod models;
+pub mod recommend;
+
+pub use error::AppError;

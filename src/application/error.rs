@@ -1,0 +1,121 @@
+//! Everything a use case can answer instead of what was asked for: a closed set.
+
+use crate::domain::Faults;
+use crate::store::JournalError;
+
+/// Why a use case did not do what it was asked. Nothing was stored, unless the variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Fields that cannot be true, all of them.
+    #[error("invalid: {0}")]
+    Invalid(Faults),
+    /// An expression that cannot be compiled, or does not give what it must.
+    #[error("{field}: {reason}")]
+    InvalidExpression {
+        /// `filter`, `boost`, `customer_filter`.
+        field: &'static str,
+        /// What is wrong, with the place.
+        reason: String,
+    },
+    /// A batch without entries.
+    #[error("the batch is empty")]
+    BatchEmpty,
+    /// A batch with more entries than are taken.
+    #[error("{count} entries in a batch; at most {limit} are taken")]
+    BatchTooLarge {
+        /// How many there were.
+        count: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// A page or resume token that is damaged or belongs to another request.
+    #[error("the token is not one of this request")]
+    InvalidPageToken,
+    /// There is no such product.
+    #[error("there is no product {id}")]
+    ProductNotFound {
+        /// Which was asked for.
+        id: String,
+    },
+    /// There is one of that id already.
+    #[error("there is a product {id} already")]
+    ProductExists {
+        /// Which.
+        id: String,
+    },
+    /// Nothing is known of that customer or visitor.
+    #[error("nothing is known of this customer or visitor")]
+    CustomerNotFound,
+    /// The stage is not one of the journey's.
+    #[error("there is no stage {stage}; the journey has {known}")]
+    UnknownStage {
+        /// What was asked for.
+        stage: String,
+        /// The names there are.
+        known: String,
+    },
+    /// There is no such training run.
+    #[error("there is no training run {id}")]
+    TrainingRunNotFound {
+        /// Which was asked for.
+        id: String,
+    },
+    /// Another run is at work.
+    #[error("training run {id} is at work")]
+    TrainingRunning {
+        /// Which.
+        id: String,
+    },
+    /// There is no such revision.
+    #[error("there is no model revision {id}")]
+    ModelRevisionNotFound {
+        /// Which was asked for.
+        id: String,
+    },
+    /// The revision was refused, and it was not forced.
+    #[error("model revision {id} was refused: {refusal}")]
+    ModelRevisionRefused {
+        /// Which.
+        id: String,
+        /// Why.
+        refusal: String,
+    },
+    /// No revision was live before the present one.
+    #[error("no model revision was live before")]
+    NoPreviousRevision,
+    /// State is still being folded.
+    #[error("the service is starting: the journal is being folded")]
+    NotReady,
+    /// The service ends.
+    #[error("the service is stopping")]
+    Stopping,
+    /// The journal does not take writes now.
+    #[error("the journal takes no writes now: {0}")]
+    JournalUnavailable(String),
+    /// What is kept cannot be read.
+    #[error("what is kept cannot be read: {0}")]
+    DataLoss(String),
+    /// A fault of the service itself.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl From<JournalError> for AppError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Damaged { .. } | JournalError::Format { .. } => {
+                Self::DataLoss(error.to_string())
+            }
+            JournalError::Io(_)
+            | JournalError::Poisoned(_)
+            | JournalError::InUse { .. }
+            | JournalError::Engine(_) => Self::JournalUnavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<Faults> for AppError {
+    fn from(faults: Faults) -> Self {
+        Self::Invalid(faults)
+    }
+}

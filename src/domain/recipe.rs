@@ -1,0 +1,112 @@
+//! The recipe of a stage: which sources propose, how they are ranked, what is optimised and what must be beaten.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::event::EventKind;
+
+/// The most candidates of one question.
+pub const MAX_CANDIDATES: usize = 500;
+
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+        )]
+        #[repr(u8)]
+        pub enum $name {
+            $($(#[$vdoc])* $variant,)*
+        }
+
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
+
+            /// The name in recipes, answers and reports.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+
+            /// The one of that name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $($text => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+names! {
+    /// Where candidates come from.
+    Source {
+        /// What the customer bought before, by two decays and repeatability.
+        Personal = "personal",
+        /// What goes with what was bought, carted or viewed lately (item-to-item co-visitation).
+        Together = "together",
+        /// What was viewed lately and not bought.
+        Recent = "recent",
+        /// What sells more than it used to.
+        Trending = "trending",
+        /// What people in this stage go for.
+        Stage = "stage",
+        /// What reads like what was bought or viewed lately; for products too new for the other sources.
+        Content = "content",
+        /// What sells best: the filler.
+        Popular = "popular",
+    }
+}
+
+names! {
+    /// How candidates are ranked.
+    Ranker {
+        /// Logistic regression on the features (linfa-logistic), calibrated (linfa-linear isotonic).
+        Logistic = "logistic",
+        /// Weighted reciprocal ranks of the sources; learns nothing.
+        Blend = "blend",
+    }
+}
+
+names! {
+    /// What a revision must beat on the held-back end.
+    Baseline {
+        /// Most bought overall.
+        Popularity = "popularity",
+        /// Most bought in the last 28 days.
+        RecentPopularity = "recent_popularity",
+        /// Own most bought, filled with popularity.
+        PersonalFrequency = "personal_frequency",
+    }
+}
+
+/// The recipe of one stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The name of the stage.
+    pub stage: String,
+    /// What it is for, in a sentence.
+    pub description: String,
+    /// The event that is wanted.
+    pub outcome: EventKind,
+    /// Within how many days.
+    pub within_days: f64,
+    /// The most candidates that are ranked, at most [`MAX_CANDIDATES`].
+    pub limit: usize,
+    /// How many candidates each source may propose; sources that are not named propose none.
+    pub sources: Vec<(Source, usize)>,
+    /// The weight of each source in the blend that ranks while no model is live.
+    pub blend: Vec<(Source, f64)>,
+    /// How candidates are ranked.
+    pub ranker: Ranker,
+    /// The names of the features the ranker may use in this stage.
+    pub features: Vec<String>,
+    /// What must be beaten.
+    pub baselines: Vec<Baseline>,
+    /// The figure that must be better: `ndcg@10`, `recall@10`, `mrr@10` or `hit_rate@10`.
+    pub metric: String,
+}
