@@ -1,3 +1,10 @@
 //! Arithmetic on ndarray and linfa: sources, features, fitted models, metrics. Pure and deterministic.
 
+pub mod calibration;
+pub mod content;
+pub mod covisitation;
+pub mod decay;
 pub mod features;
+pub mod metrics;
+pub mod ranker;
+pub mod top;

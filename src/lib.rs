@@ -4,4 +4,5 @@ pub mod algorithms;
 pub mod application;
 pub mod domain;
 pub mod proto;
+pub mod state;
 pub mod store;

@@ -1,4 +1,282 @@
 //! The features of a candidate: one definition for training and serving.
 
-/// The names of all features, in the order of their columns.
-pub const NAMES: &[&str] = &["own_baskets_log"];
+use crate::domain::Source;
+
+/// How many sources there are.
+pub const SOURCES: usize = Source::ALL.len();
+
+/// What the customer's own purchases say of a candidate. Times in days before the question.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Own {
+    /// Baskets that hold it; 0: never bought.
+    pub baskets: f64,
+    /// Days since the first of them.
+    pub first_days: f64,
+    /// Days since the last of them.
+    pub last_days: f64,
+    /// Baskets since the last of them: 0 is the newest basket.
+    pub baskets_ago: f64,
+    /// Σ 2^(−days/14).
+    pub fast: f64,
+    /// Σ 2^(−days/120).
+    pub slow: f64,
+    /// Σ 0.85^(baskets ago).
+    pub by_basket: f64,
+    /// Units over all baskets.
+    pub quantity: f64,
+    /// Times it was given back.
+    pub refunds: f64,
+}
+
+/// What the steps of this visit and the days before say of a candidate.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Steps {
+    /// Weighted steps with it.
+    pub weight: f64,
+    /// Hours since the last one.
+    pub last_hours: f64,
+    /// How many different products were stepped on since; 0 is the one on screen.
+    pub products_ago: f64,
+    /// True if it is in the cart.
+    pub in_cart: bool,
+}
+
+/// What the shop as a whole says of a candidate.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Item {
+    /// Baskets that hold it.
+    pub baskets: f64,
+    /// Baskets, fading in 7 days.
+    pub fast: f64,
+    /// Baskets, fading in 28 days.
+    pub recent: f64,
+    /// Baskets, fading in 112 days.
+    pub slow: f64,
+    /// Steps, fading in 7 days.
+    pub browsed: f64,
+    /// Weighted events of people in the stage, fading in 28 days.
+    pub stage: f64,
+    /// Customers who bought it.
+    pub buyers: f64,
+    /// Customers who bought it again.
+    pub repeat_buyers: f64,
+    /// Days since its first event.
+    pub age_days: f64,
+}
+
+/// A candidate with everything the features are made of.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Candidate {
+    /// The product's number.
+    pub product: u32,
+    /// Rank in each source, 1 is best; 0: not proposed by it.
+    pub ranks: [u16; SOURCES],
+    /// The customer's own purchases.
+    pub own: Own,
+    /// The customer's steps.
+    pub steps: Steps,
+    /// The shop as a whole.
+    pub item: Item,
+    /// Σ of cosines with what was bought lately, by common baskets.
+    pub bought_together: f64,
+    /// Σ of cosines with what was stepped on lately, by common days.
+    pub browsed_together: f64,
+    /// The seed that speaks most for `bought_together` or `browsed_together`.
+    pub because: Option<u32>,
+    /// Cosine of the texts.
+    pub content: f64,
+    /// The product whose text is nearest.
+    pub content_because: Option<u32>,
+}
+
+/// What is the same for all candidates of one question.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Asker {
+    /// Baskets bought.
+    pub baskets: f64,
+    /// Share of lines that had been bought before.
+    pub repeat_share: f64,
+    /// Mean lines a basket.
+    pub basket_size: f64,
+    /// Days between baskets, on average.
+    pub rhythm_days: f64,
+    /// Share of repeat buyers among buyers over all products, for products with few.
+    pub mean_repeat_rate: f64,
+}
+
+macro_rules! features {
+    ($c:ident, $a:ident; $($name:literal = $value:expr,)*) => {
+        /// The names of all features, in the order of their columns.
+        pub const NAMES: &[&str] = &[$($name,)*];
+        /// How many there are.
+        pub const COUNT: usize = NAMES.len();
+
+        /// The features of a candidate, finite, mostly between 0 and 10, in the order of [`NAMES`].
+        #[must_use]
+        pub fn features($c: &Candidate, $a: &Asker) -> [f64; COUNT] {
+            [$($value,)*]
+        }
+    };
+}
+
+features! { c, a;
+    "own" = own(c),
+    "own_baskets" = c.own.baskets.ln_1p(),
+    "own_share" = ratio(c.own.baskets, a.baskets),
+    "own_last_days" = own(c) * c.own.last_days.ln_1p(),
+    "own_last_days_squared" = own(c) * c.own.last_days.ln_1p().powi(2),
+    "own_baskets_ago" = own(c) * c.own.baskets_ago.ln_1p(),
+    "own_newest_basket" = flag(own(c) > 0.0 && c.own.baskets_ago < 0.5),
+    "own_fast" = c.own.fast.ln_1p(),
+    "own_slow" = c.own.slow.ln_1p(),
+    "own_by_basket" = c.own.by_basket.ln_1p(),
+    "own_once" = flag((0.5..1.5).contains(&c.own.baskets)),
+    "own_gap" = gap(c),
+    "own_gap_distance" = gap(c).abs(),
+    "own_gap_known" = flag(c.own.baskets > 1.5),
+    "own_quantity" = ratio(c.own.quantity, c.own.baskets).ln_1p(),
+    "own_refunds" = c.own.refunds.ln_1p(),
+    "own_x_repeat_share" = own(c) * a.repeat_share,
+    "own_x_baskets" = own(c) * a.baskets.ln_1p(),
+    "own_x_repeat_rate" = own(c) * repeat_rate(c, a),
+    "own_x_recent" = own(c) * c.item.recent.ln_1p(),
+    "own_x_trend" = own(c) * trend(c),
+    "own_x_basket_size" = own(c) * a.basket_size.ln_1p(),
+    "item_baskets" = c.item.baskets.ln_1p(),
+    "item_fast" = c.item.fast.ln_1p(),
+    "item_recent" = c.item.recent.ln_1p(),
+    "item_slow" = c.item.slow.ln_1p(),
+    "item_trend" = trend(c),
+    "item_browsed" = c.item.browsed.ln_1p(),
+    "item_stage" = c.item.stage.ln_1p(),
+    "item_repeat_rate" = repeat_rate(c, a),
+    "item_age" = c.item.age_days.ln_1p(),
+    "item_conversion" = ratio(c.item.fast, c.item.browsed + 10.0).ln_1p(),
+    "bought_together" = (10.0 * c.bought_together).ln_1p(),
+    "new_x_bought_together" = (1.0 - own(c)) * (10.0 * c.bought_together).ln_1p(),
+    "browsed_together" = (10.0 * c.browsed_together).ln_1p(),
+    "new_x_browsed_together" = (1.0 - own(c)) * (10.0 * c.browsed_together).ln_1p(),
+    "content" = c.content,
+    "new_x_content" = (1.0 - own(c)) * c.content,
+    "step_weight" = c.steps.weight.ln_1p(),
+    "step_last_hours" = flag(c.steps.weight > 0.0) / (1.0 + c.steps.last_hours),
+    "step_last_log_hours" = flag(c.steps.weight > 0.0) * c.steps.last_hours.ln_1p(),
+    "step_on_screen" = flag(c.steps.weight > 0.0 && c.steps.products_ago < 0.5),
+    "step_products_ago" = flag(c.steps.weight > 0.0) / (1.0 + c.steps.products_ago),
+    "step_in_cart" = flag(c.steps.in_cart),
+    "rank_personal" = reciprocal(c, Source::Personal),
+    "rank_together" = reciprocal(c, Source::Together),
+    "rank_recent" = reciprocal(c, Source::Recent),
+    "rank_trending" = reciprocal(c, Source::Trending),
+    "rank_stage" = reciprocal(c, Source::Stage),
+    "rank_content" = reciprocal(c, Source::Content),
+    "rank_popular" = reciprocal(c, Source::Popular),
+}
+
+fn flag(holds: bool) -> f64 {
+    f64::from(u8::from(holds))
+}
+
+fn own(c: &Candidate) -> f64 {
+    flag(c.own.baskets > 0.0)
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+/// ln of the days since the last purchase over the mean days between purchases: 0 is due, below is early.
+fn gap(c: &Candidate) -> f64 {
+    if c.own.baskets > 1.5 {
+        let mean = (c.own.first_days - c.own.last_days) / (c.own.baskets - 1.0);
+        ((c.own.last_days + 1.0) / (mean + 1.0))
+            .ln()
+            .clamp(-4.0, 4.0)
+    } else {
+        0.0
+    }
+}
+
+/// ln of the rate of the last weeks over the rate of the last months.
+fn trend(c: &Candidate) -> f64 {
+    // a constant rate r gives fading sums of r·h/ln 2, so the sums are compared per half-life
+    ((c.item.fast / 7.0 + 0.02) / (c.item.slow / 112.0 + 0.02))
+        .ln()
+        .clamp(-3.0, 3.0)
+}
+
+/// The share of buyers who bought again (Amazon, KDD 2018: repeat customer probability), shrunk to the mean of the shop.
+#[must_use]
+pub fn repeat_rate(c: &Candidate, a: &Asker) -> f64 {
+    (c.item.repeat_buyers + 5.0 * a.mean_repeat_rate) / (c.item.buyers + 5.0)
+}
+
+fn reciprocal(c: &Candidate, source: Source) -> f64 {
+    match c.ranks[source as usize] {
+        0 => 0.0,
+        rank => 10.0 / (10.0 + f64::from(rank)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feature(name: &str, c: &Candidate, a: &Asker) -> f64 {
+        features(c, a)[NAMES.iter().position(|&n| n == name).unwrap()]
+    }
+
+    #[test]
+    fn an_empty_candidate_has_finite_features() {
+        let all = features(&Candidate::default(), &Asker::default());
+        assert!(all.iter().all(|value| value.is_finite()));
+        let mut names = NAMES.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), COUNT, "names are unique");
+    }
+
+    #[test]
+    fn what_is_due_has_gap_zero() {
+        let own = Own {
+            baskets: 3.0,
+            first_days: 90.0,
+            last_days: 30.0,
+            ..Own::default()
+        };
+        let due = Candidate {
+            own,
+            ..Candidate::default()
+        };
+        assert!(feature("own_gap", &due, &Asker::default()).abs() < 1e-9);
+        let early = Candidate {
+            own: Own {
+                last_days: 10.0,
+                first_days: 70.0,
+                ..own
+            },
+            ..due
+        };
+        assert!(feature("own_gap", &early, &Asker::default()) < -0.5);
+    }
+
+    #[test]
+    fn repeat_rates_are_shrunk() {
+        let asker = Asker {
+            mean_repeat_rate: 0.2,
+            ..Asker::default()
+        };
+        let unknown = Candidate::default();
+        assert!((repeat_rate(&unknown, &asker) - 0.2).abs() < 1e-9);
+        let item = Item {
+            buyers: 95.0,
+            repeat_buyers: 95.0,
+            ..Item::default()
+        };
+        let known = Candidate {
+            item,
+            ..Candidate::default()
+        };
+        assert!((repeat_rate(&known, &asker) - 0.96).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,134 @@
+//! From a score to a probability: isotonic regression (linfa-linear), kept as a short table.
+
+use linfa::DatasetBase;
+use linfa::traits::{Fit as _, Predict as _};
+use linfa_linear::IsotonicRegression;
+use ndarray::{Array1, Array2};
+use serde::{Deserialize, Serialize};
+
+/// How many points the table has at most.
+const POINTS: usize = 200;
+/// Below so many examples of either kind nothing is calibrated.
+const MIN_EXAMPLES: usize = 20;
+
+/// A function from score to probability that never falls.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Scores, rising, and the probability at each.
+    points: Vec<(f64, f64)>,
+}
+
+impl Calibration {
+    /// Fits scores and outcomes; nothing if there are too few of either outcome or the fit fails.
+    #[must_use]
+    pub fn fit(scores: &[f64], outcomes: &[bool]) -> Option<Self> {
+        let positives = outcomes.iter().filter(|&&outcome| outcome).count();
+        if positives < MIN_EXAMPLES || outcomes.len() - positives < MIN_EXAMPLES {
+            return None;
+        }
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+        // isotonic regression on means of neighbours, weighted: the same answer at a fraction of the
+        // cost; equal scores stay together
+        let bin = (scores.len() / 5_000).max(1);
+        let mut means: Vec<(f64, f64, f32)> = Vec::new();
+        let mut start = 0;
+        while start < order.len() {
+            let mut end = (start + bin).min(order.len());
+            while end < order.len() && scores[order[end]] <= scores[order[end - 1]] {
+                end += 1;
+            }
+            let chunk = &order[start..end];
+            let n = chunk.len() as f64;
+            let x = chunk.iter().map(|&i| scores[i]).sum::<f64>() / n;
+            let y = chunk.iter().filter(|&&i| outcomes[i]).count() as f64 / n;
+            means.push((x, y, n as f32));
+            start = end;
+        }
+        let column =
+            |value: fn(&(f64, f64, f32)) -> f64| -> Vec<f64> { means.iter().map(value).collect() };
+        let x = Array2::from_shape_vec((means.len(), 1), column(|m| m.0)).ok()?;
+        let dataset = DatasetBase::new(x, Array1::from(column(|m| m.1)))
+            .with_weights(means.iter().map(|m| m.2).collect());
+        let fitted = IsotonicRegression::new().fit(&dataset).ok()?;
+        let steps = means.len().div_ceil(POINTS).max(1);
+        let mut grid: Vec<f64> = means.iter().step_by(steps).map(|m| m.0).collect();
+        grid.extend(means.last().map(|m| m.0));
+        grid.dedup();
+        let probabilities =
+            fitted.predict(Array2::from_shape_vec((grid.len(), 1), grid.clone()).ok()?);
+        let points: Vec<(f64, f64)> = grid
+            .into_iter()
+            .zip(probabilities.targets)
+            .map(|(x, y)| (x, y.clamp(0.0, 1.0)))
+            .collect();
+        let finite = points.iter().all(|&(x, y)| x.is_finite() && y.is_finite());
+        // linfa fits a falling function where scores and outcomes go against each other: no use
+        let rising = points.windows(2).all(|pair| pair[0].1 <= pair[1].1);
+        (finite && rising).then_some(Self { points })
+    }
+
+    /// The probability of a score, between those of the nearest points.
+    #[must_use]
+    pub fn probability(&self, score: f64) -> f64 {
+        let above = self.points.partition_point(|&(x, _)| x < score);
+        match (
+            above.checked_sub(1).map(|i| self.points[i]),
+            self.points.get(above),
+        ) {
+            (Some((x0, y0)), Some(&(x1, y1))) => {
+                let share = if x1 > x0 {
+                    (score - x0) / (x1 - x0)
+                } else {
+                    1.0
+                };
+                (y0 + share * (y1 - y0)).clamp(0.0, 1.0)
+            }
+            (Some((_, y)), None) | (None, Some(&(_, y))) => y,
+            (None, None) => 0.0,
+        }
+    }
+}
+
+/// Expected calibration error: the mean distance between what was said and what came, over ten bins of equal size.
+#[must_use]
+pub fn expected_error(probabilities: &[f64], outcomes: &[bool]) -> f64 {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+    let bin = order.len().div_ceil(10).max(1);
+    let distance = |chunk: &[usize]| {
+        let said: f64 = chunk.iter().map(|&i| probabilities[i]).sum();
+        let came = chunk.iter().filter(|&&i| outcomes[i]).count() as f64;
+        (said - came).abs()
+    };
+    order.chunks(bin).map(distance).sum::<f64>() / order.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_rise_and_are_right() {
+        // the truth: probability = score, drawn evenly
+        let scores: Vec<f64> = (0..10_000).map(|i| f64::from(i % 100) / 100.0).collect();
+        let outcomes: Vec<bool> = (0..10_000).map(|i| (i / 100) < (i % 100)).collect();
+        let calibration = Calibration::fit(&scores, &outcomes).unwrap();
+        for score in [0.1, 0.5, 0.9] {
+            assert!((calibration.probability(score) - score).abs() < 0.03);
+        }
+        assert!(calibration.probability(-5.0) <= calibration.probability(5.0));
+        let said: Vec<f64> = scores
+            .iter()
+            .map(|&score| calibration.probability(score))
+            .collect();
+        assert!(expected_error(&said, &outcomes) < 0.02);
+        assert!(expected_error(&vec![0.9; 10_000], &outcomes) > 0.3);
+    }
+
+    #[test]
+    fn too_little_is_not_calibrated() {
+        assert_eq!(Calibration::fit(&[0.1, 0.9], &[false, true]), None);
+        assert_eq!(Calibration::fit(&[0.5; 100], &[true; 100]), None);
+    }
+}

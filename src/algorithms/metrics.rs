@@ -1,0 +1,193 @@
+//! How well a list answers a question: the figures of the file contract, in one place.
+
+/// The names of the figures, as they stand in reports before `@k`.
+pub const NAMES: [&str; 7] = [
+    "recall",
+    "ndcg",
+    "hit_rate",
+    "mrr",
+    "repeat_recall",
+    "explore_recall",
+    "coverage",
+];
+
+/// One product that was truly next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Truth {
+    /// The product's number; absent: a product that cannot be recommended, always a miss.
+    pub product: Option<u32>,
+    /// True if the customer had bought it before.
+    pub is_repeat: bool,
+}
+
+/// Sums over cases, for one method and one `k`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tally {
+    k: usize,
+    cases: u64,
+    recall: f64,
+    ndcg: f64,
+    hits: f64,
+    mrr: f64,
+    repeat: (f64, u64),
+    explore: (f64, u64),
+    shown: Vec<bool>,
+}
+
+impl Tally {
+    /// No cases yet. `k` is greater than zero.
+    #[must_use]
+    pub fn new(k: usize) -> Self {
+        Self {
+            k,
+            cases: 0,
+            recall: 0.0,
+            ndcg: 0.0,
+            hits: 0.0,
+            mrr: 0.0,
+            repeat: (0.0, 0),
+            explore: (0.0, 0),
+            shown: Vec::new(),
+        }
+    }
+
+    /// The length at which lists are cut.
+    #[must_use]
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// How many cases were added.
+    #[must_use]
+    pub fn cases(&self) -> u64 {
+        self.cases
+    }
+
+    /// Adds a case: the answer, best first, without doubles, and what was truly next, each product once. A case without
+    /// truth is none. Returns (recall, ndcg) of the case.
+    pub fn add(&mut self, answer: &[u32], truth: &[Truth]) -> (f64, f64) {
+        if truth.is_empty() {
+            return (0.0, 0.0);
+        }
+        let answer = &answer[..answer.len().min(self.k)];
+        let hit = |wanted: &Truth| wanted.product.is_some_and(|p| answer.contains(&p));
+        let found = truth.iter().filter(|wanted| hit(wanted)).count();
+        let mut gain = 0.0;
+        let mut first = None;
+        for (place, product) in answer.iter().enumerate() {
+            if truth.iter().any(|wanted| wanted.product == Some(*product)) {
+                gain += discount(place);
+                first = first.or(Some(place));
+            }
+            let number = *product as usize;
+            if number >= self.shown.len() {
+                self.shown.resize(number + 1, false);
+            }
+            self.shown[number] = true;
+        }
+        let ideal: f64 = (0..truth.len().min(self.k)).map(discount).sum();
+        let recall = found as f64 / truth.len() as f64;
+        self.cases += 1;
+        self.recall += recall;
+        self.ndcg += gain / ideal;
+        self.hits += f64::from(u8::from(found > 0));
+        self.mrr += first.map_or(0.0, |place| 1.0 / (place as f64 + 1.0));
+        for (is_repeat, sum) in [(true, &mut self.repeat), (false, &mut self.explore)] {
+            let part = || truth.iter().filter(|wanted| wanted.is_repeat == is_repeat);
+            let size = part().count();
+            if size > 0 {
+                sum.0 += part().filter(|wanted| hit(wanted)).count() as f64 / size as f64;
+                sum.1 += 1;
+            }
+        }
+        (recall, gain / ideal)
+    }
+
+    /// The figures over the cases, in the order of [`NAMES`]; all 0 without cases. `recommendable` is how many products
+    /// could have been recommended.
+    #[must_use]
+    pub fn figures(&self, recommendable: usize) -> [f64; 7] {
+        let over = |sum: f64, cases: u64| if cases > 0 { sum / cases as f64 } else { 0.0 };
+        let shown = self.shown.iter().filter(|&&shown| shown).count();
+        [
+            over(self.recall, self.cases),
+            over(self.ndcg, self.cases),
+            over(self.hits, self.cases),
+            over(self.mrr, self.cases),
+            over(self.repeat.0, self.repeat.1),
+            over(self.explore.0, self.explore.1),
+            over(shown as f64, recommendable as u64),
+        ]
+    }
+}
+
+fn discount(place: usize) -> f64 {
+    1.0 / (place as f64 + 2.0).log2()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn truth(products: &[(u32, bool)]) -> Vec<Truth> {
+        products
+            .iter()
+            .map(|&(product, is_repeat)| Truth {
+                product: Some(product),
+                is_repeat,
+            })
+            .collect()
+    }
+
+    fn close(figures: [f64; 7], expected: [f64; 7]) {
+        for ((name, figure), expected) in NAMES.iter().zip(figures).zip(expected) {
+            assert!(
+                (figure - expected).abs() < 1e-12,
+                "{name}: {figure}, expected {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn figures_are_as_computed_by_hand() {
+        let mut tally = Tally::new(3);
+        // hits at ranks 1 and 3 of three truths: recall 2/3; dcg 1 + 1/2, ideal 1 + 1/log2(3) + 1/2
+        tally.add(&[5, 6, 7, 8], &truth(&[(5, true), (7, false), (8, false)]));
+        let ideal = 1.0 + 1.0 / 3f64.log2() + 0.5;
+        close(
+            tally.figures(10),
+            [2.0 / 3.0, 1.5 / ideal, 1.0, 1.0, 1.0, 0.5, 0.3],
+        );
+        // a miss: one truth that cannot be recommended
+        tally.add(
+            &[6, 9],
+            &[Truth {
+                product: None,
+                is_repeat: false,
+            }],
+        );
+        close(
+            tally.figures(10),
+            [1.0 / 3.0, 0.75 / ideal, 0.5, 0.5, 1.0, 0.25, 0.4],
+        );
+        assert_eq!(tally.cases(), 2);
+    }
+
+    #[test]
+    fn a_hit_at_rank_two_of_one_truth() {
+        let mut tally = Tally::new(10);
+        tally.add(&[1, 2], &truth(&[(2, false)]));
+        close(
+            tally.figures(2),
+            [1.0, 1.0 / 3f64.log2(), 1.0, 0.5, 0.0, 1.0, 1.0],
+        );
+    }
+
+    #[test]
+    fn no_truth_no_case() {
+        let mut tally = Tally::new(10);
+        tally.add(&[1], &[]);
+        assert_eq!(tally.cases(), 0);
+        close(tally.figures(0), [0.0; 7]);
+    }
+}

@@ -1,0 +1,362 @@
+//! State: the fold of the journal. Everything that serving knows, in memory, deterministic, without a clock.
+//!
+//! `State::apply` is the only way in; the same code folds for serving, for training and for evaluation, so a feature
+//! has one definition and nothing leaks from the future.
+
+pub mod candidates;
+pub mod people;
+pub mod products;
+pub mod subjects;
+
+use serde::{Deserialize, Serialize};
+
+use crate::algorithms::covisitation::Covisitation;
+use crate::domain::journey::{Journey, Step};
+use crate::domain::time::{DAY_MS, HOUR_MS};
+use crate::domain::{
+    CustomerId, Event, EventKind, Fingerprint, Position, Record, RecordBody, Subject as Who,
+    Timestamp, VisitorId,
+};
+use crate::state::people::{People, Person};
+use crate::state::products::Products;
+use crate::state::subjects::Subject;
+
+/// Grows with every change of what the fold computes: an older checkpoint is folded anew.
+const FORMAT: u32 = 1;
+/// How many lines of a basket before a new one go together with it.
+const BASKET_PARTNERS: usize = 16;
+/// How many steps before a new one go together with it.
+const STEP_PARTNERS: usize = 10;
+/// How long ago those steps may be.
+const TOGETHER_MS: i64 = 24 * HOUR_MS;
+/// Every so many records, visitors who never came back are forgotten.
+const SWEEP_EVERY: u64 = 65_536;
+
+/// What the fold depends on besides the records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoldSettings {
+    /// The stages and their rules.
+    pub journey: Journey,
+    /// After how many days without an event a visitor is forgotten who is nobody's.
+    pub visitor_idle_days: u32,
+}
+
+impl FoldSettings {
+    /// What a checkpoint depends on: the format of State and these settings.
+    #[must_use]
+    pub fn schema(&self) -> Fingerprint {
+        let settings = serde_json::to_vec(self).unwrap_or_default();
+        Fingerprint::of("state", &[&FORMAT.to_le_bytes(), &settings])
+    }
+}
+
+/// Everything that serving knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    settings: FoldSettings,
+    end: Position,
+    newest: Timestamp,
+    /// The products.
+    pub products: Products,
+    /// The customers and visitors.
+    pub people: People,
+    /// What is bought in the same basket.
+    pub bought_together: Covisitation,
+    /// What is viewed, carted and bought within a day.
+    pub browsed_together: Covisitation,
+    /// The revisions that went live, newest last.
+    activations: Vec<Box<str>>,
+}
+
+/// Why bytes are not a State.
+#[derive(Debug, thiserror::Error)]
+#[error("not a State of this format: {0}")]
+pub struct DecodeError(#[from] postcard::Error);
+
+impl State {
+    /// The fold of nothing.
+    #[must_use]
+    pub fn new(settings: FoldSettings) -> Self {
+        let stages = settings.journey.stages.len();
+        Self {
+            settings,
+            end: Position(0),
+            newest: Timestamp::default(),
+            products: Products::new(stages),
+            people: People::default(),
+            bought_together: Covisitation::default(),
+            browsed_together: Covisitation::default(),
+            activations: Vec::new(),
+        }
+    }
+
+    /// The bytes of a checkpoint: the same State, the same bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("State holds nothing postcard cannot write")
+    }
+
+    /// From the bytes of a checkpoint of the same [`FoldSettings::schema`].
+    ///
+    /// # Errors
+    /// If they are not.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut state: Self = postcard::from_bytes(bytes)?;
+        state.products.index();
+        state.people.index();
+        Ok(state)
+    }
+
+    /// The position of the first record that is not folded in yet.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.end
+    }
+
+    /// The newest moment of any event.
+    #[must_use]
+    pub fn newest(&self) -> Timestamp {
+        self.newest
+    }
+
+    /// The journey.
+    #[must_use]
+    pub fn journey(&self) -> &Journey {
+        &self.settings.journey
+    }
+
+    /// What the fold depends on.
+    #[must_use]
+    pub fn settings(&self) -> &FoldSettings {
+        &self.settings
+    }
+
+    /// The revision that is live, and those before it, newest first.
+    pub fn activations(&self) -> impl Iterator<Item = &str> {
+        self.activations.iter().rev().map(|id| &**id)
+    }
+
+    /// What is remembered of somebody.
+    #[must_use]
+    pub fn subject(&self, person: Person) -> Option<&Subject> {
+        self.people.subject(person)
+    }
+
+    /// Folds one record in. Records must come in the order of their positions. Cannot fail: what a record can say was
+    /// checked before it was written.
+    pub fn apply(&mut self, record: &Record) {
+        match &record.body {
+            RecordBody::Event(event) => self.apply_event(event),
+            RecordBody::ProductUpserted(product) => self.products.upsert(product),
+            RecordBody::ProductDeleted(id) => self.products.delete(id),
+            RecordBody::InventorySet(id, news) => self.products.set_inventory(id, news),
+            RecordBody::CustomerUpserted(customer) => {
+                let person = self.people.intern_customer(&customer.id);
+                if let Some(subject) = self.people.subject_mut(person) {
+                    subject.traits.clone_from(&customer.traits);
+                }
+            }
+            RecordBody::VisitorIdentified { visitor, customer } => {
+                let person = self.people.intern_customer(customer);
+                self.identify(visitor, person);
+            }
+            RecordBody::ModelActivated(id) => {
+                self.activations.retain(|other| other != id);
+                self.activations.push(id.clone());
+            }
+            RecordBody::CustomerErased(_) | RecordBody::Redacted => {}
+        }
+        self.end = self.end.plus(1);
+        if self.end.0.is_multiple_of(SWEEP_EVERY) {
+            let idle = i64::from(self.settings.visitor_idle_days) * DAY_MS;
+            self.people.forget_idle_visitors(self.newest.plus_ms(-idle));
+        }
+    }
+
+    /// Forgets what a customer did, at once, until the erased journal is folded anew: shop-wide counts still hold it.
+    pub fn forget(&mut self, customer: &CustomerId) {
+        self.people.forget(customer);
+    }
+
+    fn apply_event(&mut self, event: &Event) {
+        self.newest = self.newest.max(event.time);
+        let person = match &event.subject {
+            Who::Customer { customer, visitor } => {
+                let person = self.people.intern_customer(customer);
+                if let Some(visitor) = visitor {
+                    self.identify(visitor, person);
+                }
+                person
+            }
+            Who::Visitor(visitor) => self.people.intern_visitor(visitor),
+        };
+        let product = event
+            .product
+            .as_ref()
+            .map(|id| self.products.intern(id.as_str()));
+        if let Some(number) = product {
+            let item = self.products.item_mut(number);
+            item.first = Some(item.first.map_or(event.time, |first| first.min(event.time)));
+        }
+        let Some(subject) = self.people.subject_mut(person) else {
+            return;
+        };
+        subject.touch(event.time, 1);
+        match (event.kind, product) {
+            (EventKind::Purchase, Some(product)) => self.apply_purchase(event, person, product),
+            (EventKind::Refund, Some(product)) => {
+                subject.add_refund(event.time, product);
+                self.add_step(event, person, Some(product));
+            }
+            (_, product) => {
+                if let Some(product) = product {
+                    self.apply_interest(event, person, product);
+                }
+                self.add_step(event, person, product);
+            }
+        }
+    }
+
+    fn apply_purchase(&mut self, event: &Event, person: Person, product: u32) {
+        let Some(subject) = self.people.subject_mut(person) else {
+            return;
+        };
+        let stage = self.settings.journey.stage_at(&subject.steps, event.time);
+        let key = basket_key(event);
+        let added = subject.add_line(event.time, key, product, event.quantity as f32);
+        if added.new_line {
+            let lines = subject.lines_of(added.basket);
+            let before = &lines[..lines.len() - 1];
+            for line in before.iter().rev().take(BASKET_PARTNERS) {
+                self.bought_together.add(product, line.product, 1.0);
+            }
+            subject.trim();
+            self.products
+                .count_basket(product, event.time, added.other_baskets);
+            self.products
+                .count_stage(product, stage, event.time, weight(event.kind));
+            self.go_together(event, person, product);
+        }
+        // one step for the whole basket, or a large one would push all others out
+        if added.new_basket {
+            self.add_step(event, person, Some(product));
+        }
+    }
+
+    /// A step with a product that is not a purchase.
+    fn apply_interest(&mut self, event: &Event, person: Person, product: u32) {
+        let weight = weight(event.kind);
+        if weight <= 0.0 {
+            return;
+        }
+        let Some(subject) = self.people.subject(person) else {
+            return;
+        };
+        let stage = self.settings.journey.stage_at(&subject.steps, event.time);
+        self.products.count_step(product, event.time, weight);
+        self.products
+            .count_stage(product, stage, event.time, weight);
+        self.go_together(event, person, product);
+    }
+
+    /// Counts the product together with those of the steps of the day before, the nearer the more.
+    fn go_together(&mut self, event: &Event, person: Person, product: u32) {
+        let Some(subject) = self.people.subject(person) else {
+            return;
+        };
+        let past = &subject.steps[..subject.steps.partition_point(|s| s.time <= event.time)];
+        let oldest = event.time.plus_ms(-TOGETHER_MS);
+        let mut lag = 0u8;
+        for step in past
+            .iter()
+            .rev()
+            .take(STEP_PARTNERS)
+            .take_while(|s| s.time >= oldest)
+        {
+            let Some(partner) = step.product else {
+                continue;
+            };
+            lag += 1;
+            if partner != product && weight(step.kind) > 0.0 {
+                let by = weight(event.kind) as f32 / f32::from(lag);
+                self.browsed_together.add(partner, product, by);
+            }
+        }
+    }
+
+    fn add_step(&mut self, event: &Event, person: Person, product: Option<u32>) {
+        if let Some(subject) = self.people.subject_mut(person) {
+            let rating = event.rating.map(|rating| rating as f32);
+            subject.add_step(Step {
+                time: event.time,
+                kind: event.kind,
+                product,
+                rating,
+            });
+        }
+    }
+
+    fn identify(&mut self, visitor: &VisitorId, customer: Person) {
+        if let Some(history) = self.people.identify(visitor, customer) {
+            self.merge(customer, &history);
+        }
+    }
+
+    /// Makes a visitor's history the customer's.
+    fn merge(&mut self, customer: Person, history: &Subject) {
+        let Some(subject) = self.people.subject_mut(customer) else {
+            return;
+        };
+        if let Some((first, last)) = history.seen {
+            subject.touch(first, 0);
+            subject.touch(last, history.events);
+        }
+        let mut products: Vec<u32> = history.lines.iter().map(|line| line.product).collect();
+        products.sort_unstable();
+        products.dedup();
+        let before: Vec<(u32, u32)> = products
+            .iter()
+            .map(|&product| (subject.baskets_with(product), history.baskets_with(product)))
+            .collect();
+        let forgotten_orders = history.orders - history.baskets.len() as u64;
+        for (place, basket) in history.baskets.iter().enumerate() {
+            for line in history.lines_of(place) {
+                subject.add_line(basket.time, basket.key, line.product, line.quantity);
+            }
+        }
+        subject.orders += forgotten_orders;
+        for (&product, (mine, theirs)) in products.iter().zip(before) {
+            let together = subject.baskets_with(product);
+            self.products.count_merge(product, mine, theirs, together);
+        }
+        subject.trim();
+        for &(time, product) in &history.refunds {
+            subject.add_refund(time, product);
+        }
+        for &step in &history.steps {
+            subject.add_step(step);
+        }
+    }
+}
+
+/// The identity of the basket of a purchase: its order's id, or its moment.
+fn basket_key(event: &Event) -> u64 {
+    use std::hash::BuildHasher as _;
+    let hasher = foldhash::quality::FixedState::with_seed(1);
+    match &event.order {
+        Some(order) => hasher.hash_one(order.as_str()),
+        None => hasher.hash_one(event.time.ms()),
+    }
+}
+
+/// How much an event says about the interest in its product.
+#[must_use]
+pub fn weight(kind: EventKind) -> f64 {
+    match kind {
+        EventKind::ViewItem | EventKind::SelectItem => 1.0,
+        EventKind::AddToWishlist => 2.0,
+        EventKind::AddToCart => 3.0,
+        EventKind::Purchase => 6.0,
+        _ => 0.0,
+    }
+}

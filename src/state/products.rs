@@ -1,0 +1,329 @@
+//! What is remembered of the products: the catalog, how they sell, and the short lists of the best.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+use serde::{Deserialize, Serialize};
+
+use crate::algorithms::decay::Fading;
+use crate::algorithms::top::TopList;
+use crate::domain::{
+    Currency, InventorySet, Micros, Product, ProductId, StageIndex, Timestamp, Traits,
+};
+
+/// Half-life of what counts as trending.
+pub const FAST_DAYS: f64 = 7.0;
+/// Half-life of what counts as selling now.
+pub const RECENT_DAYS: f64 = 28.0;
+/// Half-life of the long run.
+pub const SLOW_DAYS: f64 = 112.0;
+/// How many products the short lists hold.
+pub const TOP: usize = 256;
+
+/// A product in the catalog.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listing {
+    /// See [`Product::name`].
+    pub name: Box<str>,
+    /// See [`Product::category`].
+    pub category: Vec<Box<str>>,
+    /// See [`Product::brand`].
+    pub brand: Box<str>,
+    /// See [`Product::price`].
+    pub price: Option<Micros>,
+    /// See [`Product::currency`].
+    pub currency: Option<Currency>,
+    /// See [`Product::unit_cost`].
+    pub unit_cost: Option<Micros>,
+    /// See [`Product::available`].
+    pub available: bool,
+    /// See [`Product::created_at`].
+    pub created_at: Option<Timestamp>,
+    /// See [`Product::attributes`].
+    pub attributes: Traits,
+    /// The newest news of stock and price.
+    pub inventory_at: Option<Timestamp>,
+}
+
+/// A product as State knows it, in the catalog or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// The id.
+    pub id: Box<str>,
+    /// As it stands in the catalog; absent: only events speak of it.
+    pub listing: Option<Box<Listing>>,
+    /// Baskets that hold it.
+    pub baskets: u32,
+    /// Customers and visitors who bought it.
+    pub buyers: u32,
+    /// Those who bought it in two baskets or more.
+    pub repeat_buyers: u32,
+    /// Steps (views, carts, …) with it.
+    pub steps: u32,
+    /// Baskets, fading in [`FAST_DAYS`].
+    pub bought_fast: Fading,
+    /// Baskets, fading in [`RECENT_DAYS`].
+    pub bought_recent: Fading,
+    /// Baskets, fading in [`SLOW_DAYS`].
+    pub bought_slow: Fading,
+    /// Steps, weighted by kind, fading in [`FAST_DAYS`].
+    pub browsed: Fading,
+    /// First event.
+    pub first: Option<Timestamp>,
+    /// By stage: weighted events of people in it, fading in [`RECENT_DAYS`].
+    pub by_stage: Vec<Fading>,
+}
+
+/// All products.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Products {
+    items: Vec<Item>,
+    #[serde(skip)]
+    numbers: HashMap<Box<str>, u32, FixedState>,
+    /// How many are in the catalog.
+    pub listed: u32,
+    /// Pairs of a buyer and a product, and those bought again.
+    buyers: u64,
+    repeat_buyers: u64,
+    /// Grows with every change of the catalog: what is derived from it is stale then.
+    pub catalog_version: u64,
+    /// Most bought, ever.
+    pub popular: TopList,
+    /// Most bought lately.
+    pub recent: TopList,
+    /// Most bought right now.
+    pub trending: TopList,
+    /// Most looked at right now.
+    pub browsed: TopList,
+    /// By stage: what people in it go for.
+    pub by_stage: Vec<TopList>,
+}
+
+impl Products {
+    /// None yet, for a journey of `stages`.
+    #[must_use]
+    pub fn new(stages: usize) -> Self {
+        Self {
+            items: Vec::new(),
+            numbers: HashMap::default(),
+            listed: 0,
+            buyers: 0,
+            repeat_buyers: 0,
+            catalog_version: 0,
+            popular: TopList::new(TOP),
+            recent: TopList::new(TOP),
+            trending: TopList::new(TOP),
+            browsed: TopList::new(TOP),
+            by_stage: vec![TopList::new(TOP); stages],
+        }
+    }
+
+    /// Makes the map from ids anew, after decoding.
+    pub(super) fn index(&mut self) {
+        self.numbers = self
+            .items
+            .iter()
+            .enumerate()
+            .map(|(n, item)| (item.id.clone(), n as u32))
+            .collect();
+    }
+
+    /// The number of a product, if it is known.
+    #[must_use]
+    pub fn number(&self, id: &str) -> Option<u32> {
+        self.numbers.get(id).copied()
+    }
+
+    /// The number of a product, which becomes known if need be.
+    pub(super) fn intern(&mut self, id: &str) -> u32 {
+        if let Some(number) = self.number(id) {
+            return number;
+        }
+        let number = self.items.len() as u32;
+        self.numbers.insert(id.into(), number);
+        self.items.push(Item {
+            id: id.into(),
+            listing: None,
+            baskets: 0,
+            buyers: 0,
+            repeat_buyers: 0,
+            steps: 0,
+            bought_fast: Fading::default(),
+            bought_recent: Fading::default(),
+            bought_slow: Fading::default(),
+            browsed: Fading::default(),
+            first: None,
+            by_stage: vec![Fading::default(); self.by_stage.len()],
+        });
+        number
+    }
+
+    /// A product by its number.
+    #[must_use]
+    pub fn item(&self, number: u32) -> &Item {
+        &self.items[number as usize]
+    }
+
+    pub(super) fn item_mut(&mut self, number: u32) -> &mut Item {
+        &mut self.items[number as usize]
+    }
+
+    /// All products, in the order in which they became known.
+    #[must_use]
+    pub fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    /// A product as it stands in the catalog.
+    #[must_use]
+    pub fn product(&self, number: u32) -> Option<Product> {
+        let item = self.item(number);
+        item.listing
+            .as_ref()
+            .map(|listing| listing.to_product(&item.id))
+    }
+
+    /// True if a product may be recommended: it is available and in the catalog; or there is no catalog at all.
+    #[must_use]
+    pub fn recommendable(&self, number: u32) -> bool {
+        match &self.item(number).listing {
+            Some(listing) => listing.available,
+            None => self.listed == 0,
+        }
+    }
+
+    pub(super) fn upsert(&mut self, product: &Product) {
+        let number = self.intern(product.id.as_str());
+        self.catalog_version += 1;
+        let item = &mut self.items[number as usize];
+        let inventory_at = item
+            .listing
+            .as_ref()
+            .and_then(|listing| listing.inventory_at);
+        self.listed += u32::from(item.listing.is_none());
+        item.listing = Some(Box::new(Listing::of(product, inventory_at)));
+    }
+
+    pub(super) fn delete(&mut self, id: &ProductId) {
+        if let Some(number) = self.number(id.as_str()) {
+            let gone = self.items[number as usize].listing.take();
+            self.listed -= u32::from(gone.is_some());
+            self.catalog_version += 1;
+        }
+    }
+
+    pub(super) fn set_inventory(&mut self, id: &ProductId, news: &InventorySet) {
+        let Some(number) = self.number(id.as_str()) else {
+            return;
+        };
+        let Some(listing) = self.items[number as usize].listing.as_deref_mut() else {
+            return;
+        };
+        if listing
+            .inventory_at
+            .is_some_and(|known| known >= news.set_at)
+        {
+            return;
+        }
+        listing.inventory_at = Some(news.set_at);
+        listing.available = news.available.unwrap_or(listing.available);
+        listing.price = news.price.or(listing.price);
+    }
+
+    /// Counts a basket that holds the product.
+    pub(super) fn count_basket(&mut self, number: u32, time: Timestamp, others: u32) {
+        let item = &mut self.items[number as usize];
+        item.baskets += 1;
+        match others {
+            0 => {
+                item.buyers += 1;
+                self.buyers += 1;
+            }
+            1 => {
+                item.repeat_buyers += 1;
+                self.repeat_buyers += 1;
+            }
+            _ => {}
+        }
+        item.bought_fast.add(time, 1.0, FAST_DAYS);
+        item.bought_recent.add(time, 1.0, RECENT_DAYS);
+        item.bought_slow.add(time, 1.0, SLOW_DAYS);
+        self.popular.raise(number, f64::from(item.baskets));
+        self.recent.raise(number, item.bought_recent.key());
+        self.trending.raise(number, item.bought_fast.key());
+    }
+
+    /// Takes back what was counted twice when two histories of `mine` and `theirs` baskets became one of `together`.
+    pub(super) fn count_merge(&mut self, number: u32, mine: u32, theirs: u32, together: u32) {
+        let repeats = |baskets: u32| u32::from(baskets >= 2);
+        let twice = u32::from(mine > 0 && theirs > 0);
+        let (before, after) = (repeats(mine) + repeats(theirs), repeats(together));
+        let item = &mut self.items[number as usize];
+        item.baskets = item.baskets.saturating_sub(mine + theirs - together);
+        item.buyers = item.buyers.saturating_sub(twice);
+        item.repeat_buyers = (item.repeat_buyers + after).saturating_sub(before);
+        self.buyers = self.buyers.saturating_sub(u64::from(twice));
+        self.repeat_buyers =
+            (self.repeat_buyers + u64::from(after)).saturating_sub(u64::from(before));
+    }
+
+    /// The share of buyers who bought again, over all products; shrunk to 0.1 while little is known.
+    #[must_use]
+    pub fn mean_repeat_rate(&self) -> f64 {
+        (self.repeat_buyers as f64 + 10.0) / (self.buyers as f64 + 100.0)
+    }
+
+    /// Counts a step with the product.
+    pub(super) fn count_step(&mut self, number: u32, time: Timestamp, weight: f64) {
+        let item = &mut self.items[number as usize];
+        item.steps += 1;
+        item.browsed.add(time, weight, FAST_DAYS);
+        self.browsed.raise(number, item.browsed.key());
+    }
+
+    /// Counts that somebody in `stage` went for the product.
+    pub(super) fn count_stage(
+        &mut self,
+        number: u32,
+        stage: StageIndex,
+        time: Timestamp,
+        weight: f64,
+    ) {
+        let stage = stage.0 as usize;
+        let item = &mut self.items[number as usize];
+        item.by_stage[stage].add(time, weight, RECENT_DAYS);
+        self.by_stage[stage].raise(number, item.by_stage[stage].key());
+    }
+}
+
+impl Listing {
+    fn of(product: &Product, inventory_at: Option<Timestamp>) -> Self {
+        Self {
+            name: product.name.clone(),
+            category: product.category.clone(),
+            brand: product.brand.clone(),
+            price: product.price,
+            currency: product.currency,
+            unit_cost: product.unit_cost,
+            available: product.available,
+            created_at: product.created_at,
+            attributes: product.attributes.clone(),
+            inventory_at,
+        }
+    }
+
+    fn to_product(&self, id: &str) -> Product {
+        Product {
+            id: ProductId::trusted(id.to_owned()),
+            name: self.name.clone(),
+            category: self.category.clone(),
+            brand: self.brand.clone(),
+            price: self.price,
+            currency: self.currency,
+            unit_cost: self.unit_cost,
+            available: self.available,
+            created_at: self.created_at,
+            attributes: self.attributes.clone(),
+        }
+    }
+}
