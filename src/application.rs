@@ -4,8 +4,12 @@
 pub mod catalog;
 pub mod customers;
 pub mod error;
+pub mod evaluate;
+pub mod history;
 pub mod ingest;
+pub mod model;
 pub mod models;
 pub mod recommend;
+pub mod train;
 
 pub use error::AppError;

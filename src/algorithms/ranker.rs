@@ -186,13 +186,13 @@ fn standard(rows: &[Row]) -> ([f64; COUNT], [f64; COUNT]) {
     let n = rows.len() as f64;
     let (mut mean, mut scale) = ([0.0; COUNT], [0.0; COUNT]);
     for row in rows {
-        for feature in 0..COUNT {
-            mean[feature] += row.features[feature] / n;
+        for (mean, value) in mean.iter_mut().zip(&row.features) {
+            *mean += value / n;
         }
     }
     for row in rows {
-        for feature in 0..COUNT {
-            scale[feature] += (row.features[feature] - mean[feature]).powi(2) / n;
+        for ((scale, mean), value) in scale.iter_mut().zip(&mean).zip(&row.features) {
+            *scale += (value - mean).powi(2) / n;
         }
     }
     for variance in &mut scale {

@@ -40,6 +40,11 @@ impl KindSet {
         Self(kinds.iter().fold(0, |set, kind| set | 1 << (*kind as u8)))
     }
 
+    /// Adds a kind.
+    pub fn insert(&mut self, kind: EventKind) {
+        self.0 |= 1 << (kind as u8);
+    }
+
     /// True if the kind is in the set.
     #[must_use]
     pub fn contains(self, kind: EventKind) -> bool {

@@ -25,6 +25,8 @@ const STEP_SEEDS: usize = 12;
 const CONTENT_SEEDS: usize = 6;
 /// For how long a step speaks for its product.
 const STEP_MEMORY_MS: i64 = 30 * DAY_MS;
+/// How much of the catalog is looked at to fill an answer up.
+const MAX_FILL_SCAN: usize = 5_000;
 /// The constant of reciprocal rank fusion (Cormack et al. 2009).
 const FUSION: f64 = 60.0;
 
@@ -274,6 +276,25 @@ pub fn propose(
     }
     scratch.clear();
     (candidates, asker)
+}
+
+/// Products to fill an answer up with, best first, at most `count`: what sells lately, what sold ever, what is looked at,
+/// then the catalog from its newest end; of the catalog no more than [`MAX_FILL_SCAN`] are looked at.
+pub fn filler(state: &State, count: usize, mut allowed: impl FnMut(u32) -> bool) -> Vec<u32> {
+    let products = &state.products;
+    let listed = products.recent.iter().chain(products.popular.iter());
+    let listed = listed.chain(products.browsed.iter());
+    let newest = (0..products.items().len() as u32).rev().take(MAX_FILL_SCAN);
+    let mut list = Vec::new();
+    for product in listed.chain(newest) {
+        if list.len() == count {
+            break;
+        }
+        if !list.contains(&product) && allowed(product) {
+            list.push(product);
+        }
+    }
+    list
 }
 
 /// The score of the blend: Σ weight/(60 + rank) over the sources that proposed the candidate.

@@ -1,0 +1,226 @@
+//! A fitted model as it is kept, and how it ranks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::algorithms::calibration::Calibration;
+use crate::algorithms::content::Content;
+use crate::algorithms::features::{self, Asker, COUNT, Candidate, NAMES};
+use crate::algorithms::ranker::FittedRanker;
+use crate::domain::{Fingerprint, Ranker, Recipe};
+use crate::state::candidates::{Scratch, View, blend, propose};
+
+/// Grows with every change of the features or the format.
+const FORMAT: u32 = 1;
+
+/// What one training run made. Holds no time and no figures: the same journal, settings and seed give the same bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    format: u32,
+    features: Vec<String>,
+    /// The names of the stages it was fitted for, in order.
+    pub stages: Vec<String>,
+    /// The weights.
+    pub ranker: FittedRanker,
+    /// By stage; absent where too little is known.
+    pub calibrations: Vec<Option<Calibration>>,
+    /// The seed of its run.
+    pub seed: u64,
+}
+
+/// Why bytes are not a model this program can use.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// Not the bytes of a model.
+    #[error("not a model: {0}")]
+    Bytes(#[from] postcard::Error),
+    /// Made by another version, for other features or for another journey.
+    #[error("the model was fitted for other {0}; train anew")]
+    Other(&'static str),
+}
+
+impl Model {
+    /// A model for `stages`.
+    #[must_use]
+    pub fn new(
+        stages: Vec<String>,
+        ranker: FittedRanker,
+        calibrations: Vec<Option<Calibration>>,
+        seed: u64,
+    ) -> Self {
+        let features = NAMES.iter().map(|&name| name.to_owned()).collect();
+        Self {
+            format: FORMAT,
+            features,
+            stages,
+            ranker,
+            calibrations,
+            seed,
+        }
+    }
+
+    /// The bytes that are kept.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("a model holds nothing postcard cannot write")
+    }
+
+    /// The identity: a digest of the bytes.
+    #[must_use]
+    pub fn id(bytes: &[u8]) -> String {
+        let digest = Fingerprint::of("model", &[bytes]).to_string();
+        format!("m-{}", &digest[..16])
+    }
+
+    /// From the bytes that were kept, for a journey of `stages`.
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    pub fn decode(bytes: &[u8], stages: &[String]) -> Result<Self, ModelError> {
+        let model: Self = postcard::from_bytes(bytes)?;
+        if model.format != FORMAT
+            || !model
+                .features
+                .iter()
+                .map(String::as_str)
+                .eq(NAMES.iter().copied())
+        {
+            return Err(ModelError::Other("features"));
+        }
+        if model.stages != stages {
+            return Err(ModelError::Other("stages"));
+        }
+        Ok(model)
+    }
+}
+
+/// A candidate with its score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// What it is made of.
+    pub candidate: Candidate,
+    /// What the ranker saw.
+    pub features: [f64; COUNT],
+    /// What orders: log-odds of the ranker, or the score of the blend.
+    pub key: f64,
+    /// A calibrated probability, or a score from 0 to 1 that only orders.
+    pub score: f64,
+    /// Which of the two.
+    pub calibrated: bool,
+    /// The factor of the request's boost.
+    pub boost: f64,
+}
+
+/// Which features a recipe lets the ranker use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureMask([bool; COUNT]);
+
+impl FeatureMask {
+    /// Of the names in a recipe.
+    #[must_use]
+    pub fn of(recipe: &Recipe) -> Self {
+        Self(std::array::from_fn(|i| {
+            recipe.features.iter().any(|name| name == NAMES[i])
+        }))
+    }
+
+    /// The features of a candidate, 0 where the recipe does not name them.
+    #[must_use]
+    pub fn features(&self, candidate: &Candidate, asker: &Asker) -> [f64; COUNT] {
+        let mut row = features::features(candidate, asker);
+        for (value, used) in row.iter_mut().zip(self.0) {
+            *value = if used { *value } else { 0.0 };
+        }
+        row
+    }
+}
+
+/// How to rank for one stage.
+#[derive(Debug, Clone, Copy)]
+pub struct Ranking<'a> {
+    /// The recipe of the stage.
+    pub recipe: &'a Recipe,
+    /// Its features.
+    pub mask: &'a FeatureMask,
+    /// The model that is live, if one is.
+    pub model: Option<&'a Model>,
+    /// The texts of the products.
+    pub content: &'a Content,
+}
+
+impl Ranking<'_> {
+    /// The candidates of a question, best first. `boost` gives the factor for a product.
+    #[must_use]
+    pub fn rank(
+        &self,
+        view: &View<'_>,
+        scratch: &mut Scratch,
+        allowed: impl FnMut(u32) -> bool,
+        mut boost: impl FnMut(u32) -> f64,
+    ) -> Vec<Scored> {
+        let (candidates, asker) = propose(view, self.recipe, self.content, scratch, allowed);
+        let mut scored: Vec<Scored> = candidates
+            .into_iter()
+            .map(|candidate| {
+                let factor = boost(candidate.product);
+                self.score(view, candidate, &asker, factor)
+            })
+            .collect();
+        scored.sort_by(|a, b| {
+            let popular = |s: &Scored| s.candidate.item.baskets + s.candidate.item.browsed;
+            b.key
+                .total_cmp(&a.key)
+                .then(popular(b).total_cmp(&popular(a)))
+                .then(a.candidate.product.cmp(&b.candidate.product))
+        });
+        scored
+    }
+
+    fn score(&self, view: &View<'_>, candidate: Candidate, asker: &Asker, boost: f64) -> Scored {
+        let features = self.mask.features(&candidate, asker);
+        let stage = view.stage.0;
+        match self.model {
+            Some(model) if self.recipe.ranker == Ranker::Logistic => {
+                // a boost multiplies the odds
+                let key = model.ranker.score(stage, &features) + boost.ln();
+                let calibration = model
+                    .calibrations
+                    .get(stage as usize)
+                    .and_then(Option::as_ref);
+                let (score, calibrated) = match calibration {
+                    Some(calibration) => (calibration.probability(key), true),
+                    None => (1.0 / (1.0 + (-key).exp()), false),
+                };
+                Scored {
+                    candidate,
+                    features,
+                    key,
+                    score,
+                    calibrated,
+                    boost,
+                }
+            }
+            _ => {
+                let best: f64 = self
+                    .recipe
+                    .blend
+                    .iter()
+                    .map(|(_, weight)| weight / 61.0)
+                    .sum();
+                let key = blend(&candidate, self.recipe) * boost;
+                let score = if best > 0.0 {
+                    (key / best).clamp(0.0, 1.0)
+                } else {
+                    0.0
+                };
+                Scored {
+                    candidate,
+                    features,
+                    key,
+                    score,
+                    calibrated: false,
+                    boost,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Which questions to ask of the past: at regular dates of everybody who came back, as a mailing would, and in the
+//! middle of visits, as a page view would.
+
+use crate::application::history::{Ahead, History, time};
+use crate::domain::time::DAY_MS;
+use crate::domain::{EventKind, RecordBody, Timestamp};
+
+/// The days between the regular dates, and from the last one to the end of the history, at most.
+const PERIOD_DAYS: f64 = 30.0;
+/// How many regular dates there are at most.
+const PERIODS: usize = 8;
+/// The first questions are asked after this share of the history.
+const WARM_UP: f64 = 0.15;
+
+/// How many questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuestionSettings {
+    /// Decides which of too many are asked.
+    pub seed: u64,
+    /// The most.
+    pub most: usize,
+}
+
+/// A question of the past: about `person`, after the first `place` moments of the history, at `time`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// How many moments had passed.
+    pub place: usize,
+    /// When it is asked.
+    pub time: Timestamp,
+    /// About whom, by the number in [`Ahead`].
+    pub person: u32,
+}
+
+/// The questions, in the order of time, and which part of a run they belong to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The questions.
+    pub questions: Vec<Moment>,
+    /// From here on, questions calibrate.
+    calibrate: Timestamp,
+    /// From here on, questions judge.
+    judge: Timestamp,
+}
+
+impl Plan {
+    /// 0: to learn from; 1: to calibrate with; 2: to judge by.
+    #[must_use]
+    pub fn part(&self, time: Timestamp) -> usize {
+        usize::from(time >= self.calibrate) + usize::from(time >= self.judge)
+    }
+}
+
+/// Chooses the questions of a history.
+#[must_use]
+pub fn choose(history: &History, ahead: &Ahead<'_>, settings: &QuestionSettings) -> Plan {
+    let Some((first, last)) = history.span() else {
+        let never = Timestamp::MAX;
+        return Plan {
+            questions: Vec::new(),
+            calibrate: never,
+            judge: never,
+        };
+    };
+    let span_days = last.days_since(first);
+    let period_ms = ((span_days * (1.0 - WARM_UP) / 5.0).min(PERIOD_DAYS) * DAY_MS as f64) as i64;
+    let period_ms = period_ms.max(1);
+    let earliest = first.plus_ms((span_days * WARM_UP * DAY_MS as f64) as i64);
+    let dates: Vec<Timestamp> = (1..=PERIODS as i64)
+        .map(|periods| last.plus_ms(-periods * period_ms))
+        .take_while(|&date| date > earliest)
+        .collect();
+    let mut questions = regular(history, ahead, &dates, period_ms, settings);
+    let room = settings.most.saturating_sub(questions.len());
+    questions.extend(in_visits(history, ahead, earliest, room, settings.seed));
+    questions.sort_by_key(|question| (question.place, question.time, question.person));
+    Plan {
+        questions,
+        calibrate: last.plus_ms(-2 * period_ms),
+        judge: last.plus_ms(-period_ms),
+    }
+}
+
+/// Everybody who was known at a date and came back within the period after it.
+fn regular(
+    history: &History,
+    ahead: &Ahead<'_>,
+    dates: &[Timestamp],
+    period_ms: i64,
+    settings: &QuestionSettings,
+) -> Vec<Moment> {
+    let bought = history.has(EventKind::Purchase);
+    let outcome = if bought {
+        EventKind::Purchase
+    } else {
+        EventKind::ViewItem
+    };
+    let mut questions = Vec::new();
+    for &date in dates {
+        let place = history.until(date).len();
+        let end = date.plus_ms(period_ms);
+        let came_back = |&person: &u32| {
+            ahead.last_before(person, place).is_some()
+                && !ahead.next(person, place, end, outcome).is_empty()
+        };
+        questions.extend((0..ahead.persons()).filter(came_back).map(|person| Moment {
+            place,
+            time: date,
+            person,
+        }));
+    }
+    // three quarters of the questions at most: visits must have their say where there are any
+    sample(questions, settings.most * 3 / 4, settings.seed)
+}
+
+/// After steps in the middle of visits; after a basket only when it is whole.
+fn in_visits(
+    history: &History,
+    ahead: &Ahead<'_>,
+    earliest: Timestamp,
+    most: usize,
+    seed: u64,
+) -> Vec<Moment> {
+    let mut questions = Vec::new();
+    for (place, record) in history.moments.iter().enumerate() {
+        let (RecordBody::Event(event), Some(person)) = (&record.body, ahead.person(place)) else {
+            continue;
+        };
+        let is_step = !matches!(
+            event.kind,
+            EventKind::Purchase
+                | EventKind::Refund
+                | EventKind::OfferSent
+                | EventKind::OrderDelivered
+        );
+        if is_step && event.time >= earliest {
+            questions.push(Moment {
+                place: place + 1,
+                time: time(record),
+                person,
+            });
+        }
+    }
+    sample(questions, most, seed ^ 1)
+}
+
+/// At most `most` of the questions, chosen by the seed, in their order.
+fn sample(questions: Vec<Moment>, most: usize, seed: u64) -> Vec<Moment> {
+    if questions.len() <= most {
+        return questions;
+    }
+    let mut order: Vec<usize> = (0..questions.len()).collect();
+    order.sort_by_key(|&i| mix(seed, i as u64));
+    order.truncate(most);
+    order.sort_unstable();
+    order.into_iter().map(|i| questions[i]).collect()
+}
+
+/// A number that looks random and depends on nothing but its inputs (SplitMix64: Steele et al. 2014).
+#[must_use]
+pub(super) fn mix(seed: u64, number: u64) -> u64 {
+    let mut z = seed
+        .wrapping_add(number.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        .wrapping_add(1);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
