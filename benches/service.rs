@@ -1,1 +1,3 @@
-fn main(){}
+//! Benchmarks of the service; none yet.
+
+fn main() {}

@@ -1,1 +1,4 @@
+//! The next best product, and the next best offer, for every customer.
 
+pub mod cli;
+pub mod simulation;
