@@ -9,7 +9,8 @@ pub const MAX_CUSTOMERS: u32 = 1_000_000;
 pub const MAX_PRODUCTS: u32 = 50_000;
 /// Longest simulated period, in days.
 pub const MAX_DAYS: u32 = 3_650;
-/// Most customers × days: about 120 million events, some 15 GB of CSV.
+/// Most customers × days: about 165 million events, some 16 GB of CSV (0.41 events a customer and
+/// day, 99 bytes each, as measured on ten million).
 pub const MAX_CUSTOMER_DAYS: u64 = 400_000_000;
 /// The earliest year in which a simulation may end.
 pub(super) const MIN_END_YEAR: i16 = 1990;
