@@ -1,1 +1,3 @@
+//! Benchmarks of the service; none yet.
+
 fn main() {}

@@ -5,11 +5,13 @@ pub mod catalog;
 pub mod customers;
 pub mod error;
 pub mod evaluate;
+pub mod expression;
 pub mod history;
 pub mod ingest;
 pub mod model;
 pub mod models;
 pub mod recommend;
+pub mod shop;
 pub mod train;
 
 pub use error::AppError;

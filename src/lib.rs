@@ -2,7 +2,9 @@
 
 pub mod algorithms;
 pub mod application;
+pub mod cli;
 pub mod domain;
 pub mod proto;
+pub mod simulation;
 pub mod state;
 pub mod store;

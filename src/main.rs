@@ -1,1 +1,5 @@
-fn main() {}
+//! The binary: only wires.
+
+fn main() -> anyhow::Result<()> {
+    nextbest::cli::run()
+}

@@ -1,9 +1,22 @@
 //! Customers: what is known of them, who they turned out to be, export and erasure.
 
+use std::sync::Arc;
+
 use crate::application::catalog::Page;
 use crate::application::error::AppError;
-use crate::application::recommend::{StageAnswer, Who};
-use crate::domain::{Customer, CustomerId, Event, Timestamp, Traits, VisitorId};
+use crate::application::expression::{Expression, Scope, customer_value};
+use crate::application::ingest::Ingest;
+use crate::application::recommend::{StageAnswer, Who, person, stage_of};
+use crate::application::shop::Shop;
+use crate::domain::{
+    Customer, CustomerId, Event, Position, RecordBody, Subject as EventSubject, Timestamp, Traits,
+    VisitorId,
+};
+use crate::state::State;
+use crate::state::subjects::Subject;
+
+/// How many customers one page looks at, at most, to find those of its selection.
+const MAX_SCAN: u64 = 20_000;
 
 /// What is known of a customer or visitor.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,15 +50,32 @@ pub struct Selection {
 
 /// The use cases of customers.
 #[derive(Debug, Clone)]
-pub struct Customers {}
+pub struct Customers {
+    shop: Arc<Shop>,
+    ingest: Ingest,
+}
 
 impl Customers {
+    /// Over a shop.
+    #[must_use]
+    pub fn new(shop: Arc<Shop>, ingest: Ingest) -> Self {
+        Self { shop, ingest }
+    }
+
     /// What is known of somebody.
     ///
     /// # Errors
     /// `CustomerNotFound`.
-    pub fn get(&self, _who: &Who) -> Result<Profile, AppError> {
-        Err(AppError::NotReady)
+    pub fn get(&self, who: &Who) -> Result<Profile, AppError> {
+        let known = self.shop.known();
+        let person = person(&known.state, who).ok_or(AppError::CustomerNotFound)?;
+        let subject = known.state.subject(person).ok_or(AppError::CustomerNotFound)?;
+        let id = subject.id.to_string();
+        let who = match person {
+            crate::state::people::Person::Customer(_) => Who::Customer(CustomerId::trusted(id)),
+            crate::state::people::Person::Visitor(_) => Who::Visitor(VisitorId::trusted(id)),
+        };
+        Ok(profile(&known.state, who, subject, self.shop.clock.now()))
     }
 
     /// Lists customers from `from` on, in the order in which they became known; looks at no more than a bounded number
@@ -55,11 +85,44 @@ impl Customers {
     /// `InvalidExpression`, `UnknownStage`.
     pub fn list(
         &self,
-        _from: u64,
-        _limit: usize,
-        _selection: &Selection,
+        from: u64,
+        limit: usize,
+        selection: &Selection,
     ) -> Result<Page<Profile>, AppError> {
-        Err(AppError::NotReady)
+        let now = self.shop.clock.now();
+        let filter = Expression::compile("filter", &selection.filter, &["customer"])?;
+        let journey = &self.shop.settings.fold.journey;
+        if !selection.stage.is_empty() && journey.stage(&selection.stage).is_none() {
+            let names: Vec<&str> = journey.stages.iter().map(|s| s.name.as_str()).collect();
+            let stage = selection.stage.clone();
+            return Err(AppError::UnknownStage { stage, known: names.join(", ") });
+        }
+        let known = self.shop.known();
+        let customers = known.state.people.customers();
+        let total = customers.len() as u64;
+        let end = total.min(from.saturating_add(MAX_SCAN));
+        let (mut items, mut next) = (Vec::new(), from);
+        while next < end && items.len() < limit {
+            let subject = &customers[next as usize];
+            next += 1;
+            // the place of somebody who was erased
+            if subject.id.is_empty() {
+                continue;
+            }
+            let stage = journey.name(journey.stage_at(&subject.steps, now));
+            let in_stage = selection.stage.is_empty() || selection.stage == stage;
+            let wanted = in_stage
+                && filter.as_ref().is_none_or(|filter| {
+                    let value = customer_value(Some(subject), journey, now);
+                    // somebody without the field is not one of those that were asked for
+                    filter.holds(&Scope::of_customer(value), None).unwrap_or(false)
+                });
+            if wanted {
+                let who = Who::Customer(CustomerId::trusted(subject.id.to_string()));
+                items.push(profile(&known.state, who, subject, now));
+            }
+        }
+        Ok(Page { items, next: (next < total).then_some(next) })
     }
 
     /// Sets the traits of a customer.
@@ -68,10 +131,17 @@ impl Customers {
     /// Those of writing.
     pub async fn upsert(
         &self,
-        _customer: Customer,
-        _validate_only: bool,
+        customer: Customer,
+        validate_only: bool,
     ) -> Result<Profile, AppError> {
-        Err(AppError::NotReady)
+        let who = Who::Customer(customer.id.clone());
+        if validate_only {
+            let subject = Subject { traits: customer.traits, ..Subject::new(customer.id.as_str()) };
+            let known = self.shop.known();
+            return Ok(profile(&known.state, who, &subject, self.shop.clock.now()));
+        }
+        self.ingest.write(vec![RecordBody::CustomerUpserted(Box::new(customer))]).await?;
+        self.get(&who)
     }
 
     /// Says that a visitor is this customer. False if that was known.
@@ -80,31 +150,72 @@ impl Customers {
     /// Those of writing.
     pub async fn identify(
         &self,
-        _visitor: VisitorId,
-        _customer: CustomerId,
+        visitor: VisitorId,
+        customer: CustomerId,
     ) -> Result<bool, AppError> {
-        Err(AppError::NotReady)
+        let body = RecordBody::VisitorIdentified { visitor, customer };
+        Ok(self.ingest.write(vec![body]).await?.new > 0)
     }
 
     /// The visitors identified as this customer.
     #[must_use]
-    pub fn visitors(&self, _customer: &CustomerId) -> Vec<VisitorId> {
-        Vec::new()
+    pub fn visitors(&self, customer: &CustomerId) -> Vec<VisitorId> {
+        let known = self.shop.known();
+        let person = known.state.people.customer(customer);
+        let subject = person.and_then(|person| known.state.subject(person));
+        let id = |visitor: &str| VisitorId::trusted(visitor.to_owned());
+        subject.map_or_else(Vec::new, |subject| subject.visitors.iter().map(|v| id(v)).collect())
     }
 
     /// The events of somebody from journal position `from` on, at most `limit`. Reads the journal: blocking.
     ///
     /// # Errors
     /// `DataLoss`.
-    pub fn events(&self, _who: &Who, _from: u64, _limit: usize) -> Result<Page<Event>, AppError> {
-        Err(AppError::NotReady)
+    pub fn events(&self, who: &Who, from: u64, limit: usize) -> Result<Page<Event>, AppError> {
+        let visitors = match who {
+            Who::Customer(customer) => self.visitors(customer),
+            _ => Vec::new(),
+        };
+        let is_theirs = |subject: &EventSubject| match who {
+            Who::Customer(customer) => match subject {
+                EventSubject::Customer { customer: other, .. } => other == customer,
+                EventSubject::Visitor(visitor) => visitors.contains(visitor),
+            },
+            Who::Visitor(visitor) => subject.visitor() == Some(visitor),
+            Who::Nobody => false,
+        };
+        let mut items = Vec::new();
+        for record in self.shop.journal.read_from(Position(from)) {
+            let (position, record) = record?;
+            let RecordBody::Event(event) = record.body else { continue };
+            if is_theirs(&event.subject) {
+                if items.len() == limit {
+                    return Ok(Page { items, next: Some(position.0) });
+                }
+                items.push(*event);
+            }
+        }
+        Ok(Page { items, next: None })
     }
 
     /// Removes a customer and their visitors from the journal and from memory. Returns how many records are gone.
     ///
     /// # Errors
     /// Those of writing; calling again finishes what was begun.
-    pub async fn erase(&self, _customer: &CustomerId) -> Result<u64, AppError> {
-        Err(AppError::NotReady)
+    pub async fn erase(&self, customer: &CustomerId) -> Result<u64, AppError> {
+        self.ingest.erase(customer.clone()).await
+    }
+}
+
+fn profile(state: &State, who: Who, subject: &Subject, now: Timestamp) -> Profile {
+    Profile {
+        who,
+        traits: subject.traits.clone(),
+        stage: stage_of(state, &subject.steps, now),
+        first_event: subject.seen.map(|(first, _)| first),
+        last_event: subject.seen.map(|(_, last)| last),
+        events: subject.events,
+        orders: subject.orders,
+        products: subject.distinct_products(),
     }
 }

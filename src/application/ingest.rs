@@ -1,7 +1,16 @@
 //! Taking in: one committer thread writes for everybody, folds what is durable, then answers.
 
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot};
+
 use crate::application::error::AppError;
-use crate::domain::{RecordBody, Timestamp};
+use crate::application::shop::Shop;
+use crate::domain::record::{customer_fingerprint, visitor_fingerprint};
+use crate::domain::{CustomerId, Fingerprint, Record, RecordBody, Timestamp, VisitorId};
+use crate::state::State;
+use crate::store::MAX_BLOCK_RECORDS;
 
 /// The most events of one batch.
 pub const MAX_EVENTS: usize = 10_000;
@@ -15,30 +24,271 @@ pub struct Written {
     pub duplicate: usize,
 }
 
+type Reply<T> = oneshot::Sender<Result<T, AppError>>;
+
+enum Command {
+    Write { batch: Vec<RecordBody>, reply: Reply<Written> },
+    Erase { customer: CustomerId, reply: Reply<u64> },
+    Stop,
+}
+
 /// The way into the journal.
 #[derive(Debug, Clone)]
-pub struct Ingest {}
+pub struct Ingest {
+    commands: mpsc::Sender<Command>,
+    shop: Arc<Shop>,
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Write { .. } => "Write",
+            Self::Erase { .. } => "Erase",
+            Self::Stop => "Stop",
+        })
+    }
+}
 
 impl Ingest {
+    /// Starts the committer.
+    ///
+    /// # Errors
+    /// If the machine gives no thread.
+    pub fn start(shop: Arc<Shop>) -> std::io::Result<(Self, Committer)> {
+        let (commands, receiver) = mpsc::channel(shop.settings.write_queue.max(1));
+        let worker = Worker { shop: shop.clone(), commands: receiver, since_checkpoint: 0, aside: None };
+        let thread = std::thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || worker.run())?;
+        let stop = commands.clone();
+        Ok((Self { commands, shop }, Committer { stop, thread: Some(thread) }))
+    }
+
     /// Writes one atomic batch. When it returns, the new records are durable and count for the next answer.
     ///
     /// # Errors
-    /// `JournalUnavailable`, `Stopping`, `NotReady`; nothing is stored then.
-    pub async fn write(&self, _batch: Vec<RecordBody>) -> Result<Written, AppError> {
-        Err(AppError::NotReady)
+    /// `JournalUnavailable`, `Stopping`; nothing is stored then.
+    pub async fn write(&self, batch: Vec<RecordBody>) -> Result<Written, AppError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Write { batch, reply };
+        self.commands.send(command).await.map_err(|_| AppError::Stopping)?;
+        answer.await.map_err(|_| AppError::Stopping)?
     }
 
     /// As [`Ingest::write`], for threads that may block.
     ///
     /// # Errors
     /// As [`Ingest::write`].
-    pub fn write_blocking(&self, _batch: Vec<RecordBody>) -> Result<Written, AppError> {
-        Err(AppError::NotReady)
+    pub fn write_blocking(&self, batch: Vec<RecordBody>) -> Result<Written, AppError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Write { batch, reply };
+        self.commands.blocking_send(command).map_err(|_| AppError::Stopping)?;
+        answer.blocking_recv().map_err(|_| AppError::Stopping)?
+    }
+
+    /// Removes a customer and their visitors from the journal and from memory; returns how many records are gone.
+    ///
+    /// # Errors
+    /// As [`Ingest::write`]; calling again finishes what was begun.
+    pub async fn erase(&self, customer: CustomerId) -> Result<u64, AppError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Erase { customer, reply };
+        self.commands.send(command).await.map_err(|_| AppError::Stopping)?;
+        answer.await.map_err(|_| AppError::Stopping)?
     }
 
     /// The service's clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        Timestamp::MIN
+        self.shop.clock.now()
     }
+}
+
+/// The committer thread; stopping it writes what is queued first.
+#[derive(Debug)]
+pub struct Committer {
+    stop: mpsc::Sender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Committer {
+    /// Ends the thread, after everything that was queued before is written. Blocks.
+    pub fn stop(mut self) {
+        // fails only if the thread has ended already
+        let _ = self.stop.blocking_send(Command::Stop);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the committer panicked");
+        }
+    }
+}
+
+struct Worker {
+    shop: Arc<Shop>,
+    commands: mpsc::Receiver<Command>,
+    since_checkpoint: u64,
+    aside: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut next = None;
+        while let Some(command) = next.take().or_else(|| self.commands.blocking_recv()) {
+            match command {
+                Command::Stop => break,
+                Command::Erase { customer, reply } => {
+                    let erased = self.erase(&customer);
+                    let _ = reply.send(erased);
+                }
+                Command::Write { batch, reply } => {
+                    let mut size = batch.len();
+                    let mut group = vec![(batch, reply)];
+                    // whoever waits already goes into the same block
+                    while size < MAX_BLOCK_RECORDS {
+                        match self.commands.try_recv() {
+                            Ok(Command::Write { batch, reply })
+                                if size + batch.len() <= MAX_BLOCK_RECORDS =>
+                            {
+                                size += batch.len();
+                                group.push((batch, reply));
+                            }
+                            Ok(other) => {
+                                next = Some(other);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    self.write(group);
+                    self.checkpoint_when_due();
+                }
+            }
+        }
+        if let Some(aside) = self.aside.take() {
+            let _ = aside.join();
+        }
+    }
+
+    fn write(&mut self, group: Vec<(Vec<RecordBody>, Reply<Written>)>) {
+        let now = self.shop.clock.now();
+        let mut records = Vec::new();
+        let mut replies = Vec::new();
+        {
+            let known = self.shop.known();
+            for (batch, reply) in group {
+                let before = batch.len();
+                let start = records.len();
+                let news = batch.into_iter().filter(|body| is_news(&known.state, body));
+                records.extend(news.map(|body| Record { recorded_at: now, body }));
+                replies.push((before, start..records.len(), reply));
+            }
+        }
+        let appended = if records.is_empty() { Ok(None) } else { self.append(records).map(Some) };
+        match appended {
+            Ok(is_new) => {
+                for (size, range, reply) in replies {
+                    let is_new = is_new.as_deref().unwrap_or_default();
+                    let new = is_new[range].iter().filter(|&&new| new).count();
+                    // fails only if the caller has gone
+                    let _ = reply.send(Ok(Written { new, duplicate: size - new }));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a block could not be written");
+                for (_, _, reply) in replies {
+                    let _ = reply.send(Err(AppError::JournalUnavailable(error.to_string())));
+                }
+            }
+        }
+    }
+
+    /// Makes records durable, then folds those that are new.
+    fn append(&mut self, records: Vec<Record>) -> Result<Vec<bool>, crate::store::JournalError> {
+        let appended = self.shop.journal.append(&records)?;
+        let mut is_new = appended.is_new.iter();
+        let mut records = records;
+        records.retain(|_| is_new.next().copied().unwrap_or(false));
+        self.since_checkpoint += records.len() as u64;
+        self.shop.fold(appended.first, &records);
+        Ok(appended.is_new)
+    }
+
+    fn erase(&mut self, customer: &CustomerId) -> Result<u64, AppError> {
+        let subjects = subjects(&self.shop.known().state, customer);
+        let now = self.shop.clock.now();
+        let body = RecordBody::CustomerErased(subjects.clone());
+        self.append(vec![Record { recorded_at: now, body }])?;
+        self.shop.forget(customer);
+        let erased = self.shop.journal.erase(&subjects)?;
+        if let Some(checkpoints) = &self.shop.checkpoints {
+            checkpoints.clear().map_err(|error| AppError::JournalUnavailable(error.to_string()))?;
+        }
+        let shop = self.shop.clone();
+        self.in_background("refold", move || {
+            if let Err(error) = shop.fold_anew() {
+                tracing::error!(%error, "the journal could not be folded anew after an erasure");
+            }
+        });
+        Ok(erased)
+    }
+
+    fn checkpoint_when_due(&mut self) {
+        if self.since_checkpoint < self.shop.settings.checkpoint_every {
+            return;
+        }
+        if self.aside.as_ref().is_some_and(|aside| !aside.is_finished()) {
+            return;
+        }
+        self.since_checkpoint = 0;
+        let shop = self.shop.clone();
+        self.in_background("checkpoint", move || {
+            if let Err(error) = shop.checkpoint_aside() {
+                tracing::error!(%error, "no checkpoint could be written");
+            }
+        });
+    }
+
+    /// Runs a job beside the committer, one at a time.
+    fn in_background(&mut self, name: &str, job: impl FnOnce() + Send + 'static) {
+        if let Some(aside) = self.aside.take()
+            && aside.join().is_err()
+        {
+            tracing::error!("a background job panicked");
+        }
+        match std::thread::Builder::new().name(name.to_owned()).spawn(job) {
+            Ok(thread) => self.aside = Some(thread),
+            Err(error) => tracing::error!(%error, job = name, "no thread for a background job"),
+        }
+    }
+}
+
+/// False if writing the record would change nothing. Events are not asked: the journal knows their ids.
+fn is_news(state: &State, body: &RecordBody) -> bool {
+    match body {
+        RecordBody::ProductUpserted(product) => {
+            let number = state.products.number(product.id.as_str());
+            number.and_then(|number| state.products.product(number)).as_ref() != Some(product)
+        }
+        RecordBody::CustomerUpserted(customer) => {
+            let person = state.people.customer(&customer.id);
+            let subject = person.and_then(|person| state.subject(person));
+            subject.is_none_or(|subject| subject.traits != customer.traits)
+        }
+        RecordBody::VisitorIdentified { visitor, customer } => {
+            let known = state.people.visitor(visitor);
+            known.is_none() || known != state.people.customer(customer)
+        }
+        _ => true,
+    }
+}
+
+/// The fingerprints of a customer and of the visitors identified as them.
+fn subjects(state: &State, customer: &CustomerId) -> Vec<Fingerprint> {
+    let person = state.people.customer(customer);
+    let visitors = person.and_then(|person| state.subject(person)).into_iter().flat_map(|subject| {
+        let id = |visitor: &str| VisitorId::trusted(visitor.to_owned());
+        subject.visitors.iter().map(move |visitor| visitor_fingerprint(&id(visitor)))
+    });
+    std::iter::once(customer_fingerprint(customer)).chain(visitors).collect()
 }

@@ -1,7 +1,21 @@
 //! The question nextbest exists for: what is the next best product for this customer, at this stage?
 
+mod reasons;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use crate::application::error::AppError;
-use crate::domain::{CustomerId, Event, EventKind, ProductId, Timestamp, VisitorId};
+use crate::application::expression::{Expression, Scope, customer_value, product_value};
+use crate::application::model::{Ranking, Scored};
+use crate::application::shop::{Known, Shop};
+use crate::domain::journey::Step;
+use crate::domain::{
+    CustomerId, Event, EventKind, ProductId, Source, StageIndex, Timestamp, VisitorId,
+};
+use crate::state::State;
+use crate::state::candidates::{Scratch, View, filler};
+use crate::state::people::Person;
 
 /// How many products are answered where the caller does not say.
 pub const DEFAULT_PRODUCTS: usize = 10;
@@ -152,32 +166,352 @@ pub struct DroppedCandidate {
     pub code: &'static str,
 }
 
+/// What an expression may speak of.
+const VARIABLES: &[&str] = &["product", "customer", "request"];
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
 /// Answers questions.
 #[derive(Debug, Clone)]
-pub struct Recommender {}
+pub struct Recommender {
+    shop: Arc<Shop>,
+}
+
+/// A question that can be answered: its expressions are compiled and its stage is known.
+struct Prepared<'q> {
+    question: &'q Question,
+    filter: Option<Expression>,
+    boost: Option<Expression>,
+    stage: Option<StageIndex>,
+    now: Timestamp,
+}
+
+/// What was found on the way to an answer.
+struct Found {
+    answer: Answer,
+    kept: Vec<Scored>,
+    dropped: Vec<(u32, &'static str)>,
+}
 
 impl Recommender {
+    /// Over a shop.
+    #[must_use]
+    pub fn new(shop: Arc<Shop>) -> Self {
+        Self { shop }
+    }
+
     /// Answers one question. Takes well under a millisecond; no IO.
     ///
     /// # Errors
     /// `InvalidExpression`, `UnknownStage`, `NotReady`.
-    pub fn recommend(&self, _question: &Question) -> Result<Answer, AppError> {
-        Err(AppError::NotReady)
+    pub fn recommend(&self, question: &Question) -> Result<Answer, AppError> {
+        let prepared = self.prepare(question)?;
+        let known = self.shop.known();
+        Ok(self.find(&prepared, &known)?.answer)
     }
 
     /// Checks a question without answering it.
     ///
     /// # Errors
     /// As [`Recommender::recommend`].
-    pub fn check(&self, _question: &Question) -> Result<(), AppError> {
-        Err(AppError::NotReady)
+    pub fn check(&self, question: &Question) -> Result<(), AppError> {
+        self.prepare(question).map(|_| ())
     }
 
     /// Answers with every candidate.
     ///
     /// # Errors
     /// As [`Recommender::recommend`].
-    pub fn explain(&self, _question: &Question) -> Result<Explanation, AppError> {
-        Err(AppError::NotReady)
+    pub fn explain(&self, question: &Question) -> Result<Explanation, AppError> {
+        let prepared = self.prepare(question)?;
+        let known = self.shop.known();
+        let found = self.find(&prepared, &known)?;
+        let id = |product| product_id(&known.state, product);
+        let explained = |scored: &Scored| ExplainedCandidate {
+            product: id(scored.candidate.product),
+            score: scored.score,
+            source_ranks: Source::ALL
+                .iter()
+                .map(|&source| (source.as_str(), u32::from(scored.candidate.ranks[source as usize])))
+                .filter(|&(_, rank)| rank > 0)
+                .collect(),
+            features: crate::algorithms::features::NAMES
+                .iter()
+                .copied()
+                .zip(scored.features)
+                .collect(),
+            boost: scored.boost,
+        };
+        let dropped = |&(product, code): &(u32, &'static str)| DroppedCandidate {
+            product: id(product),
+            code,
+        };
+        Ok(Explanation {
+            kept: found.kept.iter().map(explained).collect(),
+            dropped: found.dropped.iter().map(dropped).collect(),
+            answer: found.answer,
+        })
+    }
+
+    fn prepare<'q>(&self, question: &'q Question) -> Result<Prepared<'q>, AppError> {
+        self.shop.check_ready()?;
+        let journey = &self.shop.settings.fold.journey;
+        let stage = match &question.stage {
+            None => None,
+            Some(name) => Some(journey.stage(name).ok_or_else(|| {
+                let names: Vec<&str> = journey.stages.iter().map(|s| s.name.as_str()).collect();
+                AppError::UnknownStage { stage: name.clone(), known: names.join(", ") }
+            })?),
+        };
+        Ok(Prepared {
+            question,
+            filter: Expression::compile("filter", &question.filter, VARIABLES)?,
+            boost: Expression::compile("boost", &question.boost, VARIABLES)?,
+            stage,
+            now: self.shop.clock.now(),
+        })
+    }
+
+    fn find(&self, prepared: &Prepared<'_>, known: &Known) -> Result<Found, AppError> {
+        let Prepared { question, now, .. } = *prepared;
+        let state = &known.state;
+        let person = person(state, &question.who);
+        let subject = person.and_then(|person| state.subject(person));
+        let context = context_steps(state, question);
+        let mut view = View::new(state, subject, &context, now);
+        let standing = self.shop.settings.fold.journey.standing(&view.steps, now);
+        view.stage = prepared.stage.unwrap_or(standing.stage);
+
+        let recipe = &self.shop.settings.recipes[view.stage.0 as usize];
+        let live = self.shop.live();
+        let ranking = Ranking {
+            recipe,
+            mask: &self.shop.masks[view.stage.0 as usize],
+            model: live.as_ref().map(|live| &live.model),
+            content: &known.content,
+        };
+        let mut gate = Gate::new(prepared, state, &view);
+        let scored = SCRATCH.with_borrow_mut(|scratch| {
+            let mut faults = Vec::new();
+            let scored = ranking.rank(
+                &view,
+                scratch,
+                |product| gate.admits(product),
+                |product| boost(prepared, state, product, &mut faults),
+            );
+            match faults.into_iter().next() {
+                Some(fault) => Err(fault),
+                None => Ok(scored),
+            }
+        })?;
+        gate.check()?;
+        let mut products: Vec<RankedProduct> = scored
+            .iter()
+            .take(question.count)
+            .map(|scored| reasons::ranked(&view, scored, recipe))
+            .collect();
+        let missing = question.count - products.len();
+        if missing > 0 && !question.strict {
+            let taken: Vec<u32> = scored.iter().map(|s| s.candidate.product).collect();
+            let more =
+                filler(state, missing, |product| !taken.contains(&product) && gate.admits(product));
+            products.extend(more.into_iter().map(|product| reasons::filling(state, product)));
+        }
+        let unknown = view.is_unknown();
+        if unknown || live.is_none() {
+            products.iter_mut().for_each(|product| product.fallback |= unknown);
+        }
+        let answer = Answer {
+            stage: stage_answer(state, prepared, &view, &standing, context.len()),
+            products,
+            fallback: unknown || live.is_none(),
+            revision: live.map(|live| live.id.clone()),
+        };
+        Ok(Found { answer, kept: scored, dropped: gate.dropped })
+    }
+}
+
+/// Who asks, if State knows them.
+#[must_use]
+pub fn person(state: &State, who: &Who) -> Option<Person> {
+    match who {
+        Who::Customer(id) => state.people.customer(id),
+        Who::Visitor(id) => state.people.visitor(id),
+        Who::Nobody => None,
+    }
+}
+
+/// The stage of somebody with its reasons, without a question.
+#[must_use]
+pub fn stage_of(state: &State, steps: &[Step], now: Timestamp) -> StageAnswer {
+    let standing = state.journey().standing(steps, now);
+    StageAnswer {
+        stage: state.journey().name(standing.stage).to_owned(),
+        since: standing.since,
+        evidence: standing.evidence.iter().map(|&i| evidence(state, &steps[i], false)).collect(),
+        named_by_caller: false,
+    }
+}
+
+fn evidence(state: &State, step: &Step, from_request: bool) -> Evidence {
+    let product = step.product.map(|product| product_id(state, product));
+    Evidence { kind: step.kind, time: step.time, product, from_request }
+}
+
+fn stage_answer(
+    state: &State,
+    prepared: &Prepared<'_>,
+    view: &View<'_>,
+    standing: &crate::domain::journey::Standing,
+    context: usize,
+) -> StageAnswer {
+    let stage = state.journey().name(view.stage).to_owned();
+    if prepared.stage.is_some() {
+        return StageAnswer { stage, since: None, evidence: Vec::new(), named_by_caller: true };
+    }
+    let first_of_context = view.steps.len() - context;
+    let evidence = standing.evidence.iter().map(|&i| {
+        // the steps of the question happen now: none that is known can stand behind them
+        evidence(state, &view.steps[i], i >= first_of_context)
+    });
+    StageAnswer {
+        stage,
+        since: standing.since,
+        evidence: evidence.collect(),
+        named_by_caller: false,
+    }
+}
+
+fn product_id(state: &State, product: u32) -> ProductId {
+    ProductId::trusted(state.products.item(product).id.to_string())
+}
+
+/// The events of the question as steps; products nobody has heard of say nothing.
+fn context_steps(state: &State, question: &Question) -> Vec<Step> {
+    question
+        .context
+        .iter()
+        .map(|event| Step {
+            time: event.time,
+            kind: event.kind,
+            product: event.product.as_ref().and_then(|id| state.products.number(id.as_str())),
+            rating: event.rating.map(|rating| rating as f32),
+        })
+        .collect()
+}
+
+fn boost(
+    prepared: &Prepared<'_>,
+    state: &State,
+    product: u32,
+    faults: &mut Vec<AppError>,
+) -> f64 {
+    let Some(expression) = &prepared.boost else { return 1.0 };
+    let question = prepared.question;
+    let scope = scope(prepared, state, question);
+    match expression.factor(&scope, product_value(state.products.item(product), prepared.now)) {
+        Ok(factor) => factor,
+        // an absent field says nothing about this product; a wrong result is the expression's fault
+        Err(reason) if reason.contains("must give") => {
+            faults.push(expression.fault(reason));
+            1.0
+        }
+        Err(_) => 1.0,
+    }
+}
+
+fn scope(prepared: &Prepared<'_>, state: &State, question: &Question) -> Scope {
+    let subject = person(state, &question.who).and_then(|person| state.subject(person));
+    let customer = customer_value(subject, state.journey(), prepared.now);
+    let stage = question.stage.as_deref().unwrap_or_default();
+    Scope::new(customer, &question.placement, stage)
+}
+
+/// Says which products may be answered, and notes why others may not.
+struct Gate<'a> {
+    prepared: &'a Prepared<'a>,
+    state: &'a State,
+    scope: Option<Scope>,
+    excluded: Vec<u32>,
+    bought: Vec<u32>,
+    dropped: Vec<(u32, &'static str)>,
+    asked: usize,
+    fault: Option<String>,
+    failed: usize,
+}
+
+impl<'a> Gate<'a> {
+    fn new(prepared: &'a Prepared<'a>, state: &'a State, view: &View<'_>) -> Self {
+        let question = prepared.question;
+        let number = |id: &ProductId| state.products.number(id.as_str());
+        let mut excluded: Vec<u32> = question.exclude.iter().filter_map(number).collect();
+        excluded.sort_unstable();
+        let bought = if question.exclude_bought {
+            view.own().into_iter().map(|(product, _)| product).collect()
+        } else {
+            Vec::new()
+        };
+        let filtered = prepared.filter.is_some();
+        Self {
+            prepared,
+            state,
+            scope: filtered.then(|| scope(prepared, state, question)),
+            excluded,
+            bought,
+            dropped: Vec::new(),
+            asked: 0,
+            fault: None,
+            failed: 0,
+        }
+    }
+
+    fn admits(&mut self, product: u32) -> bool {
+        match self.drop_code(product) {
+            None => true,
+            Some(code) => {
+                if !self.dropped.iter().any(|&(known, _)| known == product) {
+                    self.dropped.push((product, code));
+                }
+                false
+            }
+        }
+    }
+
+    fn drop_code(&mut self, product: u32) -> Option<&'static str> {
+        if self.excluded.binary_search(&product).is_ok() {
+            return Some("EXCLUDED");
+        }
+        let item = self.state.products.item(product);
+        match &item.listing {
+            None if self.state.products.listed > 0 => return Some("NOT_IN_CATALOG"),
+            Some(listing) if !listing.available => return Some("NOT_AVAILABLE"),
+            _ => {}
+        }
+        if self.bought.binary_search(&product).is_ok() {
+            return Some("BOUGHT_BEFORE");
+        }
+        let (Some(filter), Some(scope)) = (&self.prepared.filter, &self.scope) else { return None };
+        self.asked += 1;
+        match filter.holds(scope, Some(product_value(item, self.prepared.now))) {
+            Ok(true) => None,
+            Ok(false) => Some("FILTERED"),
+            Err(reason) => {
+                self.failed += 1;
+                self.fault.get_or_insert(reason);
+                Some("FILTER_ERROR")
+            }
+        }
+    }
+
+    /// A filter that can be computed for no product at all is the caller's fault, not the products'.
+    fn check(&self) -> Result<(), AppError> {
+        match (&self.prepared.filter, &self.fault) {
+            (Some(filter), Some(reason)) if self.failed == self.asked => {
+                Err(filter.fault(reason.clone()))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -1,0 +1,317 @@
+//! The shop as it is known now: the journal, its fold, the recipes and the live model. What every use case shares.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
+
+use crate::algorithms::content::Content;
+use crate::application::error::AppError;
+use crate::application::model::{FeatureMask, Model};
+use crate::application::train::texts;
+use crate::domain::{Position, Record, Recipe, Timestamp};
+use crate::state::{FoldSettings, State};
+use crate::store::{Checkpoint, Checkpoints, Journal, JournalError, Loaded};
+
+/// How many records are folded under one hold of the lock, so that answers never wait long.
+const FOLD_AT_ONCE: usize = 256;
+
+/// Tells the time; a value, so that tests can say what time it is.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The clock of the machine.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Arc::new(|| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            Timestamp::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        }))
+    }
+
+    /// A clock that always says `now`.
+    #[must_use]
+    pub fn fixed(now: Timestamp) -> Self {
+        Self(Arc::new(move || now))
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Clock({})", self.now())
+    }
+}
+
+/// How the shop works.
+#[derive(Debug, Clone)]
+pub struct ShopSettings {
+    /// How to fold.
+    pub fold: FoldSettings,
+    /// The recipes, by stage.
+    pub recipes: Vec<Recipe>,
+    /// After so many new records State is checkpointed.
+    pub checkpoint_every: u64,
+    /// How many batches may wait to be written.
+    pub write_queue: usize,
+}
+
+/// State, and what is derived from its catalog.
+#[derive(Debug)]
+pub struct Known {
+    /// The fold of the journal.
+    pub state: State,
+    /// The texts of the products, as of `content_version` of the catalog.
+    pub content: Arc<Content>,
+    content_version: u64,
+}
+
+/// The model that is live.
+#[derive(Debug)]
+pub struct Live {
+    /// Its revision.
+    pub id: String,
+    /// The model.
+    pub model: Model,
+}
+
+/// What every use case shares.
+pub struct Shop {
+    /// What happened.
+    pub journal: Arc<dyn Journal>,
+    /// Where State is kept for a quick start; absent: nowhere.
+    pub checkpoints: Option<Checkpoints>,
+    /// The time.
+    pub clock: Clock,
+    /// How it works.
+    pub settings: ShopSettings,
+    /// Which features each recipe lets the ranker use, by stage.
+    pub masks: Vec<FeatureMask>,
+    known: RwLock<Known>,
+    live: ArcSwapOption<Live>,
+    ready: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Shop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shop").field("end", &self.journal.end()).finish_non_exhaustive()
+    }
+}
+
+/// How State came to be at the start.
+#[derive(Debug)]
+pub struct Opened {
+    /// The position of the checkpoint that was used.
+    pub checkpoint: Option<Position>,
+    /// Checkpoints that were not, and why.
+    pub ignored: Vec<crate::store::Ignored>,
+    /// How many records were folded.
+    pub folded: u64,
+}
+
+impl Shop {
+    /// Opens the shop: loads the newest checkpoint and folds the rest of the journal.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn open(
+        journal: Arc<dyn Journal>,
+        checkpoints: Option<Checkpoints>,
+        clock: Clock,
+        settings: ShopSettings,
+    ) -> Result<(Arc<Self>, Opened), JournalError> {
+        let (state, opened) = fold(&*journal, checkpoints.as_ref(), &settings.fold)?;
+        let content = Arc::new(Content::fit(&texts(&state)));
+        let content_version = state.products.catalog_version;
+        let masks = settings.recipes.iter().map(FeatureMask::of).collect();
+        let shop = Self {
+            journal,
+            checkpoints,
+            clock,
+            settings,
+            masks,
+            known: RwLock::new(Known { state, content, content_version }),
+            live: ArcSwapOption::empty(),
+            ready: watch::Sender::new(false),
+        };
+        Ok((Arc::new(shop), opened))
+    }
+
+    /// What is known. Hold it briefly: writing waits for it.
+    pub fn known(&self) -> RwLockReadGuard<'_, Known> {
+        // folding cannot fail, so State is whole even if a reader panicked
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_mut(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Folds records that have just become durable, from position `first` on.
+    pub fn fold(&self, first: Position, records: &[Record]) {
+        let mut position = first;
+        for some in records.chunks(FOLD_AT_ONCE) {
+            let mut known = self.known_mut();
+            for record in some {
+                // a State that was folded anew meanwhile may hold it already
+                if known.state.end() == position {
+                    known.state.apply(record);
+                }
+                position = position.plus(1);
+            }
+        }
+    }
+
+    /// Forgets a customer at once; [`Shop::fold_anew`] does the rest.
+    pub fn forget(&self, customer: &crate::domain::CustomerId) {
+        self.known_mut().state.forget(customer);
+    }
+
+    /// Folds the whole journal anew, as after an erasure, and replaces State.
+    ///
+    /// # Errors
+    /// Those of the journal; State stays as it is then.
+    pub fn fold_anew(&self) -> Result<(), JournalError> {
+        let mut state = State::new(self.settings.fold.clone());
+        fold_rest(&*self.journal, &mut state)?;
+        let content = Arc::new(Content::fit(&texts(&state)));
+        let content_version = state.products.catalog_version;
+        let mut known = self.known_mut();
+        // what was written meanwhile
+        fold_rest(&*self.journal, &mut state)?;
+        *known = Known { state, content, content_version };
+        Ok(())
+    }
+
+    /// Fits the texts of the products again if the catalog changed since. Returns whether it did.
+    pub fn refresh_content(&self) -> bool {
+        let (texts, version, products) = {
+            let known = self.known();
+            let version = known.state.products.catalog_version;
+            if version == known.content_version {
+                return false;
+            }
+            (texts(&known.state), version, known.state.products.items().len())
+        };
+        let content = Arc::new(Content::fit(&texts));
+        let mut known = self.known_mut();
+        // the products of a State that was folded anew meanwhile may have other numbers
+        let same = known.state.products.items().len() >= products
+            && known.state.products.catalog_version >= version;
+        if same {
+            known.content = content;
+            known.content_version = version;
+        }
+        same
+    }
+
+    /// Writes a checkpoint of State as it is now. Answers go on; writing waits while State is encoded.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn checkpoint_now(&self) -> std::io::Result<()> {
+        let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
+        let epoch = self.journal.epoch();
+        let (position, bytes) = {
+            let known = self.known();
+            (known.state.end(), known.state.encode())
+        };
+        self.save(checkpoints, Checkpoint { position, epoch, schema: self.schema(), bytes })
+    }
+
+    /// Writes a checkpoint without holding anything up: folds the rest of the journal onto the last checkpoint.
+    ///
+    /// # Errors
+    /// Those of the journal and the disk.
+    pub fn checkpoint_aside(&self) -> Result<(), JournalError> {
+        let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
+        let epoch = self.journal.epoch();
+        let (state, _) = fold(&*self.journal, Some(checkpoints), &self.settings.fold)?;
+        let (position, bytes) = (state.end(), state.encode());
+        drop(state);
+        self.save(checkpoints, Checkpoint { position, epoch, schema: self.schema(), bytes })?;
+        Ok(())
+    }
+
+    fn save(&self, checkpoints: &Checkpoints, checkpoint: Checkpoint) -> std::io::Result<()> {
+        // somebody was erased meanwhile: what was folded may hold them
+        if checkpoint.epoch != self.journal.epoch() {
+            return Ok(());
+        }
+        checkpoints.save(&checkpoint)
+    }
+
+    fn schema(&self) -> crate::domain::Fingerprint {
+        self.settings.fold.schema()
+    }
+
+    /// The model that is live.
+    #[must_use]
+    pub fn live(&self) -> Option<Arc<Live>> {
+        self.live.load_full()
+    }
+
+    /// Makes a model live, or none.
+    pub fn set_live(&self, live: Option<Live>) {
+        self.live.store(live.map(Arc::new));
+    }
+
+    /// The names of the stages, in order.
+    #[must_use]
+    pub fn stages(&self) -> Vec<String> {
+        self.settings.recipes.iter().map(|recipe| recipe.stage.clone()).collect()
+    }
+
+    /// Says whether questions can be answered.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.send_replace(ready);
+    }
+
+    /// Whether questions can be answered, as it changes.
+    #[must_use]
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.subscribe()
+    }
+
+    /// An error unless questions can be answered.
+    ///
+    /// # Errors
+    /// `NotReady`.
+    pub fn check_ready(&self) -> Result<(), AppError> {
+        if *self.ready.borrow() { Ok(()) } else { Err(AppError::NotReady) }
+    }
+}
+
+/// State from the newest checkpoint and the rest of the journal.
+fn fold(
+    journal: &dyn Journal,
+    checkpoints: Option<&Checkpoints>,
+    settings: &FoldSettings,
+) -> Result<(State, Opened), JournalError> {
+    let loaded = checkpoints.map_or_else(Loaded::default, |checkpoints| {
+        checkpoints.load(journal.epoch(), settings.schema(), journal.end())
+    });
+    let kept = loaded.checkpoint.and_then(|kept| State::decode(&kept.bytes).ok());
+    let checkpoint = kept.as_ref().map(State::end);
+    let mut state = kept.unwrap_or_else(|| State::new(settings.clone()));
+    let folded = fold_rest(journal, &mut state)?;
+    Ok((state, Opened { checkpoint, ignored: loaded.ignored, folded }))
+}
+
+/// Folds the records that are not folded in yet; returns how many.
+fn fold_rest(journal: &dyn Journal, state: &mut State) -> Result<u64, JournalError> {
+    let mut folded = 0;
+    for record in journal.read_from(state.end()) {
+        let (_, record) = record?;
+        state.apply(&record);
+        folded += 1;
+    }
+    Ok(folded)
+}
