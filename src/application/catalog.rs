@@ -47,7 +47,11 @@ impl Catalog {
     /// Over a shop.
     #[must_use]
     pub fn new(shop: Arc<Shop>, ingest: Ingest) -> Self {
-        Self { shop, ingest, gate: Arc::default() }
+        Self {
+            shop,
+            ingest,
+            gate: Arc::default(),
+        }
     }
 
     /// Creates a product.
@@ -101,20 +105,27 @@ impl Catalog {
         while next < end && items.len() < limit {
             let number = next as u32;
             next += 1;
-            let Some(product) = stored(state, number) else { continue };
+            let Some(product) = stored(state, number) else {
+                continue;
+            };
             let wanted = match &filter {
                 None => true,
                 Some(filter) => {
                     let value = product_value(state.products.item(number), now);
                     // a product without the field is not one of those that were asked for
-                    filter.holds(&Scope::default(), Some(value)).unwrap_or(false)
+                    filter
+                        .holds(&Scope::default(), Some(value))
+                        .unwrap_or(false)
                 }
             };
             if wanted {
                 items.push(product);
             }
         }
-        Ok(Page { items, next: (next < total).then_some(next) })
+        Ok(Page {
+            items,
+            next: (next < total).then_some(next),
+        })
     }
 
     /// Changes a product: `change` gets it as it is (or nothing) and returns it as it shall be.
@@ -144,7 +155,9 @@ impl Catalog {
     pub async fn delete(&self, id: &ProductId) -> Result<(), AppError> {
         let _one_at_a_time = self.gate.lock().await;
         self.get(id)?;
-        self.ingest.write(vec![RecordBody::ProductDeleted(id.clone())]).await?;
+        self.ingest
+            .write(vec![RecordBody::ProductDeleted(id.clone())])
+            .await?;
         Ok(())
     }
 
@@ -161,7 +174,9 @@ impl Catalog {
         if validate_only {
             return Ok(Written::default());
         }
-        let bodies = products.into_iter().map(|p| RecordBody::ProductUpserted(Box::new(p)));
+        let bodies = products
+            .into_iter()
+            .map(|p| RecordBody::ProductUpserted(Box::new(p)));
         self.ingest.write(bodies.collect()).await
     }
 
@@ -177,7 +192,9 @@ impl Catalog {
         let _one_at_a_time = self.gate.lock().await;
         let before = self.get(id)?;
         if before.inventory_at.is_none_or(|known| known < news.set_at) {
-            self.ingest.write(vec![RecordBody::InventorySet(id.clone(), news)]).await?;
+            self.ingest
+                .write(vec![RecordBody::InventorySet(id.clone(), news)])
+                .await?;
         }
         self.get(id)
     }
@@ -185,9 +202,14 @@ impl Catalog {
     async fn put(&self, product: Product, validate_only: bool) -> Result<StoredProduct, AppError> {
         let id = product.id.clone();
         if validate_only {
-            return Ok(StoredProduct { product, inventory_at: None });
+            return Ok(StoredProduct {
+                product,
+                inventory_at: None,
+            });
         }
-        self.ingest.write(vec![RecordBody::ProductUpserted(Box::new(product))]).await?;
+        self.ingest
+            .write(vec![RecordBody::ProductUpserted(Box::new(product))])
+            .await?;
         self.get(&id)
     }
 }
@@ -195,5 +217,8 @@ impl Catalog {
 fn stored(state: &State, number: u32) -> Option<StoredProduct> {
     let product = state.products.product(number)?;
     let listing = state.products.item(number).listing.as_ref()?;
-    Some(StoredProduct { product, inventory_at: listing.inventory_at })
+    Some(StoredProduct {
+        product,
+        inventory_at: listing.inventory_at,
+    })
 }

@@ -69,7 +69,10 @@ impl Customers {
     pub fn get(&self, who: &Who) -> Result<Profile, AppError> {
         let known = self.shop.known();
         let person = person(&known.state, who).ok_or(AppError::CustomerNotFound)?;
-        let subject = known.state.subject(person).ok_or(AppError::CustomerNotFound)?;
+        let subject = known
+            .state
+            .subject(person)
+            .ok_or(AppError::CustomerNotFound)?;
         let id = subject.id.to_string();
         let who = match person {
             crate::state::people::Person::Customer(_) => Who::Customer(CustomerId::trusted(id)),
@@ -95,7 +98,10 @@ impl Customers {
         if !selection.stage.is_empty() && journey.stage(&selection.stage).is_none() {
             let names: Vec<&str> = journey.stages.iter().map(|s| s.name.as_str()).collect();
             let stage = selection.stage.clone();
-            return Err(AppError::UnknownStage { stage, known: names.join(", ") });
+            return Err(AppError::UnknownStage {
+                stage,
+                known: names.join(", "),
+            });
         }
         let known = self.shop.known();
         let customers = known.state.people.customers();
@@ -115,14 +121,19 @@ impl Customers {
                 && filter.as_ref().is_none_or(|filter| {
                     let value = customer_value(Some(subject), journey, now);
                     // somebody without the field is not one of those that were asked for
-                    filter.holds(&Scope::of_customer(value), None).unwrap_or(false)
+                    filter
+                        .holds(&Scope::of_customer(value), None)
+                        .unwrap_or(false)
                 });
             if wanted {
                 let who = Who::Customer(CustomerId::trusted(subject.id.to_string()));
                 items.push(profile(&known.state, who, subject, now));
             }
         }
-        Ok(Page { items, next: (next < total).then_some(next) })
+        Ok(Page {
+            items,
+            next: (next < total).then_some(next),
+        })
     }
 
     /// Sets the traits of a customer.
@@ -136,11 +147,16 @@ impl Customers {
     ) -> Result<Profile, AppError> {
         let who = Who::Customer(customer.id.clone());
         if validate_only {
-            let subject = Subject { traits: customer.traits, ..Subject::new(customer.id.as_str()) };
+            let subject = Subject {
+                traits: customer.traits,
+                ..Subject::new(customer.id.as_str())
+            };
             let known = self.shop.known();
             return Ok(profile(&known.state, who, &subject, self.shop.clock.now()));
         }
-        self.ingest.write(vec![RecordBody::CustomerUpserted(Box::new(customer))]).await?;
+        self.ingest
+            .write(vec![RecordBody::CustomerUpserted(Box::new(customer))])
+            .await?;
         self.get(&who)
     }
 
@@ -164,7 +180,9 @@ impl Customers {
         let person = known.state.people.customer(customer);
         let subject = person.and_then(|person| known.state.subject(person));
         let id = |visitor: &str| VisitorId::trusted(visitor.to_owned());
-        subject.map_or_else(Vec::new, |subject| subject.visitors.iter().map(|v| id(v)).collect())
+        subject.map_or_else(Vec::new, |subject| {
+            subject.visitors.iter().map(|v| id(v)).collect()
+        })
     }
 
     /// The events of somebody from journal position `from` on, at most `limit`. Reads the journal: blocking.
@@ -178,7 +196,9 @@ impl Customers {
         };
         let is_theirs = |subject: &EventSubject| match who {
             Who::Customer(customer) => match subject {
-                EventSubject::Customer { customer: other, .. } => other == customer,
+                EventSubject::Customer {
+                    customer: other, ..
+                } => other == customer,
                 EventSubject::Visitor(visitor) => visitors.contains(visitor),
             },
             Who::Visitor(visitor) => subject.visitor() == Some(visitor),
@@ -187,10 +207,15 @@ impl Customers {
         let mut items = Vec::new();
         for record in self.shop.journal.read_from(Position(from)) {
             let (position, record) = record?;
-            let RecordBody::Event(event) = record.body else { continue };
+            let RecordBody::Event(event) = record.body else {
+                continue;
+            };
             if is_theirs(&event.subject) {
                 if items.len() == limit {
-                    return Ok(Page { items, next: Some(position.0) });
+                    return Ok(Page {
+                        items,
+                        next: Some(position.0),
+                    });
                 }
                 items.push(*event);
             }

@@ -109,6 +109,7 @@ impl From<JournalError> for AppError {
             JournalError::Io(_)
             | JournalError::Poisoned(_)
             | JournalError::InUse { .. }
+            | JournalError::TooLarge { .. }
             | JournalError::Engine(_) => Self::JournalUnavailable(error.to_string()),
         }
     }

@@ -6,8 +6,8 @@ use cel::common::ast::{EntryExpr, Expr};
 use cel::{Context, IdedExpr, Program, Value};
 
 use crate::application::error::AppError;
-use crate::domain::journey::Journey;
 use crate::domain::Timestamp;
+use crate::domain::journey::Journey;
 use crate::state::products::Item;
 use crate::state::subjects::Subject;
 
@@ -19,12 +19,29 @@ pub const MIN_BOOST: f64 = 0.01;
 pub const MAX_BOOST: f64 = 100.0;
 
 const PRODUCT: &[&str] = &[
-    "id", "name", "category", "category_path", "brand", "price", "currency", "unit_cost",
-    "available", "attributes", "basket_count", "created_days_ago",
+    "id",
+    "name",
+    "category",
+    "category_path",
+    "brand",
+    "price",
+    "currency",
+    "unit_cost",
+    "available",
+    "attributes",
+    "basket_count",
+    "created_days_ago",
 ];
 const CUSTOMER: &[&str] = &[
-    "id", "known", "traits", "stage", "order_count", "event_count", "product_count",
-    "days_since_last_order", "days_since_last_event",
+    "id",
+    "known",
+    "traits",
+    "stage",
+    "order_count",
+    "event_count",
+    "product_count",
+    "days_since_last_order",
+    "days_since_last_event",
 ];
 const REQUEST: &[&str] = &["placement", "stage"];
 
@@ -60,10 +77,15 @@ impl Expression {
         }
         if text.len() > MAX_EXPRESSION_BYTES {
             let size = text.len();
-            return Err(invalid(format!("{size} bytes; at most {MAX_EXPRESSION_BYTES} are allowed")));
+            return Err(invalid(format!(
+                "{size} bytes; at most {MAX_EXPRESSION_BYTES} are allowed"
+            )));
         }
         let program = Program::compile(text).map_err(|error| invalid(error.to_string()))?;
-        let mut check = Check { allowed, locals: Vec::new() };
+        let mut check = Check {
+            allowed,
+            locals: Vec::new(),
+        };
         check.visit(program.expression()).map_err(invalid)?;
         Ok(Some(Self { program, field }))
     }
@@ -75,7 +97,10 @@ impl Expression {
     pub fn holds(&self, scope: &Scope, product: Option<Value>) -> Result<bool, String> {
         match self.evaluate(scope, product)? {
             Value::Bool(holds) => Ok(holds),
-            other => Err(format!("{} must give true or false, not {other:?}", self.field)),
+            other => Err(format!(
+                "{} must give true or false, not {other:?}",
+                self.field
+            )),
         }
     }
 
@@ -93,14 +118,20 @@ impl Expression {
         if (MIN_BOOST..=MAX_BOOST).contains(&factor) {
             Ok(factor)
         } else {
-            Err(format!("{} must give {MIN_BOOST} to {MAX_BOOST}, not {factor}", self.field))
+            Err(format!(
+                "{} must give {MIN_BOOST} to {MAX_BOOST}, not {factor}",
+                self.field
+            ))
         }
     }
 
     /// The fault of an expression that cannot be computed, as the caller gets it.
     #[must_use]
     pub fn fault(&self, reason: String) -> AppError {
-        AppError::InvalidExpression { field: self.field, reason }
+        AppError::InvalidExpression {
+            field: self.field,
+            reason,
+        }
     }
 
     fn evaluate(&self, scope: &Scope, product: Option<Value>) -> Result<Value, String> {
@@ -115,7 +146,9 @@ impl Expression {
                 context.add_variable_from_value(name, value);
             }
         }
-        self.program.execute(&context).map_err(|error| error.to_string())
+        self.program
+            .execute(&context)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -124,13 +157,19 @@ impl Scope {
     #[must_use]
     pub fn new(customer: Value, placement: &str, stage: &str) -> Self {
         let request = object([("placement", placement.into()), ("stage", stage.into())]);
-        Self { customer: Some(customer), request: Some(request) }
+        Self {
+            customer: Some(customer),
+            request: Some(request),
+        }
     }
 
     /// Of a customer alone.
     #[must_use]
     pub fn of_customer(customer: Value) -> Self {
-        Self { customer: Some(customer), request: None }
+        Self {
+            customer: Some(customer),
+            request: None,
+        }
     }
 }
 
@@ -142,18 +181,36 @@ pub fn product_value(item: &Item, now: Timestamp) -> Value {
         ("basket_count", i64::from(item.baskets).into()),
     ];
     if let Some(listing) = &item.listing {
-        let path: Vec<Value> = listing.category.iter().map(|level| (&**level).into()).collect();
+        let path: Vec<Value> = listing
+            .category
+            .iter()
+            .map(|level| (&**level).into())
+            .collect();
         fields.extend([
             ("name", (&*listing.name).into()),
-            ("category", listing.category.join(crate::domain::catalog::CATEGORY_SEPARATOR).into()),
+            (
+                "category",
+                listing
+                    .category
+                    .join(crate::domain::catalog::CATEGORY_SEPARATOR)
+                    .into(),
+            ),
             ("category_path", path.into()),
             ("brand", (&*listing.brand).into()),
             ("available", listing.available.into()),
             ("attributes", texts(&listing.attributes)),
         ]);
         fields.extend(listing.price.map(|price| ("price", price.units().into())));
-        fields.extend(listing.unit_cost.map(|cost| ("unit_cost", cost.units().into())));
-        fields.extend(listing.currency.map(|currency| ("currency", currency.as_str().into())));
+        fields.extend(
+            listing
+                .unit_cost
+                .map(|cost| ("unit_cost", cost.units().into())),
+        );
+        fields.extend(
+            listing
+                .currency
+                .map(|currency| ("currency", currency.as_str().into())),
+        );
         let age = listing.created_at.map(|created| now.days_since(created));
         fields.extend(age.map(|days| ("created_days_ago", days.into())));
     }
@@ -170,10 +227,22 @@ pub fn customer_value(subject: Option<&Subject>, journey: &Journey, now: Timesta
         ("known", subject.is_some().into()),
         ("stage", stage.into()),
         ("id", subject.map_or("", |subject| &subject.id).into()),
-        ("traits", subject.map_or_else(|| texts(&[]), |subject| texts(&subject.traits))),
-        ("order_count", count(subject.map_or(0, |subject| subject.orders))),
-        ("event_count", count(subject.map_or(0, |subject| subject.events))),
-        ("product_count", count(subject.map_or(0, Subject::distinct_products))),
+        (
+            "traits",
+            subject.map_or_else(|| texts(&[]), |subject| texts(&subject.traits)),
+        ),
+        (
+            "order_count",
+            count(subject.map_or(0, |subject| subject.orders)),
+        ),
+        (
+            "event_count",
+            count(subject.map_or(0, |subject| subject.events)),
+        ),
+        (
+            "product_count",
+            count(subject.map_or(0, Subject::distinct_products)),
+        ),
     ];
     let ordered = subject.and_then(Subject::last_basket);
     fields.extend(ordered.map(|last| ("days_since_last_order", now.days_since(last).into())));
@@ -187,8 +256,10 @@ fn texts(pairs: &[(Box<str>, Box<str>)]) -> Value {
 }
 
 fn object<'k>(fields: impl IntoIterator<Item = (&'k str, Value)>) -> Value {
-    let map: HashMap<String, Value> =
-        fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let map: HashMap<String, Value> = fields
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
     map.into()
 }
 
@@ -205,11 +276,19 @@ impl Check<'_> {
             Expr::Unspecified | Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.variable(name),
             Expr::Call(call) => {
-                call.target.iter().try_for_each(|target| self.visit(target))?;
+                call.target
+                    .iter()
+                    .try_for_each(|target| self.visit(target))?;
                 call.args.iter().try_for_each(|arg| self.visit(arg))
             }
-            Expr::List(list) => list.elements.iter().try_for_each(|element| self.visit(element)),
-            Expr::Map(map) => map.entries.iter().try_for_each(|entry| self.entry(&entry.expr)),
+            Expr::List(list) => list
+                .elements
+                .iter()
+                .try_for_each(|element| self.visit(element)),
+            Expr::Map(map) => map
+                .entries
+                .iter()
+                .try_for_each(|entry| self.entry(&entry.expr)),
             Expr::Struct(_) => Err("messages cannot be built here".to_owned()),
             Expr::Select(select) => {
                 if let Expr::Ident(name) = &select.operand.expr
@@ -227,7 +306,12 @@ impl Check<'_> {
                 }
                 self.locals = vec![inner.iter_var.clone(), inner.accu_var.clone()];
                 self.locals.extend(inner.iter_var2.clone());
-                let parts = [&inner.accu_init, &inner.loop_cond, &inner.loop_step, &inner.result];
+                let parts = [
+                    &inner.accu_init,
+                    &inner.loop_cond,
+                    &inner.loop_step,
+                    &inner.result,
+                ];
                 parts.into_iter().try_for_each(|part| self.visit(part))?;
                 self.locals.clear();
                 Ok(())
@@ -249,7 +333,10 @@ impl Check<'_> {
         if self.allowed.contains(&name) || self.locals.iter().any(|local| local == name) {
             Ok(())
         } else {
-            Err(format!("unknown name {name}; there are {}", self.allowed.join(", ")))
+            Err(format!(
+                "unknown name {name}; there are {}",
+                self.allowed.join(", ")
+            ))
         }
     }
 }
@@ -264,7 +351,10 @@ fn known_field(variable: &str, field: &str) -> Result<(), String> {
     if known.contains(&field) {
         Ok(())
     } else {
-        Err(format!("{variable} has no {field}; it has {}", known.join(", ")))
+        Err(format!(
+            "{variable} has no {field}; it has {}",
+            known.join(", ")
+        ))
     }
 }
 
@@ -278,7 +368,10 @@ mod tests {
         let product = object([
             ("price", 20.0.into()),
             ("brand", "Acme".into()),
-            ("category_path", vec![Value::from("Audio"), Value::from("Headphones")].into()),
+            (
+                "category_path",
+                vec![Value::from("Audio"), Value::from("Headphones")].into(),
+            ),
         ]);
         let scope = Scope::new(object([("order_count", Value::Int(3))]), "home", "decision");
         let found = Expression::compile("filter", text, ALL)
@@ -295,8 +388,14 @@ mod tests {
     fn expressions_say_what_holds() {
         check("product.price < 50.0 && product.brand == 'Acme'", Ok(true));
         check("customer.order_count > 3", Ok(false));
-        check("request.placement == 'home' && request.stage == 'decision'", Ok(true));
-        check("product.category_path.exists(level, level == 'Audio')", Ok(true));
+        check(
+            "request.placement == 'home' && request.stage == 'decision'",
+            Ok(true),
+        );
+        check(
+            "product.category_path.exists(level, level == 'Audio')",
+            Ok(true),
+        );
         check("'Audio' in product.category_path", Ok(true));
         check("has(product.unit_cost)", Ok(false));
     }
@@ -304,13 +403,19 @@ mod tests {
     #[test]
     fn faults_say_what_would_be_right() {
         check("product.prize < 50.0", Err("it has id, name"));
-        check("produkt.price < 50.0", Err("there are product, customer, request"));
+        check(
+            "produkt.price < 50.0",
+            Err("there are product, customer, request"),
+        );
         check("product.price <", Err("filter"));
         check("product.price", Err("must give true or false"));
         check("product.unit_cost > 1.0", Err("unit_cost"));
         check("[1].all(a, [2].all(b, a < b))", Err("inside another"));
         check(&"!".repeat(3_000), Err("bytes"));
-        check(&format!("{}true{}", "(".repeat(500), ")".repeat(500)), Err("recursion"));
+        check(
+            &format!("{}true{}", "(".repeat(500), ")".repeat(500)),
+            Err("recursion"),
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::application::shop::Shop;
 use crate::domain::record::{customer_fingerprint, visitor_fingerprint};
 use crate::domain::{CustomerId, Fingerprint, Record, RecordBody, Timestamp, VisitorId};
 use crate::state::State;
-use crate::store::MAX_BLOCK_RECORDS;
+use crate::store::{JournalError, MAX_BLOCK_RECORDS};
 
 /// The most events of one batch.
 pub const MAX_EVENTS: usize = 10_000;
@@ -24,11 +24,24 @@ pub struct Written {
     pub duplicate: usize,
 }
 
+/// How many records of several writers go into one block, at most.
+const MAX_GROUP: usize = if MAX_BLOCK_RECORDS < 20_000 {
+    MAX_BLOCK_RECORDS
+} else {
+    20_000
+};
+
 type Reply<T> = oneshot::Sender<Result<T, AppError>>;
 
 enum Command {
-    Write { batch: Vec<RecordBody>, reply: Reply<Written> },
-    Erase { customer: CustomerId, reply: Reply<u64> },
+    Write {
+        batch: Vec<RecordBody>,
+        reply: Reply<Written>,
+    },
+    Erase {
+        customer: CustomerId,
+        reply: Reply<u64>,
+    },
     Stop,
 }
 
@@ -56,12 +69,23 @@ impl Ingest {
     /// If the machine gives no thread.
     pub fn start(shop: Arc<Shop>) -> std::io::Result<(Self, Committer)> {
         let (commands, receiver) = mpsc::channel(shop.settings.write_queue.max(1));
-        let worker = Worker { shop: shop.clone(), commands: receiver, since_checkpoint: 0, aside: None };
+        let worker = Worker {
+            shop: shop.clone(),
+            commands: receiver,
+            since_checkpoint: 0,
+            aside: None,
+        };
         let thread = std::thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || worker.run())?;
         let stop = commands.clone();
-        Ok((Self { commands, shop }, Committer { stop, thread: Some(thread) }))
+        Ok((
+            Self { commands, shop },
+            Committer {
+                stop,
+                thread: Some(thread),
+            },
+        ))
     }
 
     /// Writes one atomic batch. When it returns, the new records are durable and count for the next answer.
@@ -71,7 +95,10 @@ impl Ingest {
     pub async fn write(&self, batch: Vec<RecordBody>) -> Result<Written, AppError> {
         let (reply, answer) = oneshot::channel();
         let command = Command::Write { batch, reply };
-        self.commands.send(command).await.map_err(|_| AppError::Stopping)?;
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| AppError::Stopping)?;
         answer.await.map_err(|_| AppError::Stopping)?
     }
 
@@ -82,7 +109,9 @@ impl Ingest {
     pub fn write_blocking(&self, batch: Vec<RecordBody>) -> Result<Written, AppError> {
         let (reply, answer) = oneshot::channel();
         let command = Command::Write { batch, reply };
-        self.commands.blocking_send(command).map_err(|_| AppError::Stopping)?;
+        self.commands
+            .blocking_send(command)
+            .map_err(|_| AppError::Stopping)?;
         answer.blocking_recv().map_err(|_| AppError::Stopping)?
     }
 
@@ -93,7 +122,10 @@ impl Ingest {
     pub async fn erase(&self, customer: CustomerId) -> Result<u64, AppError> {
         let (reply, answer) = oneshot::channel();
         let command = Command::Erase { customer, reply };
-        self.commands.send(command).await.map_err(|_| AppError::Stopping)?;
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| AppError::Stopping)?;
         answer.await.map_err(|_| AppError::Stopping)?
     }
 
@@ -145,10 +177,10 @@ impl Worker {
                     let mut size = batch.len();
                     let mut group = vec![(batch, reply)];
                     // whoever waits already goes into the same block
-                    while size < MAX_BLOCK_RECORDS {
+                    while size < MAX_GROUP {
                         match self.commands.try_recv() {
                             Ok(Command::Write { batch, reply })
-                                if size + batch.len() <= MAX_BLOCK_RECORDS =>
+                                if size + batch.len() <= MAX_GROUP =>
                             {
                                 size += batch.len();
                                 group.push((batch, reply));
@@ -180,18 +212,28 @@ impl Worker {
                 let before = batch.len();
                 let start = records.len();
                 let news = batch.into_iter().filter(|body| is_news(&known.state, body));
-                records.extend(news.map(|body| Record { recorded_at: now, body }));
+                records.extend(news.map(|body| Record {
+                    recorded_at: now,
+                    body,
+                }));
                 replies.push((before, start..records.len(), reply));
             }
         }
-        let appended = if records.is_empty() { Ok(None) } else { self.append(records).map(Some) };
+        let appended = if records.is_empty() {
+            Ok(None)
+        } else {
+            self.append(records).map(Some)
+        };
         match appended {
             Ok(is_new) => {
                 for (size, range, reply) in replies {
                     let is_new = is_new.as_deref().unwrap_or_default();
                     let new = is_new[range].iter().filter(|&&new| new).count();
                     // fails only if the caller has gone
-                    let _ = reply.send(Ok(Written { new, duplicate: size - new }));
+                    let _ = reply.send(Ok(Written {
+                        new,
+                        duplicate: size - new,
+                    }));
                 }
             }
             Err(error) => {
@@ -204,7 +246,7 @@ impl Worker {
     }
 
     /// Makes records durable, then folds those that are new.
-    fn append(&mut self, records: Vec<Record>) -> Result<Vec<bool>, crate::store::JournalError> {
+    fn append(&mut self, records: Vec<Record>) -> Result<Vec<bool>, JournalError> {
         let appended = self.shop.journal.append(&records)?;
         let mut is_new = appended.is_new.iter();
         let mut records = records;
@@ -218,11 +260,16 @@ impl Worker {
         let subjects = subjects(&self.shop.known().state, customer);
         let now = self.shop.clock.now();
         let body = RecordBody::CustomerErased(subjects.clone());
-        self.append(vec![Record { recorded_at: now, body }])?;
+        self.append(vec![Record {
+            recorded_at: now,
+            body,
+        }])?;
         self.shop.forget(customer);
         let erased = self.shop.journal.erase(&subjects)?;
         if let Some(checkpoints) = &self.shop.checkpoints {
-            checkpoints.clear().map_err(|error| AppError::JournalUnavailable(error.to_string()))?;
+            checkpoints
+                .clear()
+                .map_err(|error| AppError::JournalUnavailable(error.to_string()))?;
         }
         let shop = self.shop.clone();
         self.in_background("refold", move || {
@@ -237,7 +284,11 @@ impl Worker {
         if self.since_checkpoint < self.shop.settings.checkpoint_every {
             return;
         }
-        if self.aside.as_ref().is_some_and(|aside| !aside.is_finished()) {
+        if self
+            .aside
+            .as_ref()
+            .is_some_and(|aside| !aside.is_finished())
+        {
             return;
         }
         self.since_checkpoint = 0;
@@ -268,7 +319,10 @@ fn is_news(state: &State, body: &RecordBody) -> bool {
     match body {
         RecordBody::ProductUpserted(product) => {
             let number = state.products.number(product.id.as_str());
-            number.and_then(|number| state.products.product(number)).as_ref() != Some(product)
+            number
+                .and_then(|number| state.products.product(number))
+                .as_ref()
+                != Some(product)
         }
         RecordBody::CustomerUpserted(customer) => {
             let person = state.people.customer(&customer.id);
@@ -286,9 +340,17 @@ fn is_news(state: &State, body: &RecordBody) -> bool {
 /// The fingerprints of a customer and of the visitors identified as them.
 fn subjects(state: &State, customer: &CustomerId) -> Vec<Fingerprint> {
     let person = state.people.customer(customer);
-    let visitors = person.and_then(|person| state.subject(person)).into_iter().flat_map(|subject| {
-        let id = |visitor: &str| VisitorId::trusted(visitor.to_owned());
-        subject.visitors.iter().map(move |visitor| visitor_fingerprint(&id(visitor)))
-    });
-    std::iter::once(customer_fingerprint(customer)).chain(visitors).collect()
+    let visitors = person
+        .and_then(|person| state.subject(person))
+        .into_iter()
+        .flat_map(|subject| {
+            let id = |visitor: &str| VisitorId::trusted(visitor.to_owned());
+            subject
+                .visitors
+                .iter()
+                .map(move |visitor| visitor_fingerprint(&id(visitor)))
+        });
+    std::iter::once(customer_fingerprint(customer))
+        .chain(visitors)
+        .collect()
 }

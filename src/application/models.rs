@@ -1,10 +1,30 @@
 //! Models: training runs that can be watched and cancelled, and the registry of revisions.
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::application::catalog::Page;
 use crate::application::error::AppError;
-use crate::domain::Timestamp;
+use crate::application::history::History;
+use crate::application::ingest::Ingest;
+use crate::application::model::Model;
+use crate::application::shop::{Live, Shop};
+use crate::application::train::{
+    FigureTable, Lesson, Progress, TrainError, TrainSettings, Trained, train,
+};
+use crate::domain::{Position, RecordBody, Timestamp};
+use crate::store::{ArtefactError, Artefacts};
+
+/// How many runs are remembered.
+const MAX_RUNS: usize = 100;
+/// How many revisions are kept; the live one and the one before it always are.
+const MAX_REVISIONS: usize = 50;
+/// What follows the id of a revision in the name of its figures.
+const INFO: &str = "-info";
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,17 +94,122 @@ pub struct RevisionInfo {
     pub seed: u64,
 }
 
+/// What is kept of a revision beside its bytes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Kept {
+    created: Timestamp,
+    records: u64,
+    training_questions: u64,
+    held_back_questions: u64,
+    figures: FigureTable,
+    calibration_error: f64,
+    refusal: String,
+    seed: u64,
+}
+
 /// The use cases of models.
 #[derive(Debug, Clone)]
-pub struct Models {}
+pub struct Models {
+    shop: Arc<Shop>,
+    ingest: Ingest,
+    artefacts: Arc<Artefacts>,
+    settings: Arc<ModelSettings>,
+    runs: Arc<Mutex<VecDeque<Run>>>,
+}
+
+/// How models are made.
+#[derive(Debug, Clone, Default)]
+pub struct ModelSettings {
+    /// How to train.
+    pub train: TrainSettings,
+    /// At most so many records of the journal's end are learned from; 0: all.
+    pub max_records: u64,
+}
+
+#[derive(Debug)]
+struct Run {
+    id: String,
+    status: watch::Sender<TrainingRun>,
+    cancel: Arc<AtomicBool>,
+}
 
 impl Models {
+    /// Over a shop; makes the newest revision live that was activated and can be used.
+    #[must_use]
+    pub fn new(
+        shop: Arc<Shop>,
+        ingest: Ingest,
+        artefacts: Artefacts,
+        settings: ModelSettings,
+    ) -> Self {
+        let artefacts = Arc::new(artefacts);
+        let settings = Arc::new(settings);
+        let models = Self {
+            shop,
+            ingest,
+            artefacts,
+            settings,
+            runs: Arc::default(),
+        };
+        let activations: Vec<String> = models
+            .shop
+            .known()
+            .state
+            .activations()
+            .map(str::to_owned)
+            .collect();
+        for id in activations {
+            match models.load(&id) {
+                Ok(model) => {
+                    models.shop.set_live(Some(Live { id, model }));
+                    break;
+                }
+                Err(error) => tracing::warn!(revision = id, %error, "a model cannot be used"),
+            }
+        }
+        models
+    }
+
     /// Starts a run.
     ///
     /// # Errors
     /// `TrainingRunning`, `NotReady`.
-    pub fn train(&self, _seed: Option<u64>) -> Result<TrainingRun, AppError> {
-        Err(AppError::NotReady)
+    pub fn train(&self, seed: Option<u64>) -> Result<TrainingRun, AppError> {
+        self.shop.check_ready()?;
+        let mut runs = self.queue();
+        let running = runs
+            .iter()
+            .find(|run| run.status.borrow().state == RunState::Running);
+        if let Some(run) = running {
+            return Err(AppError::TrainingRunning { id: run.id.clone() });
+        }
+        let started = self.shop.clock.now();
+        let id = format!("t-{}-{}", started.ms(), runs.len());
+        let run = TrainingRun {
+            id: id.clone(),
+            state: RunState::Running,
+            phase: "reading",
+            progress: 0.0,
+            message: String::new(),
+            started,
+            ended: None,
+            revision: None,
+        };
+        let status = watch::Sender::new(run.clone());
+        let cancel = Arc::new(AtomicBool::new(false));
+        let work = Work {
+            models: self.clone(),
+            status: status.clone(),
+            cancel: cancel.clone(),
+            seed: seed.unwrap_or(self.settings.train.seed),
+        };
+        std::thread::Builder::new()
+            .name("training".to_owned())
+            .spawn(move || work.run())
+            .map_err(|error| AppError::Internal(error.to_string()))?;
+        runs.push_front(Run { id, status, cancel });
+        runs.truncate(MAX_RUNS);
+        Ok(run)
     }
 
     /// A run as it stands.
@@ -92,7 +217,7 @@ impl Models {
     /// # Errors
     /// `TrainingRunNotFound`.
     pub fn run(&self, id: &str) -> Result<TrainingRun, AppError> {
-        Err(AppError::TrainingRunNotFound { id: id.to_owned() })
+        self.watch(id).map(|status| status.borrow().clone())
     }
 
     /// A run as it changes.
@@ -100,7 +225,11 @@ impl Models {
     /// # Errors
     /// `TrainingRunNotFound`.
     pub fn watch(&self, id: &str) -> Result<watch::Receiver<TrainingRun>, AppError> {
-        Err(AppError::TrainingRunNotFound { id: id.to_owned() })
+        let runs = self.queue();
+        let found = runs.iter().find(|run| run.id == id);
+        found
+            .map(|run| run.status.subscribe())
+            .ok_or_else(|| AppError::TrainingRunNotFound { id: id.to_owned() })
     }
 
     /// Asks a run to stop.
@@ -108,25 +237,38 @@ impl Models {
     /// # Errors
     /// `TrainingRunNotFound`.
     pub fn cancel(&self, id: &str) -> Result<TrainingRun, AppError> {
-        Err(AppError::TrainingRunNotFound { id: id.to_owned() })
+        let runs = self.queue();
+        let found = runs.iter().find(|run| run.id == id);
+        let run = found.ok_or_else(|| AppError::TrainingRunNotFound { id: id.to_owned() })?;
+        run.cancel.store(true, Ordering::Relaxed);
+        Ok(run.status.borrow().clone())
+    }
+
+    /// Asks whatever runs to stop.
+    pub fn cancel_all(&self) {
+        self.queue()
+            .iter()
+            .for_each(|run| run.cancel.store(true, Ordering::Relaxed));
     }
 
     /// Runs, newest first, from the `from`th on.
     #[must_use]
-    pub fn runs(&self, _from: u64, _limit: usize) -> Page<TrainingRun> {
-        Page {
-            items: Vec::new(),
-            next: None,
-        }
+    pub fn runs(&self, from: u64, limit: usize) -> Page<TrainingRun> {
+        let runs = self.queue();
+        let all = runs.iter().map(|run| run.status.borrow().clone());
+        page(all.collect(), from, limit)
     }
 
     /// Revisions, newest first, from the `from`th on.
     #[must_use]
-    pub fn revisions(&self, _from: u64, _limit: usize) -> Page<RevisionInfo> {
-        Page {
-            items: Vec::new(),
-            next: None,
-        }
+    pub fn revisions(&self, from: u64, limit: usize) -> Page<RevisionInfo> {
+        let mut all: Vec<RevisionInfo> = self
+            .ids()
+            .iter()
+            .filter_map(|id| self.revision(id).ok())
+            .collect();
+        all.sort_by(|a, b| b.created.cmp(&a.created).then(a.id.cmp(&b.id)));
+        page(all, from, limit)
     }
 
     /// A revision.
@@ -134,15 +276,49 @@ impl Models {
     /// # Errors
     /// `ModelRevisionNotFound`.
     pub fn revision(&self, id: &str) -> Result<RevisionInfo, AppError> {
-        Err(AppError::ModelRevisionNotFound { id: id.to_owned() })
+        let not_found = || AppError::ModelRevisionNotFound { id: id.to_owned() };
+        let bytes = self.artefacts.get(&format!("{id}{INFO}")).ok().flatten();
+        let kept: Kept = bytes
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .ok_or_else(not_found)?;
+        let is_live = self.shop.live().is_some_and(|live| live.id == id);
+        let state = match (is_live, kept.refusal.is_empty()) {
+            (true, _) => RevisionState::Live,
+            (false, true) => RevisionState::Ready,
+            (false, false) => RevisionState::Refused,
+        };
+        Ok(RevisionInfo {
+            id: id.to_owned(),
+            state,
+            created: kept.created,
+            records: kept.records,
+            training_questions: kept.training_questions,
+            held_back_questions: kept.held_back_questions,
+            figures: kept.figures.0,
+            refusal: kept.refusal,
+            seed: kept.seed,
+        })
     }
 
     /// Makes a revision live.
     ///
     /// # Errors
     /// `ModelRevisionNotFound`, `ModelRevisionRefused`; those of writing.
-    pub async fn activate(&self, id: &str, _force: bool) -> Result<RevisionInfo, AppError> {
-        Err(AppError::ModelRevisionNotFound { id: id.to_owned() })
+    pub async fn activate(&self, id: &str, force: bool) -> Result<RevisionInfo, AppError> {
+        let info = self.revision(id)?;
+        if !info.refusal.is_empty() && !force {
+            let (id, refusal) = (info.id, info.refusal);
+            return Err(AppError::ModelRevisionRefused { id, refusal });
+        }
+        let model = self.load(id)?;
+        self.ingest
+            .write(vec![RecordBody::ModelActivated(id.into())])
+            .await?;
+        self.shop.set_live(Some(Live {
+            id: id.to_owned(),
+            model,
+        }));
+        self.revision(id)
     }
 
     /// Makes the revision live that was live before.
@@ -150,6 +326,204 @@ impl Models {
     /// # Errors
     /// `NoPreviousRevision`; those of writing.
     pub async fn roll_back(&self) -> Result<RevisionInfo, AppError> {
-        Err(AppError::NoPreviousRevision)
+        let live = self.shop.live().map(|live| live.id.clone());
+        let before: Option<String> = {
+            let known = self.shop.known();
+            let mut activations = known.state.activations();
+            activations
+                .find(|id| Some(*id) != live.as_deref())
+                .map(str::to_owned)
+        };
+        let before = before.ok_or(AppError::NoPreviousRevision)?;
+        self.activate(&before, true).await
+    }
+
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Run>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let names = self.artefacts.list().unwrap_or_default();
+        names
+            .iter()
+            .filter_map(|name| name.strip_suffix(INFO))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn load(&self, id: &str) -> Result<Model, AppError> {
+        let bytes = self.artefacts.get(id).map_err(|error| data_loss(&error))?;
+        let bytes = bytes.ok_or_else(|| AppError::ModelRevisionNotFound { id: id.to_owned() })?;
+        Model::decode(&bytes, &self.shop.stages())
+            .map_err(|error| AppError::DataLoss(error.to_string()))
+    }
+
+    /// Keeps a revision, and goes live with it if it may. Returns its id and what became of it in words.
+    fn publish(&self, trained: Trained) -> Result<(String, String), AppError> {
+        let bytes = trained.model.encode();
+        let id = Model::id(&bytes);
+        let kept = Kept {
+            created: self.shop.clock.now(),
+            records: trained.records,
+            training_questions: trained.training_questions,
+            held_back_questions: trained.held_back_questions,
+            figures: trained.figures,
+            calibration_error: trained.calibration_error,
+            refusal: trained.refusal.clone(),
+            seed: trained.model.seed,
+        };
+        let info = serde_json::to_vec(&kept).map_err(|e| AppError::Internal(e.to_string()))?;
+        self.artefacts
+            .put(&id, &bytes)
+            .map_err(|error| data_loss(&error))?;
+        self.artefacts
+            .put(&format!("{id}{INFO}"), &info)
+            .map_err(|error| data_loss(&error))?;
+        self.forget_old();
+        if !trained.refusal.is_empty() {
+            return Ok((id, format!("refused: {}", trained.refusal)));
+        }
+        self.ingest
+            .write_blocking(vec![RecordBody::ModelActivated(id.as_str().into())])?;
+        self.shop.set_live(Some(Live {
+            id: id.clone(),
+            model: trained.model,
+        }));
+        Ok((id, "live".to_owned()))
+    }
+
+    fn forget_old(&self) {
+        let keep: Vec<String> = self
+            .shop
+            .known()
+            .state
+            .activations()
+            .take(2)
+            .map(str::to_owned)
+            .collect();
+        for old in self.revisions(MAX_REVISIONS as u64, usize::MAX).items {
+            if !keep.contains(&old.id) {
+                for name in [old.id.clone(), format!("{}{INFO}", old.id)] {
+                    if let Err(error) = self.artefacts.delete(&name) {
+                        tracing::warn!(revision = old.id, %error, "an old revision stays");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn data_loss(error: &ArtefactError) -> AppError {
+    AppError::DataLoss(error.to_string())
+}
+
+fn page<T>(items: Vec<T>, from: u64, limit: usize) -> Page<T> {
+    let from = usize::try_from(from).unwrap_or(usize::MAX);
+    let total = items.len();
+    let items: Vec<T> = items.into_iter().skip(from).take(limit).collect();
+    let end = from.saturating_add(items.len());
+    Page {
+        items,
+        next: (end < total).then_some(end as u64),
+    }
+}
+
+/// One run at work, on a thread of its own.
+struct Work {
+    models: Models,
+    status: watch::Sender<TrainingRun>,
+    cancel: Arc<AtomicBool>,
+    seed: u64,
+}
+
+impl Work {
+    fn run(mut self) {
+        // a run that panics must not stay "running" for ever
+        let models = self.models.clone();
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.work()));
+        let outcome = outcome.unwrap_or_else(|_| {
+            Err((RunState::Failed, "the run panicked; see the log".to_owned()))
+        });
+        self.status.send_modify(|run| {
+            run.ended = Some(models.shop.clock.now());
+            match outcome {
+                Ok((revision, message)) => {
+                    run.state = RunState::Succeeded;
+                    run.progress = 1.0;
+                    run.message = message;
+                    run.revision = Some(revision);
+                }
+                Err((state, message)) => {
+                    run.state = state;
+                    run.message = message;
+                }
+            }
+        });
+        let run = self.status.borrow().clone();
+        tracing::info!(run = run.id, state = ?run.state, message = run.message, "training ended");
+    }
+
+    fn work(&mut self) -> Result<(String, String), (RunState, String)> {
+        let failed = |error: String| (RunState::Failed, error);
+        let shop = self.models.shop.clone();
+        let history = self.history().map_err(|error| failed(error.to_string()))?;
+        let lesson = Lesson {
+            history: &history,
+            fold: &shop.settings.fold,
+            recipes: &shop.settings.recipes,
+        };
+        let settings = TrainSettings {
+            seed: self.seed,
+            ..self.models.settings.train.clone()
+        };
+        let live = shop.live();
+        let live = live.as_ref().map(|live| &live.model);
+        let trained = match train(lesson, &settings, live, self) {
+            Ok(trained) => trained,
+            Err(TrainError::Cancelled) => {
+                return Err((RunState::Cancelled, "cancelled".to_owned()));
+            }
+            Err(error) => return Err(failed(error.to_string())),
+        };
+        if self.is_cancelled() {
+            return Err((RunState::Cancelled, "cancelled".to_owned()));
+        }
+        self.at("publishing", 0.99);
+        self.models
+            .publish(trained)
+            .map_err(|error| failed(error.to_string()))
+    }
+
+    fn history(&self) -> Result<History, AppError> {
+        let journal = &self.models.shop.journal;
+        let end = journal.end().0;
+        let most = self.models.settings.max_records;
+        // the catalog may stand before the part that is learned from: it is read all the same
+        let from = if most == 0 {
+            0
+        } else {
+            end.saturating_sub(most)
+        };
+        let mut records = Vec::new();
+        for record in journal.read_from(Position(0)) {
+            let (position, record) = record?;
+            if position.0 >= from || !matches!(record.body, RecordBody::Event(_)) {
+                records.push(record);
+            }
+        }
+        Ok(History::of(records))
+    }
+}
+
+impl Progress for Work {
+    fn at(&mut self, phase: &'static str, share: f64) {
+        self.status.send_modify(|run| {
+            run.phase = phase;
+            run.progress = share;
+        });
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
     }
 }

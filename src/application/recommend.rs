@@ -234,7 +234,12 @@ impl Recommender {
             score: scored.score,
             source_ranks: Source::ALL
                 .iter()
-                .map(|&source| (source.as_str(), u32::from(scored.candidate.ranks[source as usize])))
+                .map(|&source| {
+                    (
+                        source.as_str(),
+                        u32::from(scored.candidate.ranks[source as usize]),
+                    )
+                })
                 .filter(|&(_, rank)| rank > 0)
                 .collect(),
             features: crate::algorithms::features::NAMES
@@ -262,7 +267,10 @@ impl Recommender {
             None => None,
             Some(name) => Some(journey.stage(name).ok_or_else(|| {
                 let names: Vec<&str> = journey.stages.iter().map(|s| s.name.as_str()).collect();
-                AppError::UnknownStage { stage: name.clone(), known: names.join(", ") }
+                AppError::UnknownStage {
+                    stage: name.clone(),
+                    known: names.join(", "),
+                }
             })?),
         };
         Ok(Prepared {
@@ -315,13 +323,19 @@ impl Recommender {
         let missing = question.count - products.len();
         if missing > 0 && !question.strict {
             let taken: Vec<u32> = scored.iter().map(|s| s.candidate.product).collect();
-            let more =
-                filler(state, missing, |product| !taken.contains(&product) && gate.admits(product));
-            products.extend(more.into_iter().map(|product| reasons::filling(state, product)));
+            let more = filler(state, missing, |product| {
+                !taken.contains(&product) && gate.admits(product)
+            });
+            products.extend(
+                more.into_iter()
+                    .map(|product| reasons::filling(state, product)),
+            );
         }
         let unknown = view.is_unknown();
         if unknown || live.is_none() {
-            products.iter_mut().for_each(|product| product.fallback |= unknown);
+            products
+                .iter_mut()
+                .for_each(|product| product.fallback |= unknown);
         }
         let answer = Answer {
             stage: stage_answer(state, prepared, &view, &standing, context.len()),
@@ -329,7 +343,11 @@ impl Recommender {
             fallback: unknown || live.is_none(),
             revision: live.map(|live| live.id.clone()),
         };
-        Ok(Found { answer, kept: scored, dropped: gate.dropped })
+        Ok(Found {
+            answer,
+            kept: scored,
+            dropped: gate.dropped,
+        })
     }
 }
 
@@ -350,14 +368,23 @@ pub fn stage_of(state: &State, steps: &[Step], now: Timestamp) -> StageAnswer {
     StageAnswer {
         stage: state.journey().name(standing.stage).to_owned(),
         since: standing.since,
-        evidence: standing.evidence.iter().map(|&i| evidence(state, &steps[i], false)).collect(),
+        evidence: standing
+            .evidence
+            .iter()
+            .map(|&i| evidence(state, &steps[i], false))
+            .collect(),
         named_by_caller: false,
     }
 }
 
 fn evidence(state: &State, step: &Step, from_request: bool) -> Evidence {
     let product = step.product.map(|product| product_id(state, product));
-    Evidence { kind: step.kind, time: step.time, product, from_request }
+    Evidence {
+        kind: step.kind,
+        time: step.time,
+        product,
+        from_request,
+    }
 }
 
 fn stage_answer(
@@ -369,7 +396,12 @@ fn stage_answer(
 ) -> StageAnswer {
     let stage = state.journey().name(view.stage).to_owned();
     if prepared.stage.is_some() {
-        return StageAnswer { stage, since: None, evidence: Vec::new(), named_by_caller: true };
+        return StageAnswer {
+            stage,
+            since: None,
+            evidence: Vec::new(),
+            named_by_caller: true,
+        };
     }
     let first_of_context = view.steps.len() - context;
     let evidence = standing.evidence.iter().map(|&i| {
@@ -396,22 +428,25 @@ fn context_steps(state: &State, question: &Question) -> Vec<Step> {
         .map(|event| Step {
             time: event.time,
             kind: event.kind,
-            product: event.product.as_ref().and_then(|id| state.products.number(id.as_str())),
+            product: event
+                .product
+                .as_ref()
+                .and_then(|id| state.products.number(id.as_str())),
             rating: event.rating.map(|rating| rating as f32),
         })
         .collect()
 }
 
-fn boost(
-    prepared: &Prepared<'_>,
-    state: &State,
-    product: u32,
-    faults: &mut Vec<AppError>,
-) -> f64 {
-    let Some(expression) = &prepared.boost else { return 1.0 };
+fn boost(prepared: &Prepared<'_>, state: &State, product: u32, faults: &mut Vec<AppError>) -> f64 {
+    let Some(expression) = &prepared.boost else {
+        return 1.0;
+    };
     let question = prepared.question;
     let scope = scope(prepared, state, question);
-    match expression.factor(&scope, product_value(state.products.item(product), prepared.now)) {
+    match expression.factor(
+        &scope,
+        product_value(state.products.item(product), prepared.now),
+    ) {
         Ok(factor) => factor,
         // an absent field says nothing about this product; a wrong result is the expression's fault
         Err(reason) if reason.contains("must give") => {
@@ -492,7 +527,9 @@ impl<'a> Gate<'a> {
         if self.bought.binary_search(&product).is_ok() {
             return Some("BOUGHT_BEFORE");
         }
-        let (Some(filter), Some(scope)) = (&self.prepared.filter, &self.scope) else { return None };
+        let (Some(filter), Some(scope)) = (&self.prepared.filter, &self.scope) else {
+            return None;
+        };
         self.asked += 1;
         match filter.holds(scope, Some(product_value(item, self.prepared.now))) {
             Ok(true) => None,

@@ -10,7 +10,7 @@ use crate::algorithms::content::Content;
 use crate::application::error::AppError;
 use crate::application::model::{FeatureMask, Model};
 use crate::application::train::texts;
-use crate::domain::{Position, Record, Recipe, Timestamp};
+use crate::domain::{Position, Recipe, Record, Timestamp};
 use crate::state::{FoldSettings, State};
 use crate::store::{Checkpoint, Checkpoints, Journal, JournalError, Loaded};
 
@@ -26,7 +26,9 @@ impl Clock {
     #[must_use]
     pub fn system() -> Self {
         Self(Arc::new(|| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let since = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             Timestamp::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
         }))
     }
@@ -101,7 +103,9 @@ pub struct Shop {
 
 impl std::fmt::Debug for Shop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shop").field("end", &self.journal.end()).finish_non_exhaustive()
+        f.debug_struct("Shop")
+            .field("end", &self.journal.end())
+            .finish_non_exhaustive()
     }
 }
 
@@ -137,7 +141,11 @@ impl Shop {
             clock,
             settings,
             masks,
-            known: RwLock::new(Known { state, content, content_version }),
+            known: RwLock::new(Known {
+                state,
+                content,
+                content_version,
+            }),
             live: ArcSwapOption::empty(),
             ready: watch::Sender::new(false),
         };
@@ -186,7 +194,11 @@ impl Shop {
         let mut known = self.known_mut();
         // what was written meanwhile
         fold_rest(&*self.journal, &mut state)?;
-        *known = Known { state, content, content_version };
+        *known = Known {
+            state,
+            content,
+            content_version,
+        };
         Ok(())
     }
 
@@ -198,7 +210,11 @@ impl Shop {
             if version == known.content_version {
                 return false;
             }
-            (texts(&known.state), version, known.state.products.items().len())
+            (
+                texts(&known.state),
+                version,
+                known.state.products.items().len(),
+            )
         };
         let content = Arc::new(Content::fit(&texts));
         let mut known = self.known_mut();
@@ -217,13 +233,23 @@ impl Shop {
     /// # Errors
     /// The disk's.
     pub fn checkpoint_now(&self) -> std::io::Result<()> {
-        let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
+        let Some(checkpoints) = &self.checkpoints else {
+            return Ok(());
+        };
         let epoch = self.journal.epoch();
         let (position, bytes) = {
             let known = self.known();
             (known.state.end(), known.state.encode())
         };
-        self.save(checkpoints, Checkpoint { position, epoch, schema: self.schema(), bytes })
+        self.save(
+            checkpoints,
+            &Checkpoint {
+                position,
+                epoch,
+                schema: self.schema(),
+                bytes,
+            },
+        )
     }
 
     /// Writes a checkpoint without holding anything up: folds the rest of the journal onto the last checkpoint.
@@ -231,21 +257,31 @@ impl Shop {
     /// # Errors
     /// Those of the journal and the disk.
     pub fn checkpoint_aside(&self) -> Result<(), JournalError> {
-        let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
+        let Some(checkpoints) = &self.checkpoints else {
+            return Ok(());
+        };
         let epoch = self.journal.epoch();
         let (state, _) = fold(&*self.journal, Some(checkpoints), &self.settings.fold)?;
         let (position, bytes) = (state.end(), state.encode());
         drop(state);
-        self.save(checkpoints, Checkpoint { position, epoch, schema: self.schema(), bytes })?;
+        self.save(
+            checkpoints,
+            &Checkpoint {
+                position,
+                epoch,
+                schema: self.schema(),
+                bytes,
+            },
+        )?;
         Ok(())
     }
 
-    fn save(&self, checkpoints: &Checkpoints, checkpoint: Checkpoint) -> std::io::Result<()> {
+    fn save(&self, checkpoints: &Checkpoints, checkpoint: &Checkpoint) -> std::io::Result<()> {
         // somebody was erased meanwhile: what was folded may hold them
         if checkpoint.epoch != self.journal.epoch() {
             return Ok(());
         }
-        checkpoints.save(&checkpoint)
+        checkpoints.save(checkpoint)
     }
 
     fn schema(&self) -> crate::domain::Fingerprint {
@@ -266,7 +302,11 @@ impl Shop {
     /// The names of the stages, in order.
     #[must_use]
     pub fn stages(&self) -> Vec<String> {
-        self.settings.recipes.iter().map(|recipe| recipe.stage.clone()).collect()
+        self.settings
+            .recipes
+            .iter()
+            .map(|recipe| recipe.stage.clone())
+            .collect()
     }
 
     /// Says whether questions can be answered.
@@ -285,7 +325,11 @@ impl Shop {
     /// # Errors
     /// `NotReady`.
     pub fn check_ready(&self) -> Result<(), AppError> {
-        if *self.ready.borrow() { Ok(()) } else { Err(AppError::NotReady) }
+        if *self.ready.borrow() {
+            Ok(())
+        } else {
+            Err(AppError::NotReady)
+        }
     }
 }
 
@@ -298,11 +342,20 @@ fn fold(
     let loaded = checkpoints.map_or_else(Loaded::default, |checkpoints| {
         checkpoints.load(journal.epoch(), settings.schema(), journal.end())
     });
-    let kept = loaded.checkpoint.and_then(|kept| State::decode(&kept.bytes).ok());
+    let kept = loaded
+        .checkpoint
+        .and_then(|kept| State::decode(&kept.bytes).ok());
     let checkpoint = kept.as_ref().map(State::end);
     let mut state = kept.unwrap_or_else(|| State::new(settings.clone()));
     let folded = fold_rest(journal, &mut state)?;
-    Ok((state, Opened { checkpoint, ignored: loaded.ignored, folded }))
+    Ok((
+        state,
+        Opened {
+            checkpoint,
+            ignored: loaded.ignored,
+            folded,
+        },
+    ))
 }
 
 /// Folds the records that are not folded in yet; returns how many.

@@ -255,7 +255,14 @@ impl Run<'_> {
                 self.judge.add(&view, lists, &truth, false);
             }
             let truth: Vec<u32> = truth.iter().filter_map(|truth| truth.product).collect();
-            self.learn(part, &Asked { stage: view.stage.0, scored, truth });
+            self.learn(
+                part,
+                &Asked {
+                    stage: view.stage.0,
+                    scored,
+                    truth,
+                },
+            );
         }
         if self.fitted.is_none() {
             self.fit_first()?;

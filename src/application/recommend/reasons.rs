@@ -27,7 +27,11 @@ pub(super) fn ranked(view: &View<'_>, scored: &Scored, recipe: &Recipe) -> Ranke
 
 /// A product that only fills the list up.
 pub(super) fn filling(state: &State, product: u32) -> RankedProduct {
-    let reason = Reason { code: "POPULAR", text: "popular in this shop".to_owned(), because: None };
+    let reason = Reason {
+        code: "POPULAR",
+        text: "popular in this shop".to_owned(),
+        because: None,
+    };
     RankedProduct {
         product: product_id(state, product),
         score: 0.0,
@@ -49,8 +53,12 @@ fn strongest(scored: &Scored, recipe: &Recipe) -> Source {
         rank => weight(source) / (10.0 + f64::from(rank)),
     };
     let all = Source::ALL.iter().copied();
-    all.max_by(|&a, &b| strength(a).total_cmp(&strength(b)).then((b as u8).cmp(&(a as u8))))
-        .unwrap_or(Source::Popular)
+    all.max_by(|&a, &b| {
+        strength(a)
+            .total_cmp(&strength(b))
+            .then((b as u8).cmp(&(a as u8)))
+    })
+    .unwrap_or(Source::Popular)
 }
 
 /// Everything that speaks for a candidate, the strongest first.
@@ -60,17 +68,33 @@ fn reasons(view: &View<'_>, scored: &Scored) -> Vec<Reason> {
     let mut reasons: Vec<(f64, Reason)> = Vec::new();
     let mut add = |strength: f64, code: &'static str, text: String, because: Option<u32>| {
         let because = because.map(|product| product_id(view.state, product));
-        reasons.push((strength, Reason { code, text, because }));
+        reasons.push((
+            strength,
+            Reason {
+                code,
+                text,
+                because,
+            },
+        ));
     };
     if candidate.own.baskets > 0.0 {
         let (times, days) = (candidate.own.baskets, candidate.own.last_days);
-        let times = if times < 1.5 { "once".to_owned() } else { format!("{times:.0} times") };
+        let times = if times < 1.5 {
+            "once".to_owned()
+        } else {
+            format!("{times:.0} times")
+        };
         let text = format!("bought {times}, last {}", ago(days));
         add(2.0 + candidate.own.slow, "BOUGHT_BEFORE", text, None);
     }
     if candidate.steps.weight > 0.0 {
         let text = format!("viewed {}", ago(candidate.steps.last_hours / 24.0));
-        add(1.5 / (1.0 + candidate.steps.products_ago), "VIEWED_RECENTLY", text, None);
+        add(
+            1.5 / (1.0 + candidate.steps.products_ago),
+            "VIEWED_RECENTLY",
+            text,
+            None,
+        );
     }
     if let Some(because) = candidate.because {
         let other = name(view.state, because);
@@ -84,11 +108,21 @@ fn reasons(view: &View<'_>, scored: &Scored) -> Vec<Reason> {
             ("BOUGHT_TOGETHER", "bought together with")
         };
         let strength = candidate.bought_together + candidate.browsed_together;
-        add(1.0 + strength.min(1.0), code, format!("{what} {other}"), Some(because));
+        add(
+            1.0 + strength.min(1.0),
+            code,
+            format!("{what} {other}"),
+            Some(because),
+        );
     }
     if let Some(because) = candidate.content_because {
         let text = format!("similar to {}", name(view.state, because));
-        add(candidate.content.min(1.0), "SIMILAR_CONTENT", text, Some(because));
+        add(
+            candidate.content.min(1.0),
+            "SIMILAR_CONTENT",
+            text,
+            Some(because),
+        );
     }
     if rank(Source::Trending) > 0.0 {
         let text = "sells more than usual".to_owned();
@@ -97,10 +131,20 @@ fn reasons(view: &View<'_>, scored: &Scored) -> Vec<Reason> {
     if rank(Source::Stage) > 0.0 {
         let stage = view.state.journey().name(view.stage);
         let text = format!("what people in {stage} go for");
-        add(0.8 / rank(Source::Stage).sqrt(), "POPULAR_IN_STAGE", text, None);
+        add(
+            0.8 / rank(Source::Stage).sqrt(),
+            "POPULAR_IN_STAGE",
+            text,
+            None,
+        );
     }
     if rank(Source::Popular) > 0.0 {
-        add(0.5 / rank(Source::Popular).sqrt(), "POPULAR", "popular in this shop".to_owned(), None);
+        add(
+            0.5 / rank(Source::Popular).sqrt(),
+            "POPULAR",
+            "popular in this shop".to_owned(),
+            None,
+        );
     }
     reasons.sort_by(|a, b| b.0.total_cmp(&a.0));
     reasons.into_iter().map(|(_, reason)| reason).collect()
