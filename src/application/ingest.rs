@@ -24,12 +24,14 @@ pub struct Written {
     pub duplicate: usize,
 }
 
-/// How many records of several writers go into one block, at most.
+/// How many events of several writers go into one block, at most.
 const MAX_GROUP: usize = if MAX_BLOCK_RECORDS < 20_000 {
     MAX_BLOCK_RECORDS
 } else {
     20_000
 };
+/// A product or customer may be this many times as large as an event.
+const LARGE: usize = 20;
 
 type Reply<T> = oneshot::Sender<Result<T, AppError>>;
 
@@ -174,15 +176,15 @@ impl Worker {
                     let _ = reply.send(erased);
                 }
                 Command::Write { batch, reply } => {
-                    let mut size = batch.len();
+                    let mut size = weight(&batch);
                     let mut group = vec![(batch, reply)];
                     // whoever waits already goes into the same block
                     while size < MAX_GROUP {
                         match self.commands.try_recv() {
                             Ok(Command::Write { batch, reply })
-                                if size + batch.len() <= MAX_GROUP =>
+                                if size + weight(&batch) <= MAX_GROUP =>
                             {
-                                size += batch.len();
+                                size += weight(&batch);
                                 group.push((batch, reply));
                             }
                             Ok(other) => {
@@ -312,6 +314,15 @@ impl Worker {
             Err(error) => tracing::error!(%error, job = name, "no thread for a background job"),
         }
     }
+}
+
+/// How much room a batch takes in a block, in events.
+fn weight(batch: &[RecordBody]) -> usize {
+    let one = |body: &RecordBody| match body {
+        RecordBody::ProductUpserted(_) | RecordBody::CustomerUpserted(_) => LARGE,
+        _ => 1,
+    };
+    batch.iter().map(one).sum()
 }
 
 /// False if writing the record would change nothing. Events are not asked: the journal knows their ids.
