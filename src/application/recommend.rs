@@ -62,6 +62,8 @@ pub struct Question {
     pub exclude_bought: bool,
     /// No filler.
     pub strict: bool,
+    /// The moment of the question; absent: now.
+    pub at: Option<Timestamp>,
 }
 
 /// The stage of an answer, and why.
@@ -278,7 +280,7 @@ impl Recommender {
             filter: Expression::compile("filter", &question.filter, VARIABLES)?,
             boost: Expression::compile("boost", &question.boost, VARIABLES)?,
             stage,
-            now: self.shop.clock.now(),
+            now: question.at.unwrap_or_else(|| self.shop.clock.now()),
         })
     }
 

@@ -87,6 +87,11 @@ impl People {
         &self.customers
     }
 
+    /// All visitors who are nobody's, in no order that matters.
+    pub fn visitors(&self) -> impl Iterator<Item = &Subject> {
+        self.visitors.iter().filter_map(Option::as_deref)
+    }
+
     /// How many visitors are remembered who are nobody's.
     #[must_use]
     pub fn visitor_count(&self) -> usize {

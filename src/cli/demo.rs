@@ -1,0 +1,222 @@
+//! `nextbest demo`: the simulated shop "Gadgets Here" in one command: made, imported, learned, asked, served.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context as _, ensure};
+use indicatif::ProgressBar;
+use jiff::civil::Date;
+
+use super::flags::SettingsFlags;
+use super::import::{self, Target};
+use super::recommend::print_answer;
+use super::serve::serve;
+use super::simulate::write_shop;
+use super::train::{report, train};
+use crate::application::models::RunState;
+use crate::application::recommend::{Question, Who};
+use crate::config;
+use crate::domain::Timestamp;
+use crate::domain::time::{DAY_MS, MINUTE_MS};
+use crate::server::{Service, repetition_counter};
+use crate::telemetry;
+
+/// The data folder unless `--data` names another.
+const FOLDER: &str = "nextbest-demo";
+/// How many products the demo prints for each stage.
+const SHOWN: usize = 5;
+/// Says that the shop is imported whole.
+const IMPORTED: &str = "demo-imported";
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingsFlags,
+    /// End after printing, do not serve
+    #[arg(long)]
+    pub once: bool,
+    /// Everything random follows from this number
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Customers with an account
+    #[arg(long, default_value_t = 2_000)]
+    pub customers: u32,
+    /// Products of the catalog
+    #[arg(long, default_value_t = 400)]
+    pub products: u32,
+    /// Days of history
+    #[arg(long, default_value_t = 365)]
+    pub days: u32,
+    /// First day after the history [default: today]
+    #[arg(long, value_name = "DATE")]
+    pub end: Option<Date>,
+}
+
+/// Makes the shop, learns, prints an answer for each stage, then serves until Ctrl-C.
+///
+/// # Errors
+/// A data folder that cannot be used, or one that holds another shop.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut flags = args.settings.clone();
+    flags.data.get_or_insert_with(|| FOLDER.to_owned());
+    flags.log_level.get_or_insert_with(|| "warn".to_owned());
+    let mut settings = flags.load()?.settings;
+    telemetry::install(&settings.log);
+    let recipes = config::recipes(settings.models.folder.as_deref())?;
+    let folder = settings.data.folder.clone();
+    let service = Service::open(&settings, &recipes)?;
+    prepare(args, &flags, &folder, &service)?;
+    show_stages(&service)?;
+    if args.once {
+        service.close()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    settings.server.listen = free_address(settings.server.listen);
+    serve(service, &settings, |address| {
+        how_to_call(address);
+        Ok(())
+    })?;
+    println!("stopped; `nextbest demo` goes on from here");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Simulates, imports and trains, as far as that is not done yet.
+fn prepare(
+    args: &Args,
+    flags: &SettingsFlags,
+    folder: &Path,
+    service: &Service,
+) -> anyhow::Result<()> {
+    let imported = folder.join(IMPORTED);
+    let shop = folder.join("shop");
+    if imported.exists() {
+        println!("using the shop \"Gadgets Here\" in {}", folder.display());
+    } else {
+        if !shop.join("events.csv").exists() {
+            let foreign = service.shop.journal.end().0 > 0;
+            ensure!(!foreign, "{} holds another shop; name another folder by --data", folder.display());
+            simulate(args, &shop, service.shop.clock.now())?;
+        }
+        let import_args =
+            import::Args { settings: flags.clone(), from: Some(shop), ..import::Args::default() };
+        let mut write = |batch| service.use_cases.ingest.write_blocking(batch);
+        let mut repetitions = || Ok(repetition_counter(folder));
+        let target = Target {
+            write: &mut write,
+            now: service.shop.clock.now(),
+            repetitions: &mut repetitions,
+        };
+        let never = AtomicBool::new(false);
+        let summary = import::carry_out(&import_args, folder, target, &never)?;
+        print!("{summary}");
+        ensure!(summary.failures.is_empty(), "the simulated shop could not be imported");
+        service.shop.refresh_content();
+        std::fs::write(&imported, "").with_context(|| imported.display().to_string())?;
+    }
+    if service.shop.live().is_none() {
+        let run = train(&service.use_cases.models, None)?;
+        report(&service.use_cases.models, &run)?;
+        ensure!(run.state == RunState::Succeeded, "training failed: {}", run.message);
+    }
+    Ok(())
+}
+
+fn simulate(args: &Args, shop: &Path, now: Timestamp) -> anyhow::Result<()> {
+    let today = jiff::Timestamp::from_millisecond(now.ms())?
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
+    let settings = crate::simulation::Settings::new(
+        args.seed,
+        args.customers,
+        args.products,
+        args.days,
+        args.end.unwrap_or(today),
+    )?;
+    println!("simulating {} days of \"Gadgets Here\" into {}", args.days, shop.display());
+    let bar = ProgressBar::new(u64::from(args.days));
+    let written = write_shop(&settings, shop, false, true, || bar.inc(1));
+    bar.finish_and_clear();
+    written?;
+    Ok(())
+}
+
+/// Prints the next best products of one customer in each stage, as of the newest event.
+fn show_stages(service: &Service) -> anyhow::Result<()> {
+    let at = service.shop.known().state.newest().plus_ms(MINUTE_MS);
+    let mut out = std::io::stdout().lock();
+    for stage in service.shop.stages() {
+        let who = example(service, &stage, at);
+        let question = Question {
+            who: who.clone(),
+            stage: None,
+            placement: "demo".to_owned(),
+            context: Vec::new(),
+            count: SHOWN,
+            filter: String::new(),
+            boost: String::new(),
+            exclude: Vec::new(),
+            exclude_bought: false,
+            strict: false,
+            at: Some(at),
+        };
+        let name = match &who {
+            Who::Customer(id) => format!("customer {id}"),
+            Who::Visitor(id) => format!("visitor {id}"),
+            Who::Nobody => "somebody unknown".to_owned(),
+        };
+        writeln!(out, "\n{stage}: {name}")?;
+        let answer = service.use_cases.recommender.recommend(&question)?;
+        print_answer(&mut out, &answer)?;
+    }
+    Ok(())
+}
+
+/// Somebody in a stage, of whom much is known.
+fn example(service: &Service, stage: &str, at: Timestamp) -> Who {
+    let known = service.shop.known();
+    let state = &known.state;
+    let journey = state.journey();
+    let recent = at.plus_ms(-30 * DAY_MS);
+    let people = state.people.customers().iter().map(|subject| (true, subject));
+    let people = people.chain(state.people.visitors().map(|subject| (false, subject)));
+    let in_stage = people.filter(|(_, subject)| {
+        !subject.steps.is_empty() && journey.name(journey.stage_at(&subject.steps, at)) == stage
+    });
+    let best = in_stage.max_by_key(|(is_customer, subject)| {
+        let fresh = subject.seen.is_some_and(|(_, last)| last > recent);
+        (fresh, *is_customer, subject.events.min(200), std::cmp::Reverse(subject.id.clone()))
+    });
+    match best {
+        Some((true, subject)) => {
+            Who::Customer(crate::domain::CustomerId::trusted(subject.id.to_string()))
+        }
+        Some((false, subject)) => {
+            Who::Visitor(crate::domain::VisitorId::trusted(subject.id.to_string()))
+        }
+        None => Who::Nobody,
+    }
+}
+
+/// The address, or a free port beside it where it is taken: a demo must start.
+fn free_address(address: SocketAddr) -> SocketAddr {
+    match std::net::TcpListener::bind(address) {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            eprintln!("{address} is taken; taking a free port");
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
+        }
+        _ => address,
+    }
+}
+
+fn how_to_call(address: SocketAddr) {
+    println!(
+        "\nask it, for example:\n  grpcurl -plaintext -d '{{\"customer_id\": \"c00001\"}}' {address} \
+         nextbest.v1.RecommendationService/Recommend\nor from Python: see README.md, \"First \
+         call\". Ctrl-C stops."
+    );
+}

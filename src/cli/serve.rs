@@ -1,0 +1,95 @@
+//! `nextbest serve`: answers over gRPC until it is told to stop.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+
+use super::flags::SettingsFlags;
+use crate::config::{self, Settings};
+use crate::server::Service;
+use crate::telemetry;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingsFlags,
+    /// Address and port (server.listen); port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+}
+
+/// Serves until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// Faulty settings or recipes, a data folder that cannot be opened, an address that cannot be taken.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut flags = args.settings.clone();
+    flags.set.extend(args.listen.iter().map(|address| format!("server.listen={address}")));
+    let settings = flags.load()?.settings;
+    telemetry::install(&settings.log);
+    let recipes = config::recipes(settings.models.folder.as_deref())?;
+    let service = Service::open(&settings, &recipes)?;
+    serve(service, &settings, |_| Ok(()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Serves an open shop until Ctrl-C or SIGTERM, then closes it. `listening` is told the address.
+///
+/// # Errors
+/// An address that cannot be taken; a wire that breaks; a checkpoint that cannot be written.
+pub fn serve(
+    service: Service,
+    settings: &Settings,
+    listening: impl FnOnce(std::net::SocketAddr) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let address = settings.server.listen;
+    if !address.ip().is_loopback() && !settings.server.allow_remote_without_authentication {
+        bail!(
+            "{address} can be reached from other machines and there is no authentication; listen \
+             on 127.0.0.1 or set server.allow_remote_without_authentication = true"
+        );
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the machine gives no threads")?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address}"))?;
+        let bound = listener.local_addr()?;
+        // tests and scripts wait for this line
+        println!("listening on {bound}");
+        listening(bound)?;
+        service.serve(listener, stop_signal()).await?;
+        anyhow::Ok(())
+    })?;
+    tracing::info!("stopped; writing the checkpoint");
+    service.close()?;
+    Ok(())
+}
+
+/// Ends with Ctrl-C or SIGTERM.
+async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => {}
+                    _ = terminate.recv() => {}
+                }
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "SIGTERM is not heard"),
+        }
+    }
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        tracing::error!(%error, "Ctrl-C is not heard; stop the process otherwise");
+        std::future::pending::<()>().await;
+    }
+}

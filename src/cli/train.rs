@@ -1,0 +1,130 @@
+//! `nextbest train`: learns from the journal, judges the model, and makes it live if it is better.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::flags::SettingsFlags;
+use crate::application::models::{Models, RevisionInfo, RunState, TrainingRun};
+use crate::config;
+use crate::server::Service;
+use crate::telemetry;
+
+/// How often the bar is drawn.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingsFlags,
+    /// Seed of the run (training.seed)
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// Trains and prints the figures.
+///
+/// # Errors
+/// A data folder that cannot be opened, or a run that failed.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let settings = args.settings.load()?.settings;
+    telemetry::install(&settings.log);
+    let recipes = config::recipes(settings.models.folder.as_deref())?;
+    let service = Service::open(&settings, &recipes)?;
+    let ended = train(&service.use_cases.models, args.seed);
+    let code = match &ended {
+        Ok(run) if run.state == RunState::Succeeded => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    };
+    if let Ok(run) = &ended {
+        report(&service.use_cases.models, run)?;
+    }
+    service.close()?;
+    ended?;
+    Ok(code)
+}
+
+/// Trains with a bar on standard error, and waits for the end.
+///
+/// # Errors
+/// If no run can be started.
+pub fn train(models: &Models, seed: Option<u64>) -> anyhow::Result<TrainingRun> {
+    let started = models.train(seed)?;
+    let status = models.watch(&started.id)?;
+    let style = ProgressStyle::with_template("{msg:12} [{bar:40}] {percent:>3} %  {elapsed}")
+        .context("the style of the bar")?;
+    let bar = ProgressBar::new(1_000).with_style(style);
+    let mut phase = "";
+    loop {
+        let run = status.borrow().clone();
+        bar.set_message(run.phase);
+        bar.set_position((run.progress * 1_000.0) as u64);
+        if run.phase != phase && !std::io::stderr().is_terminal() {
+            phase = run.phase;
+            eprintln!("training: {phase}");
+        }
+        if run.state != RunState::Running {
+            bar.finish_and_clear();
+            return Ok(run);
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
+/// Prints what came of a run.
+///
+/// # Errors
+/// Those of printing.
+pub fn report(models: &Models, run: &TrainingRun) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let words = match run.state {
+        RunState::Running => "is at work",
+        RunState::Succeeded => "made a model",
+        RunState::Failed => "failed",
+        RunState::Cancelled => "was cancelled",
+    };
+    let seconds = run.ended.map_or(0.0, |end| (end.ms() - run.started.ms()) as f64 / 1e3);
+    writeln!(out, "training {words} in {seconds:.1} s: {}", run.message)?;
+    if let Some(revision) = &run.revision {
+        let info = models.revision(revision)?;
+        write!(out, "{}", table(&info))?;
+    }
+    Ok(())
+}
+
+/// The figures of a revision, a method a line.
+#[must_use]
+pub fn table(info: &RevisionInfo) -> String {
+    let mut text = format!(
+        "revision {}: {} records, {} questions to learn from, {} held back\n",
+        info.id, info.records, info.training_questions, info.held_back_questions
+    );
+    text.push_str(&figures(&info.figures));
+    text
+}
+
+/// Figures, a method a line, a figure a column.
+#[must_use]
+pub fn figures(figures: &[(String, Vec<(String, f64)>)]) -> String {
+    let mut text = String::new();
+    if let Some((_, first)) = figures.first() {
+        text.push_str(&format!("{:20}", ""));
+        for (name, _) in first {
+            text.push_str(&format!("{name:>20}"));
+        }
+        text.push('\n');
+    }
+    for (method, figures) in figures {
+        text.push_str(&format!("{method:20}"));
+        for (_, figure) in figures {
+            text.push_str(&format!("{figure:>20.4}"));
+        }
+        text.push('\n');
+    }
+    text
+}

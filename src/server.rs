@@ -1,0 +1,207 @@
+//! The composition root: opens the data folder, wires the use cases, runs the jobs, serves, and closes in order.
+
+mod jobs;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::application::catalog::Catalog;
+use crate::application::customers::Customers;
+use crate::application::ingest::{Committer, Ingest};
+use crate::application::models::{ModelSettings, Models};
+use crate::application::recipes::Recipes;
+use crate::application::recommend::Recommender;
+use crate::application::shop::{Clock, Shop, ShopSettings};
+use crate::application::train::TrainSettings;
+use crate::config::{self, Settings};
+use crate::state::FoldSettings;
+use crate::store::{
+    ArtefactError, Artefacts, Checkpoints, Durability, Journal, JournalError, Options,
+    RepetitionCounter, SledJournal,
+};
+use crate::transport::csv::Repetitions;
+use crate::transport::grpc::{self, Limits, ServeError, UseCases};
+
+/// How many different contents of a file are counted in memory, about 40 bytes each; more go to the disk.
+const REPETITIONS_IN_MEMORY: usize = 1 << 20;
+
+/// Why the service cannot open or serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The folder of models.
+    #[error(transparent)]
+    Artefacts(#[from] ArtefactError),
+    /// The disk or the machine.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The wire.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> ServerError {
+    let what = what.into();
+    move |source| ServerError::Io { what, source }
+}
+
+/// An open shop with all its use cases.
+pub struct Service {
+    /// What every use case shares.
+    pub shop: Arc<Shop>,
+    /// The use cases.
+    pub use_cases: UseCases,
+    committer: Committer,
+    settings: Settings,
+}
+
+/// How to fold, by recipes and settings.
+#[must_use]
+pub fn fold_settings(recipes: &Recipes, settings: &Settings) -> FoldSettings {
+    FoldSettings {
+        journey: recipes.journey.clone(),
+        visitor_idle_days: settings.state.visitor_idle_days,
+    }
+}
+
+/// How to train, by settings.
+#[must_use]
+pub fn train_settings(settings: &Settings) -> TrainSettings {
+    TrainSettings {
+        seed: settings.training.seed,
+        max_questions: settings.training.max_questions,
+        min_questions: settings.training.min_questions,
+        max_rows: settings.training.max_rows,
+        ..TrainSettings::default()
+    }
+}
+
+impl Service {
+    /// Opens the data folder: the journal is verified, State is folded, the live model is loaded.
+    ///
+    /// # Errors
+    /// [`ServerError`]; nothing is left half open.
+    pub fn open(settings: &Settings, recipes: &Recipes) -> Result<Self, ServerError> {
+        let folder: PathBuf = settings.data.folder.clone();
+        std::fs::create_dir_all(&folder).map_err(io_error(folder.display().to_string()))?;
+        let durability = match settings.journal.durability {
+            config::Durability::Always => Durability::Always,
+            config::Durability::Interval => {
+                Durability::Interval(Duration::from_millis(settings.journal.interval_ms))
+            }
+        };
+        let options = Options {
+            durability,
+            mirror: settings.journal.mirror,
+            cache_bytes: settings.journal.cache_mb << 20,
+            ..Options::default()
+        };
+        let (journal, recovery) = SledJournal::open(&folder, &options)?;
+        for repair in &recovery.repairs {
+            tracing::warn!(?repair, "the journal was repaired");
+        }
+        let checkpoints = Checkpoints::open(folder.join("checkpoints"))
+            .map_err(io_error("the folder of checkpoints"))?;
+        let artefacts = Artefacts::open(folder.join("models"))?;
+        Self::with(Arc::new(journal), Some(checkpoints), artefacts, Clock::system(), settings, recipes)
+    }
+
+    /// Wires the use cases over any home of the journal, at any time.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub fn with(
+        journal: Arc<dyn Journal>,
+        checkpoints: Option<Checkpoints>,
+        artefacts: Artefacts,
+        clock: Clock,
+        settings: &Settings,
+        recipes: &Recipes,
+    ) -> Result<Self, ServerError> {
+        let shop_settings = ShopSettings {
+            fold: fold_settings(recipes, settings),
+            recipes: recipes.stages.clone(),
+            checkpoint_every: settings.journal.checkpoint_every_records,
+            write_queue: settings.server.write_queue_batches,
+        };
+        let (shop, opened) = Shop::open(journal, checkpoints, clock, shop_settings)?;
+        for ignored in &opened.ignored {
+            tracing::info!(?ignored, "a checkpoint is not used");
+        }
+        tracing::info!(
+            checkpoint = opened.checkpoint.map(|position| position.0),
+            folded_records = opened.folded,
+            end = shop.journal.end().0,
+            "the journal is folded"
+        );
+        let (ingest, committer) =
+            Ingest::start(shop.clone()).map_err(io_error("the committer thread"))?;
+        let model_settings =
+            ModelSettings { train: train_settings(settings), max_records: settings.training.max_records };
+        let models = Models::new(shop.clone(), ingest.clone(), artefacts, model_settings);
+        let use_cases = UseCases {
+            recommender: Recommender::new(shop.clone()),
+            catalog: Catalog::new(shop.clone(), ingest.clone()),
+            customers: Customers::new(shop.clone(), ingest.clone()),
+            ingest,
+            models,
+        };
+        shop.set_ready(true);
+        Ok(Self { shop, use_cases, committer, settings: settings.clone() })
+    }
+
+    /// Serves until `shutdown`, then drains.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), ServerError> {
+        let limits = Limits {
+            concurrent_calls: self.settings.server.max_concurrent_calls,
+            drain: Duration::from_secs(self.settings.server.drain_seconds),
+            ..Limits::default()
+        };
+        let jobs = jobs::Jobs::start(&self.shop, &self.use_cases.models, &self.settings.training);
+        let ready = self.shop.ready();
+        let served = grpc::serve(listener, self.use_cases.clone(), &limits, ready, shutdown).await;
+        jobs.stop();
+        Ok(served?)
+    }
+
+    /// Ends in order: runs are cancelled, what is queued is written, State is checkpointed. Blocks.
+    ///
+    /// # Errors
+    /// If the checkpoint cannot be written; nothing is lost then, the next start is slower.
+    pub fn close(self) -> Result<(), ServerError> {
+        self.shop.set_ready(false);
+        self.use_cases.models.cancel_all();
+        self.committer.stop();
+        self.shop.checkpoint_now().map_err(io_error("the checkpoint"))
+    }
+}
+
+/// Counts equal events of one file in flat memory, with room on the disk in `folder`.
+#[must_use]
+pub fn repetition_counter(folder: &Path) -> Repetitions<'static> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    // each counter needs a folder of its own, also beside another process
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("repetitions-{}-{number}", std::process::id());
+    let mut counter = RepetitionCounter::new(folder.join(name), REPETITIONS_IN_MEMORY);
+    Box::new(move |content| counter.next(content))
+}

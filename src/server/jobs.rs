@@ -1,0 +1,65 @@
+//! Background jobs: idempotent, without input, never twice at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::application::AppError;
+use crate::application::models::Models;
+use crate::application::shop::Shop;
+use crate::config::Training;
+
+/// How often the texts of the products are looked at for changes.
+const CONTENT_EVERY: Duration = Duration::from_secs(2);
+/// How long after a start the first scheduled training is due, so that a start stays quick.
+const FIRST_TRAINING: Duration = Duration::from_secs(60);
+
+/// The jobs at work.
+pub(super) struct Jobs(Vec<JoinHandle<()>>);
+
+impl Jobs {
+    /// Starts them.
+    pub(super) fn start(shop: &Arc<Shop>, models: &Models, training: &Training) -> Self {
+        let mut jobs = vec![tokio::spawn(refresh_content(shop.clone()))];
+        if training.every_hours > 0 {
+            let every = Duration::from_secs(u64::from(training.every_hours) * 3600);
+            jobs.push(tokio::spawn(train(shop.clone(), models.clone(), every)));
+        }
+        Self(jobs)
+    }
+
+    /// Stops them.
+    pub(super) fn stop(self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Fits the texts of the products anew when the catalog has changed.
+async fn refresh_content(shop: Arc<Shop>) {
+    loop {
+        tokio::time::sleep(CONTENT_EVERY).await;
+        let shop = shop.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || shop.refresh_content()).await {
+            tracing::error!(%error, "the texts of the products could not be fitted");
+        }
+    }
+}
+
+/// Trains regularly, if anything was written since the last time.
+async fn train(shop: Arc<Shop>, models: Models, every: Duration) {
+    let mut trained_at = None;
+    tokio::time::sleep(FIRST_TRAINING.min(every)).await;
+    loop {
+        let end = shop.journal.end();
+        if trained_at != Some(end) {
+            match models.train(None) {
+                Ok(run) => tracing::info!(run = run.id, "scheduled training"),
+                Err(AppError::TrainingRunning { .. }) => {}
+                Err(error) => tracing::warn!(%error, "no scheduled training"),
+            }
+            trained_at = Some(end);
+        }
+        tokio::time::sleep(every).await;
+    }
+}
