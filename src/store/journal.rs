@@ -19,8 +19,8 @@ pub enum JournalError {
     /// The disk refused; nothing of the batch is kept, and trying again may work.
     #[error("the journal cannot write now: {0}")]
     Io(#[from] std::io::Error),
-    /// An earlier write failed in a way that leaves unknown what is on the disk. Writing goes on after a restart,
-    /// which finds out.
+    /// This or an earlier write failed in a way that leaves unknown what is on the disk. Writing goes on after a
+    /// restart, which finds out; what was being written may turn out to be there.
     #[error("the journal takes no more writes until it is opened again: {0}")]
     Poisoned(String),
     /// What is kept does not match its checksums and no copy does.
@@ -36,6 +36,12 @@ pub enum JournalError {
     InUse {
         /// The folder.
         folder: String,
+    },
+    /// More in one append than a block holds: [`super::MAX_BLOCK_RECORDS`], [`super::MAX_BLOCK_BYTES`].
+    #[error("{records} records are more than one block holds")]
+    TooLarge {
+        /// How many records there were.
+        records: usize,
     },
     /// The engine below failed.
     #[error("the storage engine failed: {0}")]
@@ -62,7 +68,8 @@ pub trait Journal: Send + Sync {
     /// `kill -9` and a loss of power.
     ///
     /// # Errors
-    /// [`JournalError`]; nothing of the batch is kept then.
+    /// [`JournalError`]; nothing of the batch is kept then, except perhaps after [`JournalError::Poisoned`]. Appending
+    /// the same again is safe for records with a key.
     fn append(&self, records: &[Record]) -> Result<Appended, JournalError>;
 
     /// Reads from `position` on, up to the end at the time of the call.

@@ -1,0 +1,185 @@
+//! sled, with what it needs around it: it may panic on damaged files, and its own flush is no `fsync`.
+
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::store::block::Block;
+use crate::store::durable;
+use crate::store::faults::{Faults, Step};
+use crate::store::journal::JournalError;
+
+/// sled's background flusher is its only caller of `fsync`, and keeps its memory low.
+const FLUSH_EVERY_MS: u64 = 500;
+/// Threads of a sled that was just closed may hold its lock for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the engine does not do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EngineError {
+    /// Somebody else has it open.
+    #[error("sled is locked")]
+    Locked,
+    /// Its files are not what it wrote, or it gave up on them.
+    #[error("sled: {0}")]
+    Damaged(String),
+    /// The disk refused.
+    #[error("sled: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<EngineError> for JournalError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Io(error) => Self::Io(error),
+            other => Self::Engine(other.to_string()),
+        }
+    }
+}
+
+impl From<sled::Error> for EngineError {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
+                Self::Locked
+            }
+            // what the system itself refused is no damage, except a file that should be there
+            sled::Error::Io(error)
+                if error.raw_os_error().is_some() && error.kind() != io::ErrorKind::NotFound =>
+            {
+                Self::Io(error)
+            }
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+/// Blocks under their big-endian sequence numbers, in one tree.
+pub(crate) struct Engine {
+    tree: sled::Tree,
+    db: sled::Db,
+    file: File,
+    blobs: PathBuf,
+    faults: Faults,
+}
+
+impl Engine {
+    /// Opens the folder, or makes it.
+    ///
+    /// # Errors
+    /// [`EngineError`]; never a panic.
+    pub(crate) fn open(
+        path: &Path,
+        cache_bytes: u64,
+        faults: &Faults,
+    ) -> Result<Self, EngineError> {
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match Self::open_now(path, cache_bytes, faults) {
+                Err(EngineError::Locked) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn open_now(path: &Path, cache_bytes: u64, faults: &Faults) -> Result<Self, EngineError> {
+        fs::create_dir_all(path)?;
+        remove_half_snapshots(path)?;
+        let config = sled::Config::new()
+            .path(path)
+            .cache_capacity(cache_bytes)
+            .flush_every_ms(Some(FLUSH_EVERY_MS))
+            .mode(sled::Mode::HighThroughput);
+        let (db, tree) = guarded(|| {
+            let db = config.open()?;
+            let tree = db.open_tree("blocks")?;
+            Ok((db, tree))
+        })?;
+        let file = File::open(path.join("db"))?;
+        let engine = Self {
+            tree,
+            db,
+            file,
+            blobs: path.join("blobs"),
+            faults: faults.clone(),
+        };
+        durable::sync_dir(path)?;
+        if let Some(parent) = path.parent() {
+            durable::sync_dir(parent)?;
+        }
+        Ok(engine)
+    }
+
+    /// The block of this number as it is kept, if there is one.
+    pub(crate) fn get(&self, sequence: u64) -> Result<Option<sled::IVec>, EngineError> {
+        guarded(|| Ok(self.tree.get(sequence.to_be_bytes())?))
+    }
+
+    /// The highest number there is.
+    pub(crate) fn last(&self) -> Result<Option<u64>, EngineError> {
+        let last = guarded(|| Ok(self.tree.last()?))?;
+        match last {
+            None => Ok(None),
+            Some((key, _)) => match <[u8; 8]>::try_from(key.as_ref()) {
+                Ok(key) => Ok(Some(u64::from_be_bytes(key))),
+                Err(_) => Err(EngineError::Damaged("a key is no number".to_owned())),
+            },
+        }
+    }
+
+    /// Puts in a block; durable only after [`Engine::sync`].
+    pub(crate) fn insert(&self, block: &Block) -> Result<(), EngineError> {
+        self.faults.check(Step::EngineWrite)?;
+        let key = block.header().place.sequence.to_be_bytes();
+        guarded(|| Ok(self.tree.insert(key, block.bytes())?))?;
+        Ok(())
+    }
+
+    /// Makes everything put in durable: sled's flush writes it to its file, `fdatasync` makes the file durable, and
+    /// the folder of large values is synced because sled does not.
+    pub(crate) fn sync(&self) -> Result<(), EngineError> {
+        self.faults.check(Step::EngineSync)?;
+        guarded(|| Ok(self.db.flush()?))?;
+        self.file.sync_data()?;
+        if self.blobs.exists() {
+            durable::sync_dir(&self.blobs)?;
+        }
+        Ok(())
+    }
+
+    /// Closes it; errors of the closing show when it is opened again.
+    pub(crate) fn close(self) {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
+    }
+}
+
+/// sled takes a snapshot that it did not finish writing for a finished one, and refuses to open.
+fn remove_half_snapshots(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Turns a panic of sled into an error.
+fn guarded<T>(act: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
+        let words = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(EngineError::Damaged(format!(
+            "panicked: {}",
+            words.unwrap_or("without words")
+        )))
+    })
+}
