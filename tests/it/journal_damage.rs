@@ -4,10 +4,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nextbest::domain::Record;
 use nextbest::store::{
-    Failure, Faults, Journal, JournalError, Options, Recovery, Repair, SledJournal, Step,
+    Durability, Failure, Faults, Journal, JournalError, Options, Recovery, Repair, SledJournal,
+    Step,
 };
 
 use crate::journal_stories::{purchases, read_all};
@@ -351,4 +353,62 @@ fn a_failed_sync_or_rewind_of_the_mirror_is_clean_or_poisons() {
         "{recovery:?}"
     );
     assert_eq!(read_all(&journal), purchases(0..10));
+}
+
+#[test]
+fn what_the_power_took_within_the_interval_is_told_and_the_rest_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let hour = Duration::from_secs(3_600);
+    let options = Options {
+        durability: Durability::Interval(hour),
+        ..Options::default()
+    };
+    let (journal, _) = SledJournal::open(folder.path(), &options).unwrap();
+    let mirror = folder.path().join("journal/mirror.log");
+    let mut ends = vec![0];
+    for batch in 0..5 {
+        journal
+            .append(&purchases(batch * 10..batch * 10 + 10))
+            .unwrap();
+        ends.push(usize::try_from(fs::metadata(&mirror).unwrap().len()).unwrap());
+    }
+    drop(journal);
+    // the file grew, the third block did not reach the disk, those after it did; of sled nothing did
+    edit(&mirror, |bytes| bytes[ends[2]..ends[3]].fill(0));
+    fs::remove_dir_all(folder.path().join("journal/sled")).unwrap();
+    let (journal, recovery) = SledJournal::open(folder.path(), &options).unwrap();
+    assert!(
+        recovery.lost_unsynced && !recovery.is_clean(),
+        "{recovery:?}"
+    );
+    assert_eq!(read_all(&journal), purchases(0..20));
+    journal.append(&purchases(20..50)).unwrap();
+    drop(journal);
+    let (journal, recovery) = SledJournal::open(folder.path(), &options).unwrap();
+    assert!(recovery.is_clean(), "{recovery:?}");
+    assert_eq!(read_all(&journal), purchases(0..50));
+}
+
+#[test]
+fn without_a_mirror_damage_is_told_or_takes_the_end_only() {
+    let mut told = 0;
+    for part in 0..12 {
+        let mut case = Case::new();
+        case.options.mirror = false;
+        drop(case.open());
+        edit(&case.path("sled/db"), |bytes| {
+            let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+            let at = used * part / 12;
+            bytes[at..at + 16].iter_mut().for_each(|byte| *byte ^= 0x5A);
+        });
+        match SledJournal::open(case.folder.path(), &case.options) {
+            Ok((journal, recovery)) => {
+                let read = read_all(&journal);
+                assert!(read == purchases(0..read.len() as u64), "{recovery:?}");
+            }
+            Err(JournalError::Damaged { .. }) => told += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(told > 0);
 }

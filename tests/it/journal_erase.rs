@@ -148,3 +148,19 @@ fn a_failed_erasure_is_finished_by_asking_again() {
         }
     }
 }
+
+#[test]
+fn readers_go_on_while_somebody_is_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = fill(folder.path(), &Options::default());
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| (0..10).map(|_| redacted(&journal)).collect::<Vec<_>>());
+        assert_eq!(journal.erase(&[subject()]).unwrap(), 20);
+        let seen = reader.join().unwrap();
+        assert!(
+            seen.is_sorted() && seen.iter().all(|count| *count <= 20),
+            "{seen:?}"
+        );
+    });
+    assert_eq!(redacted(&journal), 20);
+}
