@@ -255,7 +255,7 @@ fn fingerprint(bytes: &[u8]) -> Result<Fingerprint, CodecError> {
 }
 
 /// A record that is damaged at a known place.
-pub(crate) fn damaged(position: Position, reason: impl ToString) -> super::JournalError {
+pub(crate) fn damaged(position: Position, reason: impl std::fmt::Display) -> super::JournalError {
     super::JournalError::Damaged {
         position: position.0,
         reason: reason.to_string(),

@@ -1,3 +1,8 @@
-//! All integration tests, in one binary.
+//! The integration tests: one binary.
 
-mod simulation;
+mod journal_contract;
+mod journal_damage;
+mod journal_erase;
+mod journal_kill;
+mod journal_speed;
+mod journal_stories;

@@ -99,7 +99,11 @@ impl Engine {
             let tree = db.open_tree("blocks")?;
             Ok((db, tree))
         })?;
-        let file = File::open(path.join("db"))?;
+        // writable, because some systems sync only what may be written
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(path.join("db"))?;
         let engine = Self {
             tree,
             db,

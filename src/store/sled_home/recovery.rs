@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 
-use crate::domain::RecordBody;
-use crate::store::block::{Block, BlockError, FORMAT, Place};
-use crate::store::codec;
+use crate::store::block::{Block, Place};
 use crate::store::durable;
 use crate::store::journal::JournalError;
 use crate::store::keys::{Covered, KeyFiles, KeySet};
-use crate::store::mirror::{self, Mirror, Scan, Scanned};
+use crate::store::mirror::{self, Mirror};
 use crate::store::sled_home::Options;
 use crate::store::sled_home::engine::{Engine, EngineError};
 use crate::store::sled_home::folder::Folder;
+
+mod sides;
+
+use sides::{EngineSide, Found, MirrorSide, Trouble, choose, damage_in_both, later_block};
 
 /// What opening found and did; for the log and the metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,21 +168,6 @@ pub(crate) fn covered_by(block: &Block) -> Covered {
     }
 }
 
-/// What is wrong with a copy.
-#[derive(Debug, Default)]
-struct Trouble {
-    /// Why it must be written anew.
-    reason: Option<String>,
-    /// True if it is sound but holds what was erased: then it must not be kept.
-    stale: bool,
-}
-
-impl Trouble {
-    fn add(&mut self, reason: impl Into<String>) {
-        self.reason.get_or_insert_with(|| reason.into());
-    }
-}
-
 /// How the two copies stand, and the end they lead to together.
 #[derive(Debug)]
 struct Merged {
@@ -198,15 +185,9 @@ struct Merged {
 
 /// The two copies as they are found.
 struct Sides {
-    engine: Found<Engine>,
+    engine: Found,
     mirror: Option<PathBuf>,
     cache_bytes: u64,
-}
-
-enum Found<T> {
-    Absent,
-    Broken(String),
-    There(T),
 }
 
 impl Sides {
@@ -254,22 +235,26 @@ impl Sides {
                     choose(ours, theirs, &mut engine.trouble, &mut mirror.trouble)?
                 }
                 (Some(block), None) | (None, Some(block)) => block,
-                (None, None) => match later_block(&mut engine, &mirror, place.sequence)? {
-                    None => break,
-                    Some(later) if later.header().follows_unsynced() => {
-                        lost_unsynced = true;
-                        let reason = "it has blocks after one that was lost with the power";
-                        engine.refuse_after(place.sequence, reason);
-                        mirror.refuse_rest(reason);
-                        break;
+                (None, None) => {
+                    let later = later_block(&mut engine, &mirror, place.sequence)?;
+                    let hidden = engine.may_hide(place.sequence) && !mirror.ends_at(place.sequence);
+                    match later {
+                        None if !hidden => break,
+                        Some(later) if later.header().follows_unsynced() => {
+                            lost_unsynced = true;
+                            let reason = "it has blocks after one that was lost with the power";
+                            engine.refuse_after(place.sequence, reason);
+                            mirror.refuse_rest(reason);
+                            break;
+                        }
+                        _ => {
+                            return Err(JournalError::Damaged {
+                                position: place.first.0,
+                                reason: damage_in_both(&engine.trouble, &mirror),
+                            });
+                        }
                     }
-                    Some(_) => {
-                        return Err(JournalError::Damaged {
-                            position: place.first.0,
-                            reason: damage_in_both(&engine.trouble, &mirror),
-                        });
-                    }
-                },
+                }
             };
             take(&block)?;
             place = block.header().next_place();
@@ -445,240 +430,4 @@ pub(crate) fn engine_block(engine: &Engine, sequence: u64) -> Result<Block, Jour
     })?;
     Block::parse(bytes.to_vec())
         .map_err(|error| JournalError::Engine(format!("block {sequence} in sled: {error}")))
-}
-
-/// Of two sound blocks in the same place: the one with more redacted; the mirror's if they are not one block at all.
-fn choose(
-    ours: Block,
-    theirs: Block,
-    engine: &mut Trouble,
-    mirror: &mut Trouble,
-) -> Result<Block, JournalError> {
-    if ours.header().original != theirs.header().original {
-        engine.add("it holds another block than the mirror");
-        return Ok(theirs);
-    }
-    let redacted = |block: &Block| -> Result<usize, BlockError> {
-        let mut redacted = 0;
-        for read in block.open()? {
-            redacted += usize::from(read?.1.body == RecordBody::Redacted);
-        }
-        Ok(redacted)
-    };
-    let position = ours.header().place.first;
-    let count = |block| redacted(block).map_err(|error| codec::damaged(position, error));
-    let (older, newer) = if count(&ours)? > count(&theirs)? {
-        (mirror, ours)
-    } else {
-        (engine, theirs)
-    };
-    older.add("an erasure had not reached it");
-    older.stale = true;
-    Ok(newer)
-}
-
-fn damage_in_both(engine: &Trouble, mirror: &MirrorSide) -> String {
-    let engine = engine.reason.as_deref().unwrap_or("not there");
-    let mirror = mirror
-        .trouble
-        .reason
-        .as_deref()
-        .or(mirror.torn_reason.as_deref());
-    format!("sled: {engine}; mirror: {}", mirror.unwrap_or("not there"))
-}
-
-/// A sound block after a gap in both copies.
-fn later_block(
-    engine: &mut EngineSide<'_>,
-    mirror: &MirrorSide,
-    sequence: u64,
-) -> Result<Option<Block>, JournalError> {
-    if let Some((block, _)) = &mirror.head {
-        return Ok(Some(block.clone()));
-    }
-    let last = engine.last.unwrap_or_default();
-    for later in sequence + 1..=last {
-        if let Some(block) = engine.read(later)? {
-            return Ok(Some(block));
-        }
-    }
-    Ok(None)
-}
-
-/// The engine's copy, walked by number.
-struct EngineSide<'a> {
-    engine: Option<&'a Engine>,
-    last: Option<u64>,
-    blocks: u64,
-    trouble: Trouble,
-}
-
-impl<'a> EngineSide<'a> {
-    fn new(found: &'a Found<Engine>) -> Result<Self, JournalError> {
-        let mut side = Self {
-            engine: None,
-            last: None,
-            blocks: 0,
-            trouble: Trouble::default(),
-        };
-        if let Found::There(engine) = found {
-            side.engine = Some(engine);
-            match engine.last() {
-                Ok(last) => side.last = last,
-                Err(EngineError::Io(error)) => return Err(error.into()),
-                Err(error) => {
-                    // the last key cannot be read, but others may be
-                    side.trouble.add(error.to_string());
-                    side.last = None;
-                }
-            }
-        }
-        Ok(side)
-    }
-
-    /// The block of this number if it is sound.
-    fn read(&mut self, sequence: u64) -> Result<Option<Block>, JournalError> {
-        let Some(engine) = self.engine else {
-            return Ok(None);
-        };
-        let bytes = match engine.get(sequence) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(None),
-            Err(EngineError::Io(error)) => return Err(error.into()),
-            Err(error) => {
-                self.trouble.add(format!("block {sequence}: {error}"));
-                return Ok(None);
-            }
-        };
-        match Block::parse(bytes.to_vec()) {
-            Ok(block) => Ok(Some(block)),
-            Err(error) => {
-                refuse_newer(&error)?;
-                self.trouble.add(format!("block {sequence}: {error}"));
-                Ok(None)
-            }
-        }
-    }
-
-    /// The block that belongs into this place, if there is a sound one.
-    fn take(&mut self, place: Place) -> Result<Option<Block>, JournalError> {
-        let sequence = place.sequence;
-        let Some(block) = self.read(sequence)? else {
-            if self.last.is_some_and(|last| last > sequence) {
-                self.trouble.add(format!("block {sequence} is missing"));
-            }
-            return Ok(None);
-        };
-        if block.header().place == place {
-            self.blocks = sequence + 1;
-            Ok(Some(block))
-        } else {
-            self.trouble
-                .add(format!("block {sequence} does not follow the one before"));
-            Ok(None)
-        }
-    }
-
-    fn refuse_after(&mut self, sequence: u64, reason: &str) {
-        if self.last.is_some_and(|last| last > sequence) {
-            self.trouble.add(reason);
-        }
-    }
-}
-
-/// The mirror, walked from the front.
-struct MirrorSide {
-    scan: Option<Scan>,
-    head: Option<(Block, u64)>,
-    blocks: u64,
-    len: u64,
-    torn: u64,
-    torn_reason: Option<String>,
-    trouble: Trouble,
-}
-
-impl MirrorSide {
-    fn new(path: Option<&std::path::Path>) -> Result<Self, JournalError> {
-        let mut side = Self {
-            scan: path.map(Scan::open).transpose()?,
-            head: None,
-            blocks: 0,
-            len: 0,
-            torn: 0,
-            torn_reason: None,
-            trouble: Trouble::default(),
-        };
-        side.advance()?;
-        Ok(side)
-    }
-
-    fn advance(&mut self) -> Result<(), JournalError> {
-        self.head = None;
-        let Some(scan) = &mut self.scan else {
-            return Ok(());
-        };
-        for scanned in scan {
-            match scanned? {
-                Scanned::Block(block, end) => {
-                    if let Some(reason) = &self.torn_reason {
-                        self.trouble.add(reason.clone());
-                    }
-                    self.head = Some((block, end));
-                    return Ok(());
-                }
-                Scanned::Damage {
-                    offset,
-                    bytes,
-                    reason,
-                } => {
-                    refuse_newer(&reason)?;
-                    self.torn += bytes;
-                    self.torn_reason
-                        .get_or_insert_with(|| format!("at byte {offset}: {reason}"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The block that belongs into this place, if there is a sound one.
-    fn take(&mut self, place: Place) -> Result<Option<Block>, JournalError> {
-        while let Some((head, end)) = &self.head {
-            let sequence = head.header().place.sequence;
-            if sequence > place.sequence {
-                self.trouble
-                    .add(format!("block {} is missing", place.sequence));
-                return Ok(None);
-            }
-            if head.header().place == place {
-                let block = head.clone();
-                if self.trouble.reason.is_none() {
-                    (self.blocks, self.len) = (sequence + 1, *end);
-                }
-                self.advance()?;
-                return Ok(Some(block));
-            }
-            self.trouble
-                .add(format!("block {sequence} does not follow the one before"));
-            self.advance()?;
-        }
-        Ok(None)
-    }
-
-    fn refuse_rest(&mut self, reason: &str) {
-        if self.head.is_some() {
-            self.trouble.add(reason);
-        }
-    }
-}
-
-/// A newer program's block is not damage: it must not be mended away.
-fn refuse_newer(error: &BlockError) -> Result<(), JournalError> {
-    match error {
-        BlockError::Newer(found) => Err(JournalError::Format {
-            found: u32::from(*found),
-            known: u32::from(FORMAT),
-        }),
-        _ => Ok(()),
-    }
 }
