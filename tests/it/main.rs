@@ -1,4 +1,4 @@
-//! The integration tests: one binary.
+//! All integration tests, in one binary.
 
 mod journal_contract;
 mod journal_damage;
@@ -6,3 +6,4 @@ mod journal_erase;
 mod journal_kill;
 mod journal_speed;
 mod journal_stories;
+mod simulation;
