@@ -4,8 +4,12 @@
 pub mod catalog;
 pub mod customers;
 pub mod error;
+pub mod import;
 pub mod ingest;
 pub mod models;
+pub mod recipes;
 pub mod recommend;
+pub mod spelling;
+pub mod truth;
 
 pub use error::AppError;
