@@ -2,6 +2,8 @@
 
 pub mod algorithms;
 pub mod application;
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod proto;
 pub mod store;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary: only wires.
+
+use std::process::ExitCode;
+
+fn main() -> anyhow::Result<ExitCode> {
+    nextbest::cli::run()
+}

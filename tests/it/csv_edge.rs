@@ -19,7 +19,7 @@ pub(crate) fn counter() -> Repetitions<'static> {
     Box::new(move |content| {
         let count = seen.entry(content).or_default();
         *count += 1;
-        *count - 1
+        Ok(*count - 1)
     })
 }
 

@@ -96,8 +96,8 @@ fn misspelt_names_are_answered_with_the_right_ones() {
     check(
         file,
         "\"decision\"",
-        "\"decide\"",
-        "the journey has no stage \"decide\"; did you mean \"decision\"?",
+        "\"decisoin\"",
+        "the journey has no stage \"decisoin\"; did you mean \"decision\"?",
     );
     check(
         "journey.toml",
@@ -169,7 +169,7 @@ fn values_have_types_and_ranges() {
         file,
         "baselines = [",
         "baselines = []\n# [",
-        "[gate]",
+        "baselines = []",
         "at least one",
     );
     let outcome = "event = \"email_open\"";
@@ -177,7 +177,7 @@ fn values_have_types_and_ranges() {
         file,
         "event = \"purchase\"",
         outcome,
-        "[outcome]",
+        outcome,
         "is about no product",
     );
     let journey = "journey.toml";
@@ -187,10 +187,11 @@ fn values_have_types_and_ranges() {
         "min_rating = 6",
         "from 0 to 5, not 6",
     );
-    check(
+    check_at(
         journey,
         "events = [\"review\"]\nmin_rating = 4",
         "events = [\"share\"]\nmin_rating = 5",
+        "min_rating = 5",
         "has no rating",
     );
 }

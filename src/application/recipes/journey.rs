@@ -148,7 +148,10 @@ fn read_rule(section: &Section<'_>, named: &Named<'_>) -> Option<Rule> {
     }
     let kinds = read_kinds(section, "events");
     if kinds.as_ref().is_some_and(|(_, named)| *named == 0) {
-        section.fault(section.line, "events must name at least one event");
+        section.fault(
+            section.line_of("events"),
+            "events must name at least one event",
+        );
     }
     let kinds = kinds.map_or_else(Vec::new, |(kinds, _)| kinds);
     let within = section

@@ -169,6 +169,11 @@ impl<'a> Section<'a> {
             .is_some_and(|at| at.value.as_str() == Some(text))
     }
 
+    /// The line of a key's value, or that of the section.
+    pub(super) fn line_of(&self, key: &str) -> usize {
+        self.value(key).map_or(self.line, |at| at.line)
+    }
+
     /// True if the key is there and is any text.
     pub(super) fn is_any_text(&self, key: &str) -> bool {
         self.value(key).is_some_and(|at| at.value.is_str())

@@ -94,7 +94,7 @@ fn read_outcome(section: &Section<'_>) -> Option<(EventKind, f64)> {
     if let Some(event) = event.filter(|event| !event.needs_product()) {
         let name = event.as_str();
         section.fault(
-            section.line,
+            section.line_of("event"),
             format!("{name} is about no product: nothing could be learned from it"),
         );
     }
@@ -180,7 +180,7 @@ fn read_features(section: &Section<'_>) -> Option<Vec<String>> {
     }
     if section.is_any_text("features") {
         let message = "features must be \"all\" or a list of names";
-        section.fault(section.line, message);
+        section.fault(section.line_of("features"), message);
         return None;
     }
     let texts = section.texts("features")?;
@@ -218,7 +218,7 @@ fn read_gate(section: &Section<'_>) -> Option<(Vec<Baseline>, String)> {
     let texts = section.texts("baselines")?;
     if texts.is_empty() {
         let message = "baselines must name at least one: what beats nothing proves nothing";
-        section.fault(section.line, message);
+        section.fault(section.line_of("baselines"), message);
     }
     let baselines = section.named("baseline", &texts, Baseline::from_name, &names);
     Some((baselines, (*metric?).to_owned()))

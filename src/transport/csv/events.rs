@@ -1,10 +1,11 @@
 //! `events.csv`: what happened.
 
+use std::io;
 use std::path::Path;
 
 use super::FileError;
 use super::table::{Found, Table, number, time};
-use crate::application::import::{Row, RowResult};
+use crate::application::import::{Row, RowError, RowResult};
 use crate::domain::{Event, EventDraft, Fingerprint, Timestamp};
 
 const COLUMNS: [&str; 15] = [
@@ -31,7 +32,7 @@ const NEEDED: [&[&str]; 3] = [
 ];
 
 /// Says how many events of this content stood before in the same file. Asked only for rows without an `event_id`.
-pub type Repetitions<'a> = Box<dyn FnMut(Fingerprint) -> u64 + Send + 'a>;
+pub type Repetitions<'a> = Box<dyn FnMut(Fingerprint) -> io::Result<u64> + Send + 'a>;
 
 /// Reads events.
 pub struct Events<'a> {
@@ -100,8 +101,19 @@ impl<'a> Events<'a> {
             rating: number(cell(13)),
             search_query: cell(14),
         };
-        match draft.check(self.now, &mut *self.repetitions) {
-            Ok(value) => Ok(Row { line, value }),
+        let mut uncounted = None;
+        let checked = draft.check(self.now, |content| {
+            (self.repetitions)(content).unwrap_or_else(|error| {
+                uncounted = Some(error);
+                0
+            })
+        });
+        match checked {
+            // with a wrong number the event would be another one the next time
+            Ok(value) => match uncounted {
+                Some(error) => Err(RowError::Unreadable(error)),
+                None => Ok(Row { line, value }),
+            },
             Err(faults) => Err(self.table.refuse(line, &faults)),
         }
     }
