@@ -1,4 +1,5 @@
-//! The settings: defaults embedded with their comments, overridden by a file, the environment and flags.
+//! The settings: defaults embedded with their comments, overridden by a file, the environment and
+//! flags.
 //!
 //! Every fault is found at once, with where it was set, its key and what would be right.
 
@@ -195,7 +196,8 @@ impl Loaded {
 /// One thing wrong with the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingFault {
-    /// Where it was set: `nextbest.toml:4`, `environment variable NEXTBEST_LOG__LEVEL`, `flag --listen`.
+    /// Where it was set: `nextbest.toml:4`, `environment variable NEXTBEST_LOG__LEVEL`, `flag
+    /// --listen`.
     pub place: String,
     /// What is wrong, and what would be right.
     pub message: String,
@@ -221,8 +223,9 @@ impl SettingFaults {
     }
 }
 
-/// Loads the settings: `file` is the one named by `--config`; without it `nextbest.toml` in the data folder is read, if
-/// it is there. `env` are the environment variables, of which those with [`ENV_PREFIX`] count.
+/// Loads the settings: `file` is the one named by `--config`; without it `nextbest.toml` in the
+/// data folder is read, if it is there. `env` are the environment variables, of which those with
+/// [`ENV_PREFIX`] count.
 ///
 /// # Errors
 /// Every fault.
@@ -247,7 +250,8 @@ pub fn load(
     let without_file = layers.clone().load();
     let folder = match &without_file {
         Ok(loaded) => loaded.settings.data.folder.clone(),
-        // there are faults already; the file beside the default folder is as good as any to find more
+        // there are faults already; the file beside the default folder is as good as any to find
+        // more
         Err(_) => PathBuf::from("nextbest-data"),
     };
     let path = folder.join(FILE_NAME);

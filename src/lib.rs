@@ -1,4 +1,5 @@
-//! nextbest: the next best product, and the next best offer, for every customer, at every stage of their journey.
+//! nextbest: the next best product, and the next best offer, for every customer, at every stage of
+//! their journey.
 
 pub mod algorithms;
 pub mod application;

@@ -2,6 +2,13 @@
 
 use std::process::ExitCode;
 
-fn main() -> anyhow::Result<ExitCode> {
-    nextbest::cli::run()
+fn main() -> ExitCode {
+    match nextbest::cli::run() {
+        Ok(code) => code,
+        Err(error) => {
+            // what a user has to mend needs no backtrace
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Taking in files: rows from any reader go to the journal in batches, every refused row is counted and told.
+//! Taking in files: rows from any reader go to the journal in batches, every refused row is counted
+//! and told.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,7 +14,8 @@ use crate::domain::{FaultCode, Faults, RecordBody};
 pub const BATCH_RECORDS: usize = 5_000;
 /// How many batches may wait for the journal while the next one is read.
 const WAITING_BATCHES: usize = 2;
-/// A batch is handed on early when its refused rows hold this many bytes: rows may be a megabyte each.
+/// A batch is handed on early when its refused rows hold this many bytes: rows may be a megabyte
+/// each.
 const MAX_REFUSED_BYTES: usize = 4 << 20;
 
 /// A value that was read, and where it began.
@@ -77,7 +79,8 @@ pub type RowResult<T> = Result<Row<T>, RowError>;
 /// The rows of one file on their way into the journal.
 pub type Rows<'a> = Box<dyn Iterator<Item = RowResult<RecordBody>> + Send + 'a>;
 
-/// What became of the rows of a file so far. `read` = `new` + `duplicate` + `refused`, unless the import stopped.
+/// What became of the rows of a file so far. `read` = `new` + `duplicate` + `refused`, unless the
+/// import stopped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Rows that were read.
@@ -186,8 +189,8 @@ impl Chunk {
     }
 }
 
-/// Imports the rows of one file: they are read on a thread of their own and written on this one, by `write`, a batch
-/// at a time. `counts` holds what became of them, whatever the answer is.
+/// Imports the rows of one file: they are read on a thread of their own and written on this one, by
+/// `write`, a batch at a time. `counts` holds what became of them, whatever the answer is.
 ///
 /// # Errors
 /// [`ImportError`]; what was counted before stays.

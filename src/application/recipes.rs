@@ -1,5 +1,5 @@
-//! The recipes: the journey, one recipe for each of its stages, and a model card beside each. Every fault is found at
-//! once, with its file, its line and what would be right.
+//! The recipes: the journey, one recipe for each of its stages, and a model card beside each. Every
+//! fault is found at once, with its file, its line and what would be right.
 
 use std::fmt;
 

@@ -3,7 +3,8 @@
 /// The most letters that may differ; more is another word.
 const MAX_DISTANCE: usize = 3;
 
-/// What to say of `word`, which is none of `names`: the name that was probably meant, or all there are.
+/// What to say of `word`, which is none of `names`: the name that was probably meant, or all there
+/// are.
 #[must_use]
 pub fn suggestion(word: &str, names: &[&str]) -> String {
     match nearest(word, names) {

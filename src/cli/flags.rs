@@ -36,12 +36,21 @@ impl SettingsFlags {
     /// # Errors
     /// Every fault.
     pub fn load(&self) -> Result<Loaded, SettingFaults> {
+        self.load_with(Vec::new())
+    }
+
+    /// As [`SettingsFlags::load`], with the flags of one subcommand (`--listen`) beneath.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub fn load_with(&self, mut own: Vec<Override>) -> Result<Loaded, SettingFaults> {
         let env = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
             // a value that is no text is not left out silently: it fails its check
             Some((name, value.to_string_lossy().into_owned()))
         });
-        config::load(self.config.as_deref(), env, self.overrides())
+        own.extend(self.overrides());
+        config::load(self.config.as_deref(), env, own)
     }
 
     /// The flags by the keys they set; `--set` comes last and wins.

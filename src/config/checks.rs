@@ -81,7 +81,8 @@ struct RawLog {
     format: String,
 }
 
-/// Notes what is wrong, and goes on with something harmless: the settings are given out only if nothing is.
+/// Notes what is wrong, and goes on with something harmless: the settings are given out only if
+/// nothing is.
 struct Checks<'a> {
     place: &'a dyn Fn(&str) -> String,
     faults: &'a mut Vec<SettingFault>,
@@ -152,8 +153,8 @@ impl Checks<'_> {
     }
 }
 
-/// The settings, unless the values do not even have the right types. Faults are noted in `faults`; with any, the
-/// settings are not to be used.
+/// The settings, unless the values do not even have the right types. Faults are noted in `faults`;
+/// with any, the settings are not to be used.
 pub(super) fn settings(
     figment: &Figment,
     place: &dyn Fn(&str) -> String,

@@ -1,4 +1,5 @@
-//! Laying file, environment and flags over the defaults, with figment; and what may stand in each of them.
+//! Laying file, environment and flags over the defaults, with figment; and what may stand in each
+//! of them.
 
 use std::ops::Range;
 

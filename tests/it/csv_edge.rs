@@ -1,4 +1,5 @@
-//! Files as shops really have them: every bad row is told with its line, and never costs a good one.
+//! Files as shops really have them: every bad row is told with its line, and never costs a good
+//! one.
 
 use std::collections::HashMap;
 use std::io::Write;

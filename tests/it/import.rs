@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use nextbest::application::AppError;
 use nextbest::application::ingest::Written;
-use nextbest::cli::import::{Args, Summary, Target, carry_out};
+use nextbest::cli::import::{Args, Summary, Target, carry_out, exit_code};
 use nextbest::domain::{RecordBody, Timestamp};
 
 use crate::csv_edge::{counter, shared};
@@ -85,6 +85,10 @@ fn a_folder_is_imported_in_order_and_twice_adds_nothing() {
     );
     assert!(lines[2].contains("events.csv,4,event_type,UNKNOWN_NAME,"));
 
+    assert_eq!(
+        (exit_code(&second, false), exit_code(&second, true)),
+        (0, 1)
+    );
     let text = second.to_string();
     assert!(text.contains("products: price: OUT_OF_RANGE"), "{text}");
     assert_eq!(second.to_json()["total"]["duplicate"], 3);
@@ -119,6 +123,31 @@ fn a_wrong_header_is_found_before_anything_is_imported() {
 }
 
 #[test]
+fn an_input_is_never_overwritten_by_refused_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("products.csv");
+    std::fs::write(&path, "product_id\np1\n").unwrap();
+    let args = Args {
+        products: Some(path.clone()),
+        refused: Some(path.clone()),
+        ..Args::default()
+    };
+    let mut write = |_: Vec<RecordBody>| -> Result<Written, AppError> { panic!("imported") };
+    let target = Target {
+        write: &mut write,
+        now: Timestamp::parse("2025-01-01").unwrap(),
+        repetitions: &mut || Ok(counter()),
+    };
+    let error = carry_out(&args, folder.path(), target, &AtomicBool::new(false)).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("cannot be read and hold refused rows")
+    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "product_id\np1\n");
+}
+
+#[test]
 fn a_journal_that_fails_is_told_with_what_is_in() {
     let folder = tempfile::tempdir().unwrap();
     let rows: String = (0..12_000).map(|i| format!("p{i}\n")).collect();
@@ -149,6 +178,7 @@ fn a_journal_that_fails_is_told_with_what_is_in() {
     };
     let summary = carry_out(&args, folder.path(), target, &AtomicBool::new(false)).unwrap();
     assert_eq!(numbers(&summary), [(5_000, 5_000, 0, 0)]);
+    assert_eq!(exit_code(&summary, false), 1);
     assert!(summary.failures[0].contains("the service is stopping"));
 }
 
@@ -178,6 +208,7 @@ fn real_shops_are_imported_twice_and_after_a_stop() {
             repetitions: &mut || Ok(counter()),
         };
         let stopped = carry_out(&args, folder.path(), target, &cancel).unwrap();
+        assert_eq!(exit_code(&stopped, false), 130);
         assert!(stopped.cancelled && stopped.to_string().contains("without duplicates"));
         let before = stopped.total().new;
         cancel.store(false, Ordering::Relaxed);

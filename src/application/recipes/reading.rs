@@ -1,4 +1,5 @@
-//! Reading TOML by hand instead of by serde: serde stops at the first fault, and a recipe shall hear of all.
+//! Reading TOML by hand instead of by serde: serde stops at the first fault, and a recipe shall
+//! hear of all.
 
 use std::cell::RefCell;
 use std::ops::Range;

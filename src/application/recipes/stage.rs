@@ -14,7 +14,8 @@ const MAX_WEIGHT: f64 = 100.0;
 /// The figures a gate may ask for.
 const METRICS: [&str; 4] = ["ndcg@10", "recall@10", "mrr@10", "hit_rate@10"];
 
-/// Reads the recipe of the file `<stem>.toml`; `stages` are those of the journey, none if it could not be read.
+/// Reads the recipe of the file `<stem>.toml`; `stages` are those of the journey, none if it could
+/// not be read.
 pub(super) fn read(document: &Document<'_>, stem: &str, stages: &[String]) -> Option<Recipe> {
     let before = document.faulty();
     let table = document.parse()?;

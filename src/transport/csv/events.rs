@@ -31,7 +31,8 @@ const NEEDED: [&[&str]; 3] = [
     &["customer_id", "visitor_id"],
 ];
 
-/// Says how many events of this content stood before in the same file. Asked only for rows without an `event_id`.
+/// Says how many events of this content stood before in the same file. Asked only for rows without
+/// an `event_id`.
 pub type Repetitions<'a> = Box<dyn FnMut(Fingerprint) -> io::Result<u64> + Send + 'a>;
 
 /// Reads events.
@@ -49,7 +50,8 @@ impl std::fmt::Debug for Events<'_> {
 }
 
 impl<'a> Events<'a> {
-    /// Opens a file. `now` bounds the times of the events; `repetitions` must be new for every file.
+    /// Opens a file. `now` bounds the times of the events; `repetitions` must be new for every
+    /// file.
     ///
     /// # Errors
     /// [`FileError`].

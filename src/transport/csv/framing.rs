@@ -1,7 +1,8 @@
-//! Where rows begin and end: line numbers as an editor shows them, and a way on after a quote that never closes.
+//! Where rows begin and end: line numbers as an editor shows them, and a way on after a quote that
+//! never closes.
 //!
-//! The `csv` crate would take everything after a lost quote for one cell, however large the file is. So rows are cut
-//! here, with bounds, and each one is then parsed by the crate.
+//! The `csv` crate would take everything after a lost quote for one cell, however large the file
+//! is. So rows are cut here, with bounds, and each one is then parsed by the crate.
 
 use std::io::{self, BufRead, Read};
 
@@ -13,12 +14,16 @@ pub const MAX_ROW_BYTES: usize = 1 << 20;
 /// The most lines of one row: a quoted cell may hold line breaks.
 pub const MAX_ROW_LINES: u64 = 1_000;
 
+/// Bytes of rows already passed that may stay in the window.
+const MAX_BEHIND_BYTES: usize = 64 << 10;
+
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Cuts an input into rows.
 pub(super) struct Framing {
     input: Input,
-    /// Lines that were read and are still needed: the current row, and after a lost quote what must be read again.
+    /// Lines that were read and are still needed: the current row, and after a lost quote what must
+    /// be read again.
     window: Vec<u8>,
     /// Where the current row begins in the window.
     start: usize,
@@ -102,6 +107,10 @@ impl Framing {
             if self.start == self.window.len() {
                 self.window.clear();
                 (self.start, self.next) = (0, 0);
+            } else if self.start > MAX_BEHIND_BYTES {
+                // one lost quote after the other: what lies behind is needed no more
+                self.window.drain(..self.start);
+                (self.start, self.next) = (0, 0);
             }
             self.end = self.start;
             match self.frame() {
@@ -138,7 +147,8 @@ impl Framing {
         self.frame_quoted(line, next)
     }
 
-    /// Takes further lines into the row for as long as a quote is open. `second` is where its second line begins.
+    /// Takes further lines into the row for as long as a quote is open. `second` is where its
+    /// second line begins.
     fn frame_quoted(&mut self, line: u64, second: usize) -> io::Result<Framed> {
         let mut scan = Scan::default();
         scan.over(&self.window[self.start..self.end]);
@@ -329,6 +339,25 @@ mod tests {
         let found = framed(&long);
         assert_eq!(found.len(), MAX_ROW_LINES as usize + 5);
         assert_eq!((found[0].as_str(), found[1].as_str()), ("1!0", "2:x"));
+    }
+
+    #[test]
+    fn quotes_lost_in_every_line_cost_no_memory() {
+        // each line closes the quote of the one before and opens another
+        let mut text = b"a\",b,\"\n".repeat(60_000);
+        text.extend(b"1,2,3");
+        let mut framing = Framing::new(Box::new(io::Cursor::new(text)));
+        let (mut bad, mut good, mut largest) = (0, 0, 0);
+        loop {
+            match framing.advance().unwrap() {
+                Framed::Row(line) => good = line,
+                Framed::Bad(_) => bad += 1,
+                Framed::End => break,
+            }
+            largest = largest.max(framing.window.len());
+        }
+        assert_eq!((bad, good), (60_000, 60_001));
+        assert!(largest < 2 * MAX_BEHIND_BYTES, "{largest}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The file of refused rows: where, which column, why, and the row itself, so that it can be mended and imported.
+//! The file of refused rows: where, which column, why, and the row itself, so that it can be mended
+//! and imported.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter};
@@ -82,7 +83,8 @@ impl Refusals {
     }
 }
 
-/// True if there is nothing, an empty file, something that is no file (`/dev/null`), or an earlier file of refused rows.
+/// True if there is nothing, an empty file, something that is no file (`/dev/null`), or an earlier
+/// file of refused rows.
 fn is_replaceable(path: &Path) -> io::Result<bool> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => {}

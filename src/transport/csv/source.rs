@@ -1,4 +1,5 @@
-//! Opening a file: plain or gzip by its first bytes, whatever its name is, with the position for progress.
+//! Opening a file: plain or gzip by its first bytes, whatever its name is, with the position for
+//! progress.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
