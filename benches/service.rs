@@ -24,7 +24,10 @@ const CALLERS: usize = 32;
 const CALLS: usize = 40_000;
 
 fn main() {
-    let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    let wanted = std::env::args()
+        .skip(1)
+        .find(|arg| !arg.starts_with('-'))
+        .unwrap_or_default();
     let is_wanted = |name: &str| name.contains(&wanted);
     let recipes = Recipes::embedded().expect("the embedded recipes are sound");
     let real = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/online-retail");
@@ -33,11 +36,18 @@ fn main() {
         let (rows, seconds) = import(&real, folder.path(), &recipes);
         say("import of online-retail", rows as f64 / seconds, "rows/s");
         let (rows, seconds) = import(&real, folder.path(), &recipes);
-        say("import of online-retail again", rows as f64 / seconds, "rows/s");
+        say(
+            "import of online-retail again",
+            rows as f64 / seconds,
+            "rows/s",
+        );
     } else if is_wanted("import") {
         println!("import of online-retail: skipped, the data is not there");
     }
-    if !["import", "fold", "restart", "recommend"].iter().any(|name| is_wanted(name)) {
+    if !["import", "fold", "restart", "recommend"]
+        .iter()
+        .any(|name| is_wanted(name))
+    {
         return;
     }
     let shop = tempfile::tempdir().expect("a temporary folder");
@@ -46,10 +56,18 @@ fn main() {
     let started = Instant::now();
     let summary = write_shop(&settings, shop.path(), false, false, || {}).expect("a shop");
     drop(summary);
-    say("simulation of a year of 7,000 customers", started.elapsed().as_secs_f64(), "s");
+    say(
+        "simulation of a year of 7,000 customers",
+        started.elapsed().as_secs_f64(),
+        "s",
+    );
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (rows, seconds) = import(shop.path(), folder.path(), &recipes);
-    say("import of the simulated shop", rows as f64 / seconds, "rows/s");
+    say(
+        "import of the simulated shop",
+        rows as f64 / seconds,
+        "rows/s",
+    );
     let service = open(folder.path(), &recipes);
     if is_wanted("fold") {
         fold(&service, &recipes);
@@ -83,7 +101,10 @@ fn open(folder: &Path, recipes: &Recipes) -> Service {
 /// Rows and seconds from the first byte read to the last record durable and folded.
 fn import(files: &Path, folder: &Path, recipes: &Recipes) -> (u64, f64) {
     let service = open(folder, recipes);
-    let args = Args { from: Some(files.to_owned()), ..Args::default() };
+    let args = Args {
+        from: Some(files.to_owned()),
+        ..Args::default()
+    };
     let mut write = |batch| service.use_cases.ingest.write_blocking(batch);
     let mut repetitions = || Ok(repetition_counter(folder));
     let target = Target {
@@ -108,15 +129,27 @@ fn fold(service: &Service, recipes: &Recipes) {
         .map(|record| record.expect("the journal is sound").1)
         .collect();
     let read = started.elapsed().as_secs_f64();
-    say("reading the journal, one core", records.len() as f64 / read, "records/s");
+    say(
+        "reading the journal, one core",
+        records.len() as f64 / read,
+        "records/s",
+    );
     let mut state = State::new(fold_settings(recipes, &settings(Path::new("unused"))));
     let started = Instant::now();
     records.iter().for_each(|record| state.apply(record));
     let folded = started.elapsed().as_secs_f64();
-    say("folding, one core", records.len() as f64 / folded, "records/s");
+    say(
+        "folding, one core",
+        records.len() as f64 / folded,
+        "records/s",
+    );
     let started = Instant::now();
     let bytes = state.encode();
-    say("encoding State", started.elapsed().as_secs_f64() * 1e3, "ms");
+    say(
+        "encoding State",
+        started.elapsed().as_secs_f64() * 1e3,
+        "ms",
+    );
     say("size of State", bytes.len() as f64 / 1e6, "MB");
 }
 
@@ -124,12 +157,20 @@ fn restart(folder: &Path, recipes: &Recipes) {
     let started = Instant::now();
     let service = open(folder, recipes);
     let records = service.shop.journal.end().0;
-    say(&format!("restart with {records} records, from a checkpoint"), since(started), "s");
+    say(
+        &format!("restart with {records} records, from a checkpoint"),
+        since(started),
+        "s",
+    );
     service.close().expect("closes");
     std::fs::remove_dir_all(folder.join("checkpoints")).expect("checkpoints are there");
     let started = Instant::now();
     let service = open(folder, recipes);
-    say(&format!("restart with {records} records, without one"), since(started), "s");
+    say(
+        &format!("restart with {records} records, without one"),
+        since(started),
+        "s",
+    );
     service.close().expect("closes");
 }
 
@@ -139,17 +180,35 @@ fn since(started: Instant) -> f64 {
 
 fn recommend(folder: &Path, recipes: &Recipes) {
     let service = open(folder, recipes);
-    let run = service.use_cases.models.train(None).expect("nothing else trains");
-    let mut status = service.use_cases.models.watch(&run.id).expect("it was just started");
+    let run = service
+        .use_cases
+        .models
+        .train(None)
+        .expect("nothing else trains");
+    let mut status = service
+        .use_cases
+        .models
+        .watch(&run.id)
+        .expect("it was just started");
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     runtime.block_on(async {
-        let ended = status.wait_for(|run| run.ended.is_some()).await.expect("it ends").clone();
+        let ended = status
+            .wait_for(|run| run.ended.is_some())
+            .await
+            .expect("it ends")
+            .clone();
         let ms = ended.ended.expect("it has ended").ms() - ended.started.ms();
         say("training on the simulated shop", ms as f64 / 1e3, "s");
         println!("    {}", ended.message);
         let ids: Vec<String> = {
             let known = service.shop.known();
-            known.state.people.customers().iter().map(|c| c.id.to_string()).collect()
+            known
+                .state
+                .people
+                .customers()
+                .iter()
+                .map(|c| c.id.to_string())
+                .collect()
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
@@ -166,8 +225,16 @@ fn recommend(folder: &Path, recipes: &Recipes) {
         served.expect("serves");
         times.sort_unstable();
         let at = |share: f64| times[(times.len() as f64 * share) as usize].as_secs_f64() * 1e3;
-        say(&format!("Recommend over gRPC, {CALLERS} callers, p50"), at(0.5), "ms");
-        say(&format!("Recommend over gRPC, {CALLERS} callers, p99"), at(0.99), "ms");
+        say(
+            &format!("Recommend over gRPC, {CALLERS} callers, p50"),
+            at(0.5),
+            "ms",
+        );
+        say(
+            &format!("Recommend over gRPC, {CALLERS} callers, p99"),
+            at(0.99),
+            "ms",
+        );
     });
     service.close().expect("closes");
 }
@@ -180,11 +247,16 @@ async fn call(address: std::net::SocketAddr, ids: Arc<Vec<String>>) -> Vec<Durat
         let ids = ids.clone();
         callers.push(tokio::spawn(async move {
             let url = format!("http://{address}");
-            let mut client = RecommendationServiceClient::connect(url).await.expect("it listens");
+            let mut client = RecommendationServiceClient::connect(url)
+                .await
+                .expect("it listens");
             let mut times = Vec::new();
             for call in 0..CALLS / CALLERS {
                 let customer_id = ids[(call * CALLERS + caller) * 7919 % ids.len()].clone();
-                let request = v1::RecommendRequest { customer_id, ..Default::default() };
+                let request = v1::RecommendRequest {
+                    customer_id,
+                    ..Default::default()
+                };
                 let asked = Instant::now();
                 client.recommend(request).await.expect("an answer");
                 times.push(asked.elapsed());

@@ -7,11 +7,15 @@ pub mod error;
 pub mod evaluate;
 pub mod expression;
 pub mod history;
+pub mod import;
 pub mod ingest;
 pub mod model;
 pub mod models;
+pub mod recipes;
 pub mod recommend;
 pub mod shop;
+pub mod spelling;
 pub mod train;
+pub mod truth;
 
 pub use error::AppError;

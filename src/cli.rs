@@ -1,8 +1,19 @@
 //! The command line: one file per subcommand.
 
-pub mod simulate;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+pub mod check;
+pub mod config;
+pub mod demo;
+pub mod evaluate;
+pub mod flags;
+pub mod import;
+pub mod recommend;
+pub mod serve;
+pub mod simulate;
+pub mod train;
 
 /// The next best product, and the next best offer, for every customer.
 #[derive(Debug, Parser)]
@@ -14,16 +25,40 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make the simulated shop "Gadgets Here", learn, show answers and serve them
+    Demo(demo::Args),
+    /// Answer over gRPC until Ctrl-C
+    Serve(serve::Args),
+    /// Read products, customers and events from files into the journal
+    Import(import::Args),
+    /// Learn from the journal; the model goes live if it is better
+    Train(train::Args),
+    /// Ask for one customer, and why
+    Recommend(recommend::Args),
+    /// Judge answers against what was truly next
+    Evaluate(evaluate::Args),
     /// Write the simulated shop "Gadgets Here" as CSV files
     Simulate(simulate::Args),
+    /// Test settings and recipes without starting
+    Check(check::Args),
+    /// Print the settings in effect, and where each of them came from
+    Config(config::Args),
 }
 
 /// Reads the command line and does what it says.
 ///
 /// # Errors
 /// When the subcommand fails.
-pub fn run() -> anyhow::Result<()> {
+pub fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
-        Command::Simulate(args) => simulate::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Import(args) => import::open_and_run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Recommend(args) => recommend::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Simulate(args) => simulate::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => check::run(&args),
+        Command::Config(args) => config::run(&args),
     }
 }

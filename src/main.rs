@@ -1,5 +1,14 @@
 //! The binary: only wires.
 
-fn main() -> anyhow::Result<()> {
-    nextbest::cli::run()
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match nextbest::cli::run() {
+        Ok(code) => code,
+        Err(error) => {
+            // what a user has to mend needs no backtrace
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -21,11 +21,12 @@ use crate::application::train::TrainSettings;
 use crate::config::{self, Settings};
 use crate::state::FoldSettings;
 use crate::store::{
-    ArtefactError, Artefacts, Checkpoints, Durability, Journal, JournalError, Options,
-    RepetitionCounter, SledJournal,
+    ArtefactError, Artefacts, Checkpoints, Durability, Journal, JournalError, Options, Recovery,
+    Repair, RepetitionCounter, SledJournal,
 };
 use crate::transport::csv::Repetitions;
-use crate::transport::grpc::{self, Limits, ServeError, UseCases};
+use crate::transport::grpc::limits::Limits;
+use crate::transport::grpc::{self, ServeError, UseCases};
 
 /// How many different contents of a file are counted in memory, about 40 bytes each; more go to the disk.
 const REPETITIONS_IN_MEMORY: usize = 1 << 20;
@@ -109,13 +110,18 @@ impl Service {
             ..Options::default()
         };
         let (journal, recovery) = SledJournal::open(&folder, &options)?;
-        for repair in &recovery.repairs {
-            tracing::warn!(?repair, "the journal was repaired");
-        }
+        log_recovery(&recovery);
         let checkpoints = Checkpoints::open(folder.join("checkpoints"))
             .map_err(io_error("the folder of checkpoints"))?;
         let artefacts = Artefacts::open(folder.join("models"))?;
-        Self::with(Arc::new(journal), Some(checkpoints), artefacts, Clock::system(), settings, recipes)
+        Self::with(
+            Arc::new(journal),
+            Some(checkpoints),
+            artefacts,
+            Clock::system(),
+            settings,
+            recipes,
+        )
     }
 
     /// Wires the use cases over any home of the journal, at any time.
@@ -148,8 +154,10 @@ impl Service {
         );
         let (ingest, committer) =
             Ingest::start(shop.clone()).map_err(io_error("the committer thread"))?;
-        let model_settings =
-            ModelSettings { train: train_settings(settings), max_records: settings.training.max_records };
+        let model_settings = ModelSettings {
+            train: train_settings(settings),
+            max_records: settings.training.max_records,
+        };
         let models = Models::new(shop.clone(), ingest.clone(), artefacts, model_settings);
         let use_cases = UseCases {
             recommender: Recommender::new(shop.clone()),
@@ -159,7 +167,12 @@ impl Service {
             models,
         };
         shop.set_ready(true);
-        Ok(Self { shop, use_cases, committer, settings: settings.clone() })
+        Ok(Self {
+            shop,
+            use_cases,
+            committer,
+            settings: settings.clone(),
+        })
     }
 
     /// Serves until `shutdown`, then drains.
@@ -172,7 +185,8 @@ impl Service {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServerError> {
         let limits = Limits {
-            concurrent_calls: self.settings.server.max_concurrent_calls,
+            recommendation_calls: self.settings.server.max_concurrent_calls,
+            other_calls: self.settings.server.max_concurrent_calls,
             drain: Duration::from_secs(self.settings.server.drain_seconds),
             ..Limits::default()
         };
@@ -191,7 +205,35 @@ impl Service {
         self.shop.set_ready(false);
         self.use_cases.models.cancel_all();
         self.committer.stop();
-        self.shop.checkpoint_now().map_err(io_error("the checkpoint"))
+        self.shop
+            .checkpoint_now()
+            .map_err(io_error("the checkpoint"))
+    }
+}
+
+/// Says what opening the journal had to mend.
+fn log_recovery(recovery: &Recovery) {
+    let Recovery {
+        records, blocks, ..
+    } = recovery;
+    tracing::info!(records, blocks, "the journal is open");
+    for (copy, repair) in [("sled", &recovery.engine), ("mirror", &recovery.mirror)] {
+        if !matches!(repair, Repair::None | Repair::Created | Repair::Off) {
+            tracing::warn!(
+                copy,
+                ?repair,
+                "a copy of the journal was mended from the other"
+            );
+        }
+    }
+    if let Some(reason) = &recovery.keys_rebuilt {
+        tracing::warn!(reason, "the event keys were gathered anew");
+    }
+    if recovery.lost_unsynced {
+        tracing::error!("a loss of power took writes of the last interval");
+    }
+    if let Some(redacted) = recovery.erasure_finished {
+        tracing::warn!(redacted, "an interrupted erasure was finished");
     }
 }
 

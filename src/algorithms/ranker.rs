@@ -52,7 +52,7 @@ impl Default for RankerParams {
     fn default() -> Self {
         Self {
             l2: 3.0,
-            max_iterations: 60,
+            max_iterations: 20,
         }
     }
 }

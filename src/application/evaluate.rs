@@ -10,22 +10,10 @@ use crate::application::recommend::Who;
 use crate::application::train::{
     FigureTable, Judge, Lesson, Progress, Standings, TrainError, TrainSettings, texts, train,
 };
-use crate::domain::{ProductId, Recipe, Record, Timestamp};
+use crate::application::truth::Case;
+use crate::domain::{Recipe, Record, Timestamp};
 use crate::state::candidates::{Scratch, View, filler};
 use crate::state::{FoldSettings, State};
-
-/// A question with what was truly next.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Case {
-    /// Its name.
-    pub id: String,
-    /// About whom.
-    pub who: Who,
-    /// The moment of the question.
-    pub time: Timestamp,
-    /// What was next, each product once.
-    pub products: Vec<ProductId>,
-}
 
 /// How to evaluate.
 #[derive(Debug, Clone)]
@@ -69,8 +57,8 @@ pub fn evaluate(
     settings: &EvaluateSettings<'_>,
     progress: &mut dyn Progress,
 ) -> Result<Report, TrainError> {
-    cases.sort_by_key(|case| case.time);
-    let first = cases.first().map_or(Timestamp::MAX, |case| case.time);
+    cases.sort_by_key(|case| case.at);
+    let first = cases.first().map_or(Timestamp::MAX, |case| case.at);
     let later = history.split_after(first);
     let started = Instant::now();
     let lesson = Lesson {
@@ -99,7 +87,7 @@ pub fn evaluate(
                 return Err(TrainError::Cancelled);
             }
         }
-        while folded < later.len() && time(&later[folded]) <= case.time {
+        while folded < later.len() && time(&later[folded]) <= case.at {
             examination
                 .judge
                 .fold(&mut examination.state, &later[folded]);
@@ -164,7 +152,7 @@ impl<'a> Examination<'a> {
         };
         let started = Instant::now();
         let subject = person.and_then(|person| state.subject(person));
-        let view = View::new(state, subject, &[], case.time);
+        let view = View::new(state, subject, &[], case.at);
         let stage = view.stage.0 as usize;
         let ranking = Ranking {
             recipe: &self.settings.recipes[stage],
@@ -194,7 +182,7 @@ impl<'a> Examination<'a> {
         }
         self.answer_ms.push(started.elapsed().as_secs_f64() * 1e3);
         let truth: Vec<Truth> = case
-            .products
+            .truth
             .iter()
             .map(|id| Truth {
                 product: state.products.number(id.as_str()),

@@ -419,7 +419,8 @@ fn person(state: &State, ahead: &Ahead<'_>, moment: &Moment) -> Option<Person> {
     }
 }
 
-/// What was truly next, by the outcome of the recipe; where the history never has that outcome, the next view.
+/// What was truly next, by the outcome of the recipe; where the history never has that outcome, by the next
+/// purchase, or the next view.
 fn truth(
     state: &State,
     ahead: &Ahead<'_>,
@@ -427,11 +428,11 @@ fn truth(
     recipe: &Recipe,
     history: &History,
 ) -> Vec<Truth> {
-    let outcome = if history.has(recipe.outcome) {
-        recipe.outcome
-    } else {
-        EventKind::ViewItem
-    };
+    let wanted = [recipe.outcome, EventKind::Purchase, EventKind::ViewItem];
+    let outcome = wanted
+        .into_iter()
+        .find(|&kind| history.has(kind))
+        .unwrap_or(recipe.outcome);
     let end = moment
         .time
         .plus_ms((recipe.within_days * DAY_MS as f64) as i64);

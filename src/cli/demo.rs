@@ -99,11 +99,18 @@ fn prepare(
     } else {
         if !shop.join("events.csv").exists() {
             let foreign = service.shop.journal.end().0 > 0;
-            ensure!(!foreign, "{} holds another shop; name another folder by --data", folder.display());
+            ensure!(
+                !foreign,
+                "{} holds another shop; name another folder by --data",
+                folder.display()
+            );
             simulate(args, &shop, service.shop.clock.now())?;
         }
-        let import_args =
-            import::Args { settings: flags.clone(), from: Some(shop), ..import::Args::default() };
+        let import_args = import::Args {
+            settings: flags.clone(),
+            from: Some(shop),
+            ..import::Args::default()
+        };
         let mut write = |batch| service.use_cases.ingest.write_blocking(batch);
         let mut repetitions = || Ok(repetition_counter(folder));
         let target = Target {
@@ -114,14 +121,21 @@ fn prepare(
         let never = AtomicBool::new(false);
         let summary = import::carry_out(&import_args, folder, target, &never)?;
         print!("{summary}");
-        ensure!(summary.failures.is_empty(), "the simulated shop could not be imported");
+        ensure!(
+            summary.failures.is_empty(),
+            "the simulated shop could not be imported"
+        );
         service.shop.refresh_content();
         std::fs::write(&imported, "").with_context(|| imported.display().to_string())?;
     }
     if service.shop.live().is_none() {
         let run = train(&service.use_cases.models, None)?;
         report(&service.use_cases.models, &run)?;
-        ensure!(run.state == RunState::Succeeded, "training failed: {}", run.message);
+        ensure!(
+            run.state == RunState::Succeeded,
+            "training failed: {}",
+            run.message
+        );
     }
     Ok(())
 }
@@ -137,7 +151,11 @@ fn simulate(args: &Args, shop: &Path, now: Timestamp) -> anyhow::Result<()> {
         args.days,
         args.end.unwrap_or(today),
     )?;
-    println!("simulating {} days of \"Gadgets Here\" into {}", args.days, shop.display());
+    println!(
+        "simulating {} days of \"Gadgets Here\" into {}",
+        args.days,
+        shop.display()
+    );
     let bar = ProgressBar::new(u64::from(args.days));
     let written = write_shop(&settings, shop, false, true, || bar.inc(1));
     bar.finish_and_clear();
@@ -182,14 +200,23 @@ fn example(service: &Service, stage: &str, at: Timestamp) -> Who {
     let state = &known.state;
     let journey = state.journey();
     let recent = at.plus_ms(-30 * DAY_MS);
-    let people = state.people.customers().iter().map(|subject| (true, subject));
+    let people = state
+        .people
+        .customers()
+        .iter()
+        .map(|subject| (true, subject));
     let people = people.chain(state.people.visitors().map(|subject| (false, subject)));
     let in_stage = people.filter(|(_, subject)| {
         !subject.steps.is_empty() && journey.name(journey.stage_at(&subject.steps, at)) == stage
     });
     let best = in_stage.max_by_key(|(is_customer, subject)| {
         let fresh = subject.seen.is_some_and(|(_, last)| last > recent);
-        (fresh, *is_customer, subject.events.min(200), std::cmp::Reverse(subject.id.clone()))
+        (
+            fresh,
+            *is_customer,
+            subject.events.min(200),
+            std::cmp::Reverse(subject.id.clone()),
+        )
     });
     match best {
         Some((true, subject)) => {

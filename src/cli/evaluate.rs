@@ -70,8 +70,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for refusal in &truth.refused {
         complain(&args.truth, refusal, &mut refused);
     }
-    ensure!(!truth.cases.is_empty(), "{}: no case can be judged", args.truth.display());
-    let ks: Vec<usize> = args.k.iter().copied().collect::<HashSet<_>>().into_iter().collect();
+    ensure!(
+        !truth.cases.is_empty(),
+        "{}: no case can be judged",
+        args.truth.display()
+    );
+    let ks: Vec<usize> = args
+        .k
+        .iter()
+        .copied()
+        .collect::<HashSet<_>>()
+        .into_iter()
+        .collect();
     let mut ks = ks;
     ks.sort_unstable();
     let train = train_settings(&settings);
@@ -83,7 +93,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         discover: args.discover,
     };
     let mut bar = Bar::new()?;
-    let report = evaluate(History::of(records), truth.cases, &evaluate_settings, &mut bar)?;
+    let report = evaluate(
+        History::of(records),
+        truth.cases,
+        &evaluate_settings,
+        &mut bar,
+    )?;
     bar.0.finish_and_clear();
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -95,7 +110,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             report.cases, report.fit_seconds, report.answer_ms.0, report.answer_ms.1
         )?;
         if !report.refusal.is_empty() {
-            writeln!(out, "no model was good enough to go live: {}", report.refusal)?;
+            writeln!(
+                out,
+                "no model was good enough to go live: {}",
+                report.refusal
+            )?;
         }
         write!(out, "{}", figures(&report.figures.0))?;
     }
@@ -110,7 +129,10 @@ fn records(args: &Args, now: Timestamp, refused: &mut u64) -> anyhow::Result<Vec
     let mut records = Vec::new();
     let mut take = |path: &Path, row: RowResult<RecordBody>| -> anyhow::Result<()> {
         match row {
-            Ok(row) => records.push(Record { recorded_at: now, body: row.value }),
+            Ok(row) => records.push(Record {
+                recorded_at: now,
+                body: row.value,
+            }),
             Err(RowError::Refused(refusal)) => complain(path, &refusal, refused),
             Err(RowError::Unreadable(error)) => {
                 return Err(error).with_context(|| format!("{}: cannot be read", path.display()));
@@ -120,12 +142,20 @@ fn records(args: &Args, now: Timestamp, refused: &mut u64) -> anyhow::Result<Vec
     };
     if let Some(path) = &args.products {
         for row in Products::open(path)? {
-            take(path, map(row, |product| RecordBody::ProductUpserted(Box::new(product))))?;
+            take(
+                path,
+                map(row, |product| {
+                    RecordBody::ProductUpserted(Box::new(product))
+                }),
+            )?;
         }
     }
     let repetitions = repetition_counter(&std::env::temp_dir());
     for row in Events::open(&args.events, now, repetitions)? {
-        take(&args.events, map(row, |event| RecordBody::Event(Box::new(event))))?;
+        take(
+            &args.events,
+            map(row, |event| RecordBody::Event(Box::new(event))),
+        )?;
     }
     // one event counts once, whatever its number of rows
     let mut seen = HashSet::new();
@@ -135,7 +165,10 @@ fn records(args: &Args, now: Timestamp, refused: &mut u64) -> anyhow::Result<Vec
 
 fn map<T>(row: RowResult<T>, body: impl FnOnce(T) -> RecordBody) -> RowResult<RecordBody> {
     use crate::application::import::Row;
-    row.map(|row| Row { line: row.line, value: body(row.value) })
+    row.map(|row| Row {
+        line: row.line,
+        value: body(row.value),
+    })
 }
 
 fn complain(path: &Path, refusal: &Refusal, refused: &mut u64) {
@@ -153,8 +186,10 @@ fn to_json(report: &Report) -> Value {
         .0
         .iter()
         .map(|(method, figures)| {
-            let figures: Map<String, Value> =
-                figures.iter().map(|(name, figure)| (name.clone(), json!(figure))).collect();
+            let figures: Map<String, Value> = figures
+                .iter()
+                .map(|(name, figure)| (name.clone(), json!(figure)))
+                .collect();
             (method.clone(), Value::Object(figures))
         })
         .collect();

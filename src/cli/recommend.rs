@@ -68,9 +68,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     let recommender = &service.use_cases.recommender;
     let asked = if args.explain {
-        recommender.explain(&question).map(|explanation| print_explanation(&mut out, &explanation))
+        recommender
+            .explain(&question)
+            .map(|explanation| print_explanation(&mut out, &explanation))
     } else {
-        recommender.recommend(&question).map(|answer| print_answer(&mut out, &answer))
+        recommender
+            .recommend(&question)
+            .map(|answer| print_answer(&mut out, &answer))
     };
     service.close()?;
     asked??;
@@ -165,10 +169,18 @@ pub fn print_answer(out: &mut impl Write, answer: &Answer) -> std::io::Result<()
 fn print_explanation(out: &mut impl Write, explanation: &Explanation) -> std::io::Result<()> {
     print_answer(out, &explanation.answer)?;
     let kept = &explanation.kept;
-    writeln!(out, "\n{} candidates were ranked; the first {}:", kept.len(), kept.len().min(EXPLAINED))?;
+    writeln!(
+        out,
+        "\n{} candidates were ranked; the first {}:",
+        kept.len(),
+        kept.len().min(EXPLAINED)
+    )?;
     for candidate in kept.iter().take(EXPLAINED) {
-        let ranks: Vec<String> =
-            candidate.source_ranks.iter().map(|(source, rank)| format!("{source} {rank}")).collect();
+        let ranks: Vec<String> = candidate
+            .source_ranks
+            .iter()
+            .map(|(source, rank)| format!("{source} {rank}"))
+            .collect();
         let features: Vec<String> = candidate
             .features
             .iter()
@@ -180,7 +192,12 @@ fn print_explanation(out: &mut impl Write, explanation: &Explanation) -> std::io
         writeln!(out, "    features: {}", features.join(", "))?;
     }
     let dropped = &explanation.dropped;
-    writeln!(out, "\n{} were dropped; the first {}:", dropped.len(), dropped.len().min(EXPLAINED))?;
+    writeln!(
+        out,
+        "\n{} were dropped; the first {}:",
+        dropped.len(),
+        dropped.len().min(EXPLAINED)
+    )?;
     for candidate in dropped.iter().take(EXPLAINED) {
         writeln!(out, "{} {}", candidate.product, candidate.code)?;
     }

@@ -27,7 +27,11 @@ pub struct Args {
 /// Faulty settings or recipes, a data folder that cannot be opened, an address that cannot be taken.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut flags = args.settings.clone();
-    flags.set.extend(args.listen.iter().map(|address| format!("server.listen={address}")));
+    flags.set.extend(
+        args.listen
+            .iter()
+            .map(|address| format!("server.listen={address}")),
+    );
     let settings = flags.load()?.settings;
     telemetry::install(&settings.log);
     let recipes = config::recipes(settings.models.folder.as_deref())?;

@@ -88,7 +88,9 @@ pub fn report(models: &Models, run: &TrainingRun) -> anyhow::Result<()> {
         RunState::Failed => "failed",
         RunState::Cancelled => "was cancelled",
     };
-    let seconds = run.ended.map_or(0.0, |end| (end.ms() - run.started.ms()) as f64 / 1e3);
+    let seconds = run
+        .ended
+        .map_or(0.0, |end| (end.ms() - run.started.ms()) as f64 / 1e3);
     writeln!(out, "training {words} in {seconds:.1} s: {}", run.message)?;
     if let Some(revision) = &run.revision {
         let info = models.revision(revision)?;

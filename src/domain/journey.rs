@@ -68,7 +68,7 @@ pub struct Rule {
     pub at_least: usize,
     /// Only events after the last one of these kinds count.
     pub after_last: KindSet,
-    /// Rated events count only if rated at least this, on their own scale (NPS is halved to five).
+    /// Rated events count only if rated at least this, on their own scale (1 to 5; NPS 0 to 10).
     pub min_rating: Option<f32>,
     /// Only for somebody who has bought (true) or has not (false).
     pub has_bought: Option<bool>,
@@ -154,14 +154,7 @@ impl Rule {
     fn counts(&self, step: &Step) -> bool {
         self.kinds.contains(step.kind)
             && match (self.min_rating, step.rating) {
-                (Some(least), Some(rating)) => {
-                    let scaled = if step.kind == EventKind::NpsResponse {
-                        rating / 2.0
-                    } else {
-                        rating
-                    };
-                    scaled >= least
-                }
+                (Some(least), Some(rating)) => rating >= least,
                 _ => true,
             }
     }
@@ -256,7 +249,7 @@ mod tests {
         };
         let bought = rule(2, &[EventKind::Purchase], 7 * DAY_MS);
         let fan = Rule {
-            min_rating: Some(4.0),
+            min_rating: Some(8.0),
             ..rule(4, &[EventKind::NpsResponse], 60 * DAY_MS)
         };
         let kept = Rule {

@@ -1,9 +1,18 @@
 //! All integration tests, in one binary.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot unwrap has failed; only functions marked as tests are exempt"
+)]
+
+mod csv_edge;
+mod import;
 mod journal_contract;
 mod journal_damage;
 mod journal_erase;
 mod journal_kill;
 mod journal_speed;
 mod journal_stories;
+mod recipes;
+mod settings;
 mod simulation;

@@ -1,0 +1,229 @@
+//! Importing as the command does it, into a journal that only remembers keys.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use nextbest::application::AppError;
+use nextbest::application::ingest::Written;
+use nextbest::cli::import::{Args, Summary, Target, carry_out, exit_code};
+use nextbest::domain::{RecordBody, Timestamp};
+
+use crate::csv_edge::{counter, shared};
+
+/// Remembers what it has seen.
+#[derive(Default)]
+struct Memory {
+    seen: HashSet<String>,
+    batches: usize,
+}
+
+impl Memory {
+    fn write(&mut self, batch: Vec<RecordBody>) -> Written {
+        self.batches += 1;
+        let mut written = Written::default();
+        for body in batch {
+            let key = match body {
+                RecordBody::Event(event) => event.key.to_string(),
+                other => format!("{other:?}"),
+            };
+            if self.seen.insert(key) {
+                written.new += 1;
+            } else {
+                written.duplicate += 1;
+            }
+        }
+        written
+    }
+}
+
+fn import(args: &Args, data: &Path, memory: &mut Memory, cancel: &AtomicBool) -> Summary {
+    let mut write =
+        |batch: Vec<RecordBody>| -> Result<Written, AppError> { Ok(memory.write(batch)) };
+    let target = Target {
+        write: &mut write,
+        now: Timestamp::parse("2025-01-01").unwrap(),
+        repetitions: &mut || Ok(counter()),
+    };
+    carry_out(args, data, target, cancel).unwrap()
+}
+
+fn numbers(summary: &Summary) -> Vec<(u64, u64, u64, u64)> {
+    let counts = summary.files.iter().map(|file| &file.counts);
+    counts
+        .map(|c| (c.read, c.new, c.duplicate, c.refused))
+        .collect()
+}
+
+#[test]
+fn a_folder_is_imported_in_order_and_twice_adds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    file(
+        "events.csv",
+        "event_type,timestamp,customer_id,product_id\n\
+        purchase,2024-01-01,c1,p1\npurchase,2024-01-01,c1,p1\nbought,2024-01-01,c1,p1\n",
+    );
+    file("products.csv", "product_id,price\np1,1\np2,-1\n");
+    let args = Args {
+        from: Some(folder.path().to_owned()),
+        ..Args::default()
+    };
+    let (mut memory, cancel) = (Memory::default(), AtomicBool::new(false));
+    let first = import(&args, folder.path(), &mut memory, &cancel);
+    assert_eq!(numbers(&first), [(2, 1, 0, 1), (3, 2, 0, 1)]);
+    let second = import(&args, folder.path(), &mut memory, &cancel);
+    assert_eq!(numbers(&second), [(2, 0, 1, 1), (3, 0, 2, 1)]);
+
+    let refused = std::fs::read_to_string(folder.path().join("import.refused.csv")).unwrap();
+    let lines: Vec<&str> = refused.lines().collect();
+    assert_eq!(lines.len(), 3);
+    assert!(
+        lines[1]
+            .ends_with("products.csv,3,price,OUT_OF_RANGE,must be from 0 to 1000000000,\"p2,-1\"")
+    );
+    assert!(lines[2].contains("events.csv,4,event_type,UNKNOWN_NAME,"));
+
+    assert_eq!(
+        (exit_code(&second, false), exit_code(&second, true)),
+        (0, 1)
+    );
+    let text = second.to_string();
+    assert!(text.contains("products: price: OUT_OF_RANGE"), "{text}");
+    assert_eq!(second.to_json()["total"]["duplicate"], 3);
+    assert_eq!(
+        second.to_json()["files"][1]["rows"]["reasons"][0]["code"],
+        "UNKNOWN_NAME"
+    );
+}
+
+#[test]
+fn a_wrong_header_is_found_before_anything_is_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("products.csv"), "product_id\np1\n").unwrap();
+    std::fs::write(folder.path().join("events.csv"), "event_type\n").unwrap();
+    let args = Args {
+        from: Some(folder.path().to_owned()),
+        ..Args::default()
+    };
+    let mut write = |_: Vec<RecordBody>| -> Result<Written, AppError> { panic!("imported") };
+    let target = Target {
+        write: &mut write,
+        now: Timestamp::parse("2025-01-01").unwrap(),
+        repetitions: &mut || Ok(counter()),
+    };
+    let error = carry_out(&args, folder.path(), target, &AtomicBool::new(false)).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("the column timestamp is missing"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_input_is_never_overwritten_by_refused_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("products.csv");
+    std::fs::write(&path, "product_id\np1\n").unwrap();
+    let args = Args {
+        products: Some(path.clone()),
+        refused: Some(path.clone()),
+        ..Args::default()
+    };
+    let mut write = |_: Vec<RecordBody>| -> Result<Written, AppError> { panic!("imported") };
+    let target = Target {
+        write: &mut write,
+        now: Timestamp::parse("2025-01-01").unwrap(),
+        repetitions: &mut || Ok(counter()),
+    };
+    let error = carry_out(&args, folder.path(), target, &AtomicBool::new(false)).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("cannot be read and hold refused rows")
+    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "product_id\np1\n");
+}
+
+#[test]
+fn a_journal_that_fails_is_told_with_what_is_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..12_000).map(|i| format!("p{i}\n")).collect();
+    std::fs::write(
+        folder.path().join("products.csv"),
+        format!("product_id\n{rows}"),
+    )
+    .unwrap();
+    let args = Args {
+        from: Some(folder.path().to_owned()),
+        ..Args::default()
+    };
+    let mut batches = 0;
+    let mut write = |batch: Vec<RecordBody>| {
+        batches += 1;
+        match batches {
+            1 => Ok(Written {
+                new: batch.len(),
+                duplicate: 0,
+            }),
+            _ => Err(AppError::Stopping),
+        }
+    };
+    let target = Target {
+        write: &mut write,
+        now: Timestamp::parse("2025-01-01").unwrap(),
+        repetitions: &mut || Ok(counter()),
+    };
+    let summary = carry_out(&args, folder.path(), target, &AtomicBool::new(false)).unwrap();
+    assert_eq!(numbers(&summary), [(5_000, 5_000, 0, 0)]);
+    assert_eq!(exit_code(&summary, false), 1);
+    assert!(summary.failures[0].contains("the service is stopping"));
+}
+
+#[test]
+fn real_shops_are_imported_twice_and_after_a_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, expected) in [
+        ("online-retail", vec![3_667, 3_658, 368_972]),
+        ("complete-journey", vec![92_331, 801, 75_297]),
+    ] {
+        let Some(path) = shared(name) else { return };
+        let args = Args {
+            from: Some(path),
+            ..Args::default()
+        };
+        let mut memory = Memory::default();
+        // a stop in the middle, then the same command again
+        let cancel = AtomicBool::new(false);
+        let mut write = |batch: Vec<RecordBody>| -> Result<Written, AppError> {
+            let written = memory.write(batch);
+            cancel.store(memory.batches == 4, Ordering::Relaxed);
+            Ok(written)
+        };
+        let target = Target {
+            write: &mut write,
+            now: Timestamp::parse("2025-01-01").unwrap(),
+            repetitions: &mut || Ok(counter()),
+        };
+        let stopped = carry_out(&args, folder.path(), target, &cancel).unwrap();
+        assert_eq!(exit_code(&stopped, false), 130);
+        assert!(stopped.cancelled && stopped.to_string().contains("without duplicates"));
+        let before = stopped.total().new;
+        cancel.store(false, Ordering::Relaxed);
+
+        let started = Instant::now();
+        let second = import(&args, folder.path(), &mut memory, &cancel);
+        let read: Vec<u64> = second.files.iter().map(|file| file.counts.read).collect();
+        assert_eq!(read, expected);
+        let total = second.total();
+        assert_eq!((total.duplicate, total.refused), (before, 0));
+        eprintln!(
+            "{name}: {:.0} rows/s",
+            total.read as f64 / started.elapsed().as_secs_f64()
+        );
+        let third = import(&args, folder.path(), &mut memory, &cancel);
+        assert_eq!(third.total().new, 0);
+    }
+}

@@ -1,0 +1,323 @@
+//! Faults in recipes are found all at once, each with its file, its line and what would be right.
+
+use nextbest::application::recipes::{RecipeFile, Recipes, embedded_files};
+use nextbest::domain::{Baseline, EventKind, Source};
+
+/// The embedded files with `old` replaced by `new` in one of them.
+fn changed(name: &str, old: &str, new: &str) -> Vec<RecipeFile> {
+    let mut files = embedded_files();
+    let file = files.iter_mut().find(|file| file.name == name).unwrap();
+    assert!(file.text.contains(old), "{name} does not say {old:?}");
+    file.text = file.text.replacen(old, new, 1);
+    files
+}
+
+fn faults(files: &[RecipeFile]) -> Vec<String> {
+    match Recipes::parse(files) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.0.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// The line of `text` in an embedded file, after a change.
+fn line(files: &[RecipeFile], name: &str, text: &str) -> usize {
+    let file = files.iter().find(|file| file.name == name).unwrap();
+    let at = file.text.find(text).unwrap();
+    1 + file.text[..at].matches('\n').count()
+}
+
+/// One change gives exactly one fault, at the line of `new` (or of `at`), that says `right`.
+fn check_at(name: &str, old: &str, new: &str, at: &str, right: &str) {
+    let files = changed(name, old, new);
+    let found = faults(&files);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let place = format!("{name}:{}: ", line(&files, name, at));
+    assert!(
+        found[0].starts_with(&place),
+        "{} is not at {place}",
+        found[0]
+    );
+    assert!(
+        found[0].contains(right),
+        "{} does not say {right:?}",
+        found[0]
+    );
+}
+
+fn check(name: &str, old: &str, new: &str, right: &str) {
+    check_at(name, old, new, new, right);
+}
+
+#[test]
+fn misspelt_names_are_answered_with_the_right_ones() {
+    let file = "decision.toml";
+    check(
+        file,
+        "personal =",
+        "persnal =",
+        "there is no source \"persnal\"; did you mean \"personal\"?",
+    );
+    check(
+        file,
+        "\"logistic\"",
+        "\"boosting\"",
+        "there is no ranker \"boosting\"; there are: logistic, blend",
+    );
+    check(
+        file,
+        "\"popularity\"",
+        "\"popularty\"",
+        "did you mean \"popularity\"?",
+    );
+    check(
+        file,
+        "ndcg@10",
+        "ndgc@10",
+        "there is no figure \"ndgc@10\"; did you mean \"ndcg@10\"?",
+    );
+    check(
+        file,
+        "event = \"purchase\"",
+        "event = \"purchased\"",
+        "did you mean \"purchase\"?",
+    );
+    check(
+        file,
+        "features = \"all\"",
+        "features = [\"baskets_of_own\"]",
+        "there is no feature",
+    );
+    check(
+        file,
+        "limit = ",
+        "limits = 1\nlimit = ",
+        "unknown key \"limits\"; did you mean \"limit\"?",
+    );
+    check(
+        file,
+        "\"decision\"",
+        "\"decisoin\"",
+        "the journey has no stage \"decisoin\"; did you mean \"decision\"?",
+    );
+    check(
+        "journey.toml",
+        "\"begin_checkout\"",
+        "\"begin_checkuot\"",
+        "did you mean \"begin_checkout\"?",
+    );
+    check(
+        "journey.toml",
+        "otherwise = \"awareness\"",
+        "otherwise = \"awarenes\"",
+        "did you mean \"awareness\"?",
+    );
+}
+
+#[test]
+fn values_have_types_and_ranges() {
+    let file = "retention.toml";
+    check(
+        file,
+        "limit = 300",
+        "limit = 501",
+        "limit must be from 1 to 500, not 501",
+    );
+    check(
+        file,
+        "limit = 300",
+        "limit = -1",
+        "limit must be from 1 to 500, not -1",
+    );
+    check(
+        file,
+        "limit = 300",
+        "limit = \"many\"",
+        "limit must be a whole number, not string",
+    );
+    check(
+        file,
+        "weight = 1.0",
+        "weight = nan",
+        "weight must be from 0 to 100, not NaN",
+    );
+    check(
+        file,
+        "within = \"28d\"",
+        "within = \"4 weeks\"",
+        "a duration such as",
+    );
+    check(
+        file,
+        "within = \"28d\"",
+        "within = \"366d\"",
+        "at most 365 days",
+    );
+    check(
+        file,
+        "features = \"all\"",
+        "features = \"some\"",
+        "\"all\" or a list of names",
+    );
+    check_at(
+        file,
+        "metric = \"ndcg@10\"\n",
+        "",
+        "[gate]",
+        "missing in [gate]: metric",
+    );
+    check_at(
+        file,
+        "baselines = [",
+        "baselines = []\n# [",
+        "baselines = []",
+        "at least one",
+    );
+    let outcome = "event = \"email_open\"";
+    check_at(
+        file,
+        "event = \"purchase\"",
+        outcome,
+        outcome,
+        "is about no product",
+    );
+    let journey = "journey.toml";
+    check(
+        journey,
+        "min_rating = 4",
+        "min_rating = 6",
+        "from 0 to 5, not 6",
+    );
+    check_at(
+        journey,
+        "events = [\"review\"]\nmin_rating = 4",
+        "events = [\"share\"]\nmin_rating = 5",
+        "min_rating = 5",
+        "has no rating",
+    );
+}
+
+#[test]
+fn the_line_is_right_after_a_rating_that_does_not_fit() {
+    let two = "events = [\"review\", \"nps_response\"]\nmin_rating = 4.5";
+    let old = "events = [\"review\"]\nmin_rating = 4";
+    check_at(
+        "journey.toml",
+        old,
+        two,
+        "min_rating = 4.5",
+        "a rule of its own",
+    );
+    check_at(
+        "journey.toml",
+        "within = \"7d\"",
+        "within = \"7d\"\nfrom = \"7d\"",
+        "from = \"7d\"",
+        "less than within",
+    );
+}
+
+#[test]
+fn every_stage_has_one_recipe_and_one_card() {
+    let mut files = embedded_files();
+    files.retain(|file| file.name != "advocacy.toml" && file.name != "decision.md");
+    let found = faults(&files);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("advocacy.toml: is missing; every stage of journey.toml"));
+    assert!(found[1].starts_with("decision.md: is missing or empty"));
+
+    let mut files = embedded_files();
+    let extra = files
+        .iter()
+        .find(|f| f.name == "decision.toml")
+        .unwrap()
+        .clone();
+    files.push(RecipeFile {
+        name: "checkout.toml".to_owned(),
+        ..extra
+    });
+    let found = faults(&files);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("the recipe of \"decision\" must be in decision.toml"));
+
+    let twice = "name = \"awareness\"\naim = \"x\"\n[[stage]]\nname = \"awareness\"";
+    let found = faults(&changed("journey.toml", "name = \"awareness\"", twice));
+    assert!(
+        found
+            .iter()
+            .any(|f| f.contains("the stage \"awareness\" is there twice"))
+    );
+    assert!(faults(&[])[0].starts_with("journey.toml: is missing"));
+}
+
+#[test]
+fn all_faults_of_all_files_are_told_at_once() {
+    let mut files = changed("decision.toml", "limit = 300", "limit = 0");
+    for (name, old, new) in [
+        ("decision.toml", "personal =", "persnal ="),
+        ("purchase.toml", "[gate]", "[gate"),
+        ("journey.toml", "within = \"3d\"", "within = 3"),
+    ] {
+        let file = files.iter_mut().find(|file| file.name == name).unwrap();
+        file.text = file.text.replacen(old, new, 1);
+    }
+    let found = faults(&files);
+    let names: Vec<&str> = found.iter().map(|f| f.split(':').next().unwrap()).collect();
+    assert!(
+        names[0] == "journey.toml" && names[1] == "decision.toml",
+        "{found:?}"
+    );
+    assert_eq!(names[2], "decision.toml");
+    assert!(
+        found[3..]
+            .iter()
+            .all(|f| f.starts_with("purchase.toml:") && f.contains("not TOML"))
+    );
+    assert!(found.len() >= 4);
+}
+
+#[test]
+fn stages_may_be_renamed_and_dropped() {
+    let stage = |name: &str| format!("[[stage]]\nname = \"{name}\"\naim = \"x\"\n");
+    let rule =
+        "[[rule]]\nstage = \"after\"\nevents = [\"purchase\"]\nfrom = \"12h\"\nat_least = 2\n";
+    let journey = format!(
+        "otherwise = \"before\"\n{}{}{rule}",
+        stage("before"),
+        stage("after")
+    );
+    let recipe = embedded_files()
+        .into_iter()
+        .find(|f| f.name == "purchase.toml")
+        .unwrap();
+    let mut files = vec![RecipeFile {
+        name: "journey.toml".to_owned(),
+        text: journey,
+    }];
+    for name in ["before", "after"] {
+        files.push(RecipeFile {
+            name: format!("{name}.toml"),
+            text: recipe
+                .text
+                .replacen("\"purchase\"", &format!("{name:?}"), 1),
+        });
+        files.push(RecipeFile {
+            name: format!("{name}.md"),
+            text: "What it is for.".to_owned(),
+        });
+    }
+    let recipes = Recipes::parse(&files).unwrap();
+    assert_eq!(recipes.journey.rules[0].at_least, 2);
+    assert_eq!(recipes.journey.rules[0].from_ms, 12 * 3_600_000);
+    assert_eq!(recipes.stages[1].stage, "after");
+    assert_eq!(recipes.stages[1].outcome, EventKind::Purchase);
+    assert_eq!(recipes.stages[1].sources[0], (Source::Personal, 150));
+    assert!(recipes.stages[1].baselines.contains(&Baseline::Popularity));
+
+    let unreachable = stage("middle");
+    files[0].text.push_str(&unreachable);
+    let found = faults(&files).join("\n");
+    assert!(
+        found.contains("no rule leads to the stage \"middle\""),
+        "{found}"
+    );
+}
