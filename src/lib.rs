@@ -5,3 +5,4 @@ pub mod application;
 pub mod domain;
 pub mod proto;
 pub mod store;
+pub mod transport;

@@ -1,0 +1,189 @@
+//! ModelService: training runs and revisions.
+
+use tonic::{Request, Response, Status};
+
+use crate::application::AppError;
+use crate::application::catalog::Page;
+use crate::application::models::{Models, RevisionInfo, RevisionState, RunState, TrainingRun};
+use crate::domain::Faults;
+use crate::proto::v1;
+use crate::proto::v1::model_service_server::ModelService;
+use crate::transport::grpc::field::{self, count64, render_time};
+use crate::transport::grpc::page_token::Binding;
+use crate::transport::grpc::work::{Answers, Streams, blocking};
+
+/// Runs or revisions of one page where the caller does not say.
+const DEFAULT_PAGE: usize = 20;
+/// The most runs or revisions of one page.
+const MAX_PAGE: usize = 100;
+
+/// Answers ModelService.
+#[derive(Debug, Clone)]
+pub struct ModelApi {
+    /// The use cases.
+    pub(super) models: Models,
+    /// What streams share.
+    pub(super) streams: Streams,
+}
+
+#[tonic::async_trait]
+impl ModelService for ModelApi {
+    type WatchTrainingRunStream = Answers<v1::TrainingRun>;
+
+    async fn train_models(
+        &self,
+        request: Request<v1::TrainModelsRequest>,
+    ) -> Result<Response<v1::TrainingRun>, Status> {
+        let run = self.models.train(request.into_inner().seed)?;
+        Ok(Response::new(render_run(&run)))
+    }
+
+    async fn get_training_run(
+        &self,
+        request: Request<v1::GetTrainingRunRequest>,
+    ) -> Result<Response<v1::TrainingRun>, Status> {
+        let id = request.into_inner().training_run_id;
+        field::id("training_run_id", &id)?;
+        Ok(Response::new(render_run(&self.models.run(&id)?)))
+    }
+
+    async fn watch_training_run(
+        &self,
+        request: Request<v1::WatchTrainingRunRequest>,
+    ) -> Result<Response<Self::WatchTrainingRunStream>, Status> {
+        let id = request.into_inner().training_run_id;
+        field::id("training_run_id", &id)?;
+        let run = self.models.watch(&id)?;
+        let ended = |run: &TrainingRun| run.state != RunState::Running;
+        Ok(Response::new(self.streams.changes(run, ended, render_run)))
+    }
+
+    async fn cancel_training_run(
+        &self,
+        request: Request<v1::CancelTrainingRunRequest>,
+    ) -> Result<Response<v1::TrainingRun>, Status> {
+        let id = request.into_inner().training_run_id;
+        field::id("training_run_id", &id)?;
+        Ok(Response::new(render_run(&self.models.cancel(&id)?)))
+    }
+
+    async fn list_training_runs(
+        &self,
+        request: Request<v1::ListTrainingRunsRequest>,
+    ) -> Result<Response<v1::ListTrainingRunsResponse>, Status> {
+        let request = request.into_inner();
+        let binding = binding("ListTrainingRuns");
+        let (from, limit) = page(&binding, request.page_size, &request.page_token)?;
+        let Page { items, next } = self.models.runs(from, limit);
+        Ok(Response::new(v1::ListTrainingRunsResponse {
+            training_runs: items.iter().map(render_run).collect(),
+            next_page_token: binding.token(next),
+        }))
+    }
+
+    async fn list_model_revisions(
+        &self,
+        request: Request<v1::ListModelRevisionsRequest>,
+    ) -> Result<Response<v1::ListModelRevisionsResponse>, Status> {
+        let request = request.into_inner();
+        let binding = binding("ListModelRevisions");
+        let (from, limit) = page(&binding, request.page_size, &request.page_token)?;
+        let models = self.models.clone();
+        let Page { items, next } = blocking(move |_| Ok(models.revisions(from, limit))).await?;
+        Ok(Response::new(v1::ListModelRevisionsResponse {
+            model_revisions: items.iter().map(render_revision).collect(),
+            next_page_token: binding.token(next),
+        }))
+    }
+
+    async fn get_model_revision(
+        &self,
+        request: Request<v1::GetModelRevisionRequest>,
+    ) -> Result<Response<v1::ModelRevision>, Status> {
+        let id = request.into_inner().model_revision_id;
+        field::id("model_revision_id", &id)?;
+        let models = self.models.clone();
+        let revision = blocking(move |_| models.revision(&id)).await?;
+        Ok(Response::new(render_revision(&revision)))
+    }
+
+    async fn activate_model_revision(
+        &self,
+        request: Request<v1::ActivateModelRevisionRequest>,
+    ) -> Result<Response<v1::ModelRevision>, Status> {
+        let request = request.into_inner();
+        field::id("model_revision_id", &request.model_revision_id)?;
+        let id = &request.model_revision_id;
+        let revision = self.models.activate(id, request.force).await?;
+        Ok(Response::new(render_revision(&revision)))
+    }
+
+    async fn roll_back_model(
+        &self,
+        _request: Request<v1::RollBackModelRequest>,
+    ) -> Result<Response<v1::ModelRevision>, Status> {
+        let revision = self.models.roll_back().await?;
+        Ok(Response::new(render_revision(&revision)))
+    }
+}
+
+fn binding(method: &str) -> Binding<'_> {
+    Binding {
+        method,
+        fields: &[],
+    }
+}
+
+fn page(binding: &Binding<'_>, size: i32, token: &str) -> Result<(u64, usize), AppError> {
+    let mut faults = Faults::new();
+    let limit = field::page_size(&mut faults, size, DEFAULT_PAGE, MAX_PAGE);
+    let limit = faults.into_result(|| limit)?;
+    Ok((binding.cursor(token)?, limit))
+}
+
+fn render_run(run: &TrainingRun) -> v1::TrainingRun {
+    use v1::training_run::State;
+    let state = match run.state {
+        RunState::Running => State::Running,
+        RunState::Succeeded => State::Succeeded,
+        RunState::Failed => State::Failed,
+        RunState::Cancelled => State::Cancelled,
+    };
+    v1::TrainingRun {
+        training_run_id: run.id.clone(),
+        state: state.into(),
+        phase: run.phase.to_owned(),
+        progress: run.progress,
+        message: run.message.clone(),
+        start_time: Some(render_time(run.started)),
+        end_time: run.ended.map(render_time),
+        model_revision: run.revision.clone().unwrap_or_default(),
+    }
+}
+
+fn render_revision(revision: &RevisionInfo) -> v1::ModelRevision {
+    use v1::model_revision::State;
+    let state = match revision.state {
+        RevisionState::Live => State::Live,
+        RevisionState::Ready => State::Ready,
+        RevisionState::Refused => State::Refused,
+    };
+    v1::ModelRevision {
+        model_revision_id: revision.id.clone(),
+        state: state.into(),
+        create_time: Some(render_time(revision.created)),
+        record_count: count64(revision.records),
+        training_question_count: count64(revision.training_questions),
+        held_back_question_count: count64(revision.held_back_questions),
+        figures: revision
+            .figures
+            .iter()
+            .map(|(method, figures)| v1::MethodFigures {
+                method: method.clone(),
+                figures: figures.iter().cloned().collect(),
+            })
+            .collect(),
+        refusal: revision.refusal.clone(),
+        seed: revision.seed,
+    }
+}

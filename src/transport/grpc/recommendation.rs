@@ -1,0 +1,326 @@
+//! RecommendationService: the question nextbest exists for, alone, in batches, as a stream, and
+//! explained.
+
+use prost::Message as _;
+use tonic::{Code, Request, Response, Status};
+
+use crate::application::AppError;
+use crate::application::customers::{Customers, Selection};
+use crate::application::ingest::Ingest;
+use crate::application::recommend::{
+    Answer, Explanation, MAX_BATCH, Question, RankedProduct, Recommender, Who,
+};
+use crate::domain::{Faults, Timestamp};
+use crate::proto::v1;
+use crate::proto::v1::batch_recommend_result::Result as ItemResult;
+use crate::proto::v1::recommendation_service_server::RecommendationService;
+use crate::transport::grpc::customer::render_stage;
+use crate::transport::grpc::field::{self, count32};
+use crate::transport::grpc::limits::{COMPRESS_FROM_BYTES, MAX_QUESTION_BYTES};
+use crate::transport::grpc::page_token::Binding;
+use crate::transport::grpc::question;
+use crate::transport::grpc::status::{code_and_reason, message, reason, transport_status};
+use crate::transport::grpc::work::{Answers, Ended, Outlet, Streams, blocking};
+
+/// Answers RecommendationService.
+#[derive(Debug, Clone)]
+pub struct RecommendationApi {
+    /// Answers questions.
+    pub(super) recommender: Recommender,
+    /// Whom a stream goes over.
+    pub(super) customers: Customers,
+    /// The clock.
+    pub(super) ingest: Ingest,
+    /// What streams share.
+    pub(super) streams: Streams,
+}
+
+#[tonic::async_trait]
+impl RecommendationService for RecommendationApi {
+    type StreamRecommendationsStream = Answers<v1::StreamRecommendationsResponse>;
+
+    async fn recommend(
+        &self,
+        request: Request<v1::RecommendRequest>,
+    ) -> Result<Response<v1::RecommendResponse>, Status> {
+        let request = request.into_inner();
+        check_size(&request)?;
+        // in place: an answer takes less time than handing the question to another thread
+        let answer = answer(&self.recommender, &request, self.ingest.now())?;
+        let small = answer.encoded_len() < COMPRESS_FROM_BYTES;
+        let mut response = Response::new(answer);
+        if small {
+            response.disable_compression();
+        }
+        Ok(response)
+    }
+
+    async fn batch_recommend(
+        &self,
+        request: Request<v1::BatchRecommendRequest>,
+    ) -> Result<Response<v1::BatchRecommendResponse>, Status> {
+        let requests = request.into_inner().requests;
+        field::batch(requests.len(), MAX_BATCH)?;
+        let recommender = self.recommender.clone();
+        let now = self.ingest.now();
+        let results = blocking(move |caller| {
+            let mut results = Vec::with_capacity(requests.len());
+            for request in &requests {
+                if caller.is_gone() {
+                    break;
+                }
+                results.push(render_item(answer(&recommender, request, now)));
+            }
+            Ok(results)
+        })
+        .await?;
+        Ok(Response::new(v1::BatchRecommendResponse { results }))
+    }
+
+    async fn stream_recommendations(
+        &self,
+        request: Request<v1::StreamRecommendationsRequest>,
+    ) -> Result<Response<Self::StreamRecommendationsStream>, Status> {
+        let request = request.into_inner();
+        let template = request.template.clone().unwrap_or_default();
+        check_size(&template)?;
+        let question = parse_stream(&request, &template, self.ingest.now())?;
+        let token = template_token(&template);
+        let fields = [
+            request.customer_stage.as_str(),
+            request.customer_filter.as_str(),
+            token.as_str(),
+        ];
+        let from = stream_binding(&fields).cursor(&request.resume_token)?;
+        let place = self.streams.place()?;
+        let campaign = Campaign {
+            recommender: self.recommender.clone(),
+            customers: self.customers.clone(),
+            selection: Selection {
+                stage: request.customer_stage.clone(),
+                filter: request.customer_filter.clone(),
+            },
+            question,
+            fields: fields.map(str::to_owned),
+        };
+        // what can be wrong with the request is said at once, not at the end of a stream
+        let campaign = blocking(move |_| {
+            campaign.recommender.check(&campaign.question)?;
+            campaign.customers.list(from, 1, &campaign.selection)?;
+            Ok(campaign)
+        })
+        .await?;
+        let answers = self
+            .streams
+            .bulk(place, move |outlet| campaign.run(from, outlet));
+        Ok(Response::new(answers))
+    }
+
+    async fn explain_recommendation(
+        &self,
+        request: Request<v1::RecommendRequest>,
+    ) -> Result<Response<v1::ExplainRecommendationResponse>, Status> {
+        let request = request.into_inner();
+        check_size(&request)?;
+        let question = question::parse(&request, self.ingest.now())?;
+        let recommender = self.recommender.clone();
+        let validate_only = request.validate_only;
+        let explained = blocking(move |_| {
+            if validate_only {
+                recommender.check(&question)?;
+                Ok(v1::ExplainRecommendationResponse::default())
+            } else {
+                Ok(render_explanation(&recommender.explain(&question)?))
+            }
+        })
+        .await?;
+        Ok(Response::new(explained))
+    }
+}
+
+/// One question must not be as large as a batch of them; tonic knows one bound for a whole service.
+fn check_size(request: &v1::RecommendRequest) -> Result<(), Status> {
+    let bytes = request.encoded_len();
+    if bytes > MAX_QUESTION_BYTES {
+        let text = format!("{bytes} bytes in a question; at most {MAX_QUESTION_BYTES} are taken");
+        Err(transport_status(
+            Code::ResourceExhausted,
+            reason::MESSAGE_TOO_LARGE,
+            &text,
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+fn answer(
+    recommender: &Recommender,
+    request: &v1::RecommendRequest,
+    now: Timestamp,
+) -> Result<v1::RecommendResponse, AppError> {
+    let question = question::parse(request, now)?;
+    if request.validate_only {
+        recommender.check(&question)?;
+        Ok(v1::RecommendResponse::default())
+    } else {
+        Ok(render(&recommender.recommend(&question)?))
+    }
+}
+
+/// A stream of answers over customers.
+struct Campaign {
+    recommender: Recommender,
+    customers: Customers,
+    selection: Selection,
+    question: Question,
+    fields: [String; 3],
+}
+
+impl Campaign {
+    /// Asks for one customer at a time, so that every answer has the exact place to go on after it.
+    fn run(
+        mut self,
+        from: u64,
+        outlet: &Outlet<v1::StreamRecommendationsResponse>,
+    ) -> Result<(), Ended> {
+        let fields = self.fields.each_ref().map(String::as_str);
+        let binding = stream_binding(&fields);
+        let mut at = Some(from);
+        while let Some(from) = at {
+            outlet.check()?;
+            let page = self.customers.list(from, 1, &self.selection)?;
+            for profile in page.items {
+                let Who::Customer(customer) = &profile.who else {
+                    continue;
+                };
+                let customer_id = customer.as_str().to_owned();
+                self.question.who = profile.who;
+                let answer = self.recommender.recommend(&self.question)?;
+                outlet.send(v1::StreamRecommendationsResponse {
+                    customer_id,
+                    response: Some(render(&answer)),
+                    // after the last one, the token goes on behind it: who became known since
+                    resume_token: binding.token(Some(page.next.unwrap_or(from + 1))),
+                })?;
+            }
+            at = page.next;
+        }
+        Ok(())
+    }
+}
+
+fn stream_binding<'a>(fields: &'a [&'a str]) -> Binding<'a> {
+    Binding {
+        method: "StreamRecommendations",
+        fields,
+    }
+}
+
+/// What a resume token is bound to, of the template.
+fn template_token(template: &v1::RecommendRequest) -> String {
+    // no maps in the message, so equal templates have equal bytes
+    blake3::hash(&template.encode_to_vec()).to_string()
+}
+
+fn parse_stream(
+    request: &v1::StreamRecommendationsRequest,
+    template: &v1::RecommendRequest,
+    now: Timestamp,
+) -> Result<Question, AppError> {
+    let mut faults = Faults::new();
+    field::name(&mut faults, "customer_stage", &request.customer_stage);
+    field::expression(&mut faults, "customer_filter", &request.customer_filter);
+    faults.nest("template", question::check_template(template));
+    match question::parse(template, now) {
+        Ok(question) => faults.into_result(|| question).map_err(AppError::from),
+        Err(AppError::Invalid(found)) => {
+            faults.nest("template", found);
+            Err(faults.into())
+        }
+        Err(other) => Err(other),
+    }
+}
+
+fn render_item(answer: Result<v1::RecommendResponse, AppError>) -> v1::BatchRecommendResult {
+    let result = match answer {
+        Ok(response) => ItemResult::Response(response),
+        Err(error) => {
+            let (code, reason) = code_and_reason(&error);
+            ItemResult::Error(v1::BatchRecommendError {
+                code: code.into(),
+                message: message(&error),
+                reason: reason.to_owned(),
+            })
+        }
+    };
+    v1::BatchRecommendResult {
+        result: Some(result),
+    }
+}
+
+fn render(answer: &Answer) -> v1::RecommendResponse {
+    v1::RecommendResponse {
+        stage: Some(render_stage(&answer.stage)),
+        products: answer
+            .products
+            .iter()
+            .enumerate()
+            .map(|(i, product)| render_product(i + 1, product))
+            .collect(),
+        model_revision: answer.revision.clone().unwrap_or_default(),
+        fallback: answer.fallback,
+    }
+}
+
+fn render_product(rank: usize, product: &RankedProduct) -> v1::RecommendedProduct {
+    v1::RecommendedProduct {
+        product_id: product.product.as_str().to_owned(),
+        rank: count32(rank),
+        score: product.score,
+        calibrated: product.calibrated,
+        source: product.source.to_owned(),
+        reasons: product
+            .reasons
+            .iter()
+            .map(|reason| v1::Reason {
+                code: reason.code.to_owned(),
+                text: reason.text.clone(),
+                because_product_id: reason
+                    .because
+                    .as_ref()
+                    .map_or_else(String::new, |id| id.as_str().to_owned()),
+            })
+            .collect(),
+        fallback: product.fallback,
+    }
+}
+
+fn render_explanation(explanation: &Explanation) -> v1::ExplainRecommendationResponse {
+    let kept = explanation.kept.iter().map(|kept| v1::ExplainedCandidate {
+        product_id: kept.product.as_str().to_owned(),
+        score: kept.score,
+        source_ranks: kept
+            .source_ranks
+            .iter()
+            .map(|(source, rank)| ((*source).to_owned(), count32(*rank as usize)))
+            .collect(),
+        features: kept
+            .features
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), *value))
+            .collect(),
+        boost: kept.boost,
+    });
+    let dropped = explanation
+        .dropped
+        .iter()
+        .map(|dropped| v1::DroppedCandidate {
+            product_id: dropped.product.as_str().to_owned(),
+            code: dropped.code.to_owned(),
+        });
+    v1::ExplainRecommendationResponse {
+        response: Some(render(&explanation.answer)),
+        kept: kept.collect(),
+        dropped: dropped.collect(),
+    }
+}
