@@ -76,8 +76,8 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Serves until `shutdown`, then says NOT_SERVING, lets running calls end for at most `limits.drain`, and returns.
-/// Connections that are open even then end with the runtime.
+/// Serves until `shutdown`, then says NOT_SERVING, lets running calls end for at most
+/// `limits.drain`, and returns. Connections that are open even then end with the runtime.
 ///
 /// `ready` says when questions can be answered; until then health says NOT_SERVING.
 ///
