@@ -13,5 +13,4 @@ pub mod server;
 pub mod simulation;
 pub mod state;
 pub mod store;
-pub mod telemetry;
 pub mod transport;

@@ -1,4 +1,3 @@
-//! The edges: parse, call a use case, render. Parsing is validation, and it collects every fault.
+//! The edge: parse, call a use case, render. Nothing below knows of it.
 
-pub mod csv;
 pub mod grpc;

@@ -95,7 +95,7 @@ pub async fn serve(
     let routes = routes(use_cases, limits, &health, stopping.clone())?;
     let incoming = TcpIncoming::from(listener)
         // tonic's own setting does not reach an incoming stream; without it every call waits 40 ms
-        .with_nodelay(Some(false))
+        .with_nodelay(Some(true))
         .with_keepalive(Some(limits.keep_alive));
     let served = Server::builder()
         .max_concurrent_streams(limits.streams_per_connection)
@@ -115,7 +115,7 @@ pub async fn serve(
         }
         health.stop().await;
         stop.send_replace(true);
-
+        health.clone().end_watches().await;
         tokio::time::sleep(limits.drain).await;
     };
     tokio::select! {

@@ -1,18 +1,12 @@
-//! All integration tests, in one binary.
+//! Everything that needs the whole service: one test binary, real sockets, port 0.
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot unwrap has failed; only functions marked as tests are exempt"
+    reason = "clippy allows it in functions marked as tests only, not in those they share"
 )]
 
-mod csv_edge;
-mod import;
-mod journal_contract;
-mod journal_damage;
-mod journal_erase;
-mod journal_kill;
-mod journal_speed;
-mod journal_stories;
-mod recipes;
-mod settings;
-mod simulation;
+mod harness;
+mod wire_bad_input;
+mod wire_guard;
+mod wire_lifecycle;
+mod wire_raw;
