@@ -13,4 +13,5 @@ pub mod server;
 pub mod simulation;
 pub mod state;
 pub mod store;
+pub mod telemetry;
 pub mod transport;

@@ -1,3 +1,4 @@
-//! The edge: parse, call a use case, render. Nothing below knows of it.
+//! The edges: parse, call a use case, render. Parsing is validation, and it collects every fault.
 
+pub mod csv;
 pub mod grpc;

@@ -1,11 +1,22 @@
-//! Everything that needs the whole service: one test binary, real sockets, port 0.
+//! All integration tests, in one binary.
 
 #![expect(
     clippy::unwrap_used,
-    reason = "clippy allows it in functions marked as tests only, not in those they share"
+    reason = "a test that cannot unwrap has failed; only functions marked as tests are exempt"
 )]
 
+mod csv_edge;
 mod harness;
+mod import;
+mod journal_contract;
+mod journal_damage;
+mod journal_erase;
+mod journal_kill;
+mod journal_speed;
+mod journal_stories;
+mod recipes;
+mod settings;
+mod simulation;
 mod wire_bad_input;
 mod wire_guard;
 mod wire_lifecycle;

@@ -41,6 +41,7 @@ pub(super) fn parse(request: &v1::RecommendRequest, now: Timestamp) -> Result<Qu
         exclude,
         exclude_bought: request.exclude_bought,
         strict: request.strict,
+        at: None,
     })?)
 }
 
