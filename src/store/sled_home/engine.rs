@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::store::block::Block;
@@ -58,8 +59,10 @@ impl From<sled::Error> for EngineError {
 
 /// Blocks under their big-endian sequence numbers, in one tree.
 pub(crate) struct Engine {
-    tree: sled::Tree,
-    db: sled::Db,
+    /// Taken only when it is dropped.
+    handles: Option<(sled::Tree, sled::Db)>,
+    /// True once sled failed to write: from then on it may wait for itself for ever.
+    failed: AtomicBool,
     file: File,
     blobs: PathBuf,
     faults: Faults,
@@ -105,8 +108,8 @@ impl Engine {
             .write(true)
             .open(path.join("db"))?;
         let engine = Self {
-            tree,
-            db,
+            handles: Some((tree, db)),
+            failed: AtomicBool::new(false),
             file,
             blobs: path.join("blobs"),
             faults: faults.clone(),
@@ -118,14 +121,33 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Does a write, and remembers it if it fails.
+    fn watched<T>(&self, write: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+        let written = guarded(write);
+        if written.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn tree(&self) -> &sled::Tree {
+        let (tree, _) = self.handles.as_ref().expect("taken only by drop");
+        tree
+    }
+
+    fn db(&self) -> &sled::Db {
+        let (_, db) = self.handles.as_ref().expect("taken only by drop");
+        db
+    }
+
     /// The block of this number as it is kept, if there is one.
     pub(crate) fn get(&self, sequence: u64) -> Result<Option<sled::IVec>, EngineError> {
-        guarded(|| Ok(self.tree.get(sequence.to_be_bytes())?))
+        guarded(|| Ok(self.tree().get(sequence.to_be_bytes())?))
     }
 
     /// The highest number there is.
     pub(crate) fn last(&self) -> Result<Option<u64>, EngineError> {
-        let last = guarded(|| Ok(self.tree.last()?))?;
+        let last = guarded(|| Ok(self.tree().last()?))?;
         match last {
             None => Ok(None),
             Some((key, _)) => match <[u8; 8]>::try_from(key.as_ref()) {
@@ -139,7 +161,7 @@ impl Engine {
     pub(crate) fn insert(&self, block: &Block) -> Result<(), EngineError> {
         self.faults.check(Step::EngineWrite)?;
         let key = block.header().place.sequence.to_be_bytes();
-        guarded(|| Ok(self.tree.insert(key, block.bytes())?))?;
+        self.watched(|| Ok(self.tree().insert(key, block.bytes())?))?;
         Ok(())
     }
 
@@ -147,17 +169,28 @@ impl Engine {
     /// the folder of large values is synced because sled does not.
     pub(crate) fn sync(&self) -> Result<(), EngineError> {
         self.faults.check(Step::EngineSync)?;
-        guarded(|| Ok(self.db.flush()?))?;
+        self.watched(|| Ok(self.db().flush()?))?;
         self.file.sync_data()?;
         if self.blobs.exists() {
             durable::sync_dir(&self.blobs)?;
         }
         Ok(())
     }
+}
 
-    /// Closes it; errors of the closing show when it is opened again.
-    pub(crate) fn close(self) {
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let Some(handles) = self.handles.take() else {
+            return;
+        };
+        // after an error sled's flusher is dead, and dropping sled would wait for it for ever; a leak keeps the lock on
+        // sled's file until the process ends, which has to be started anew then anyway
+        let failed = self.failed.load(Ordering::Relaxed);
+        if failed || guarded(|| Ok(handles.1.flush()?)).is_err() {
+            std::mem::forget(handles);
+            return;
+        }
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(handles)));
     }
 }
 

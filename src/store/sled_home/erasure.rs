@@ -130,7 +130,7 @@ fn replace_engine(
         }
         Ok(fresh.sync()?)
     })?;
-    fresh.close();
+    drop(fresh);
     let swapped = shared.swap_engine(|| {
         durable::rename(&folder.engine(), &folder.old_engine(), &folder.faults)?;
         durable::rename(&folder.new_engine(), &folder.engine(), &folder.faults)?;
