@@ -1,3 +1,5 @@
 //! All integration tests, in one binary.
 
+mod python_client;
 mod simulation;
+mod state_fold;
