@@ -104,7 +104,7 @@ pub struct Asker {
     pub mean_repeat_rate: f64,
 }
 
-/// ln(1 + x): counts and days span orders of magnitude. `ln_1p` is exact near 0, which nobody needs here, and takes three
+/// ln(1 + x), 0 below 0: counts and days span orders of magnitude. `ln_1p` is exact near 0, which nobody needs here, and takes three
 /// times as long.
 trait Log {
     fn log_1p(self) -> f64;
@@ -112,7 +112,8 @@ trait Log {
 
 impl Log for f64 {
     fn log_1p(self) -> f64 {
-        (1.0 + self).ln()
+        // most of what is counted of most candidates is nothing
+        if self > 0.0 { (1.0 + self).ln() } else { 0.0 }
     }
 }
 
