@@ -205,7 +205,8 @@ fn trend(c: &Candidate) -> f64 {
         .clamp(-3.0, 3.0)
 }
 
-/// The share of buyers who bought again (Amazon, KDD 2018: repeat customer probability), shrunk to the mean of the shop.
+/// The share of buyers who bought again (Amazon, KDD 2018: repeat customer probability), shrunk to
+/// the mean of the shop.
 #[must_use]
 pub fn repeat_rate(c: &Candidate, a: &Asker) -> f64 {
     (c.item.repeat_buyers + 5.0 * a.mean_repeat_rate) / (c.item.buyers + 5.0)
