@@ -104,8 +104,8 @@ pub struct Asker {
     pub mean_repeat_rate: f64,
 }
 
-/// ln(1 + x): counts and days span orders of magnitude. `ln_1p` is exact near 0, which nobody needs here, and takes three
-/// times as long.
+/// ln(1 + x): counts and days span orders of magnitude. `ln_1p` is exact near 0, which nobody needs
+/// here, and takes three times as long.
 trait Log {
     fn log_1p(self) -> f64;
 }
