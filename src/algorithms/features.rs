@@ -104,8 +104,8 @@ pub struct Asker {
     pub mean_repeat_rate: f64,
 }
 
-/// ln(1 + x), 0 below 0: counts and days span orders of magnitude. `ln_1p` is exact near 0, which nobody needs here, and takes three
-/// times as long.
+/// ln(1 + x), 0 below 0: counts and days span orders of magnitude. `ln_1p` is exact near 0, which nobody
+/// needs here, and takes three times as long.
 trait Log {
     fn log_1p(self) -> f64;
 }
@@ -218,7 +218,8 @@ fn trend(c: &Candidate) -> f64 {
         .clamp(-3.0, 3.0)
 }
 
-/// The share of buyers who bought again (Amazon, KDD 2018: repeat customer probability), shrunk to the mean of the shop.
+/// The share of buyers who bought again (Amazon, KDD 2018: repeat customer probability), shrunk to
+/// the mean of the shop.
 #[must_use]
 pub fn repeat_rate(c: &Candidate, a: &Asker) -> f64 {
     (c.item.repeat_buyers + 5.0 * a.mean_repeat_rate) / (c.item.buyers + 5.0)

@@ -283,8 +283,9 @@ fn best(mut candidates: Vec<Candidate>, recipe: &Recipe) -> Vec<Candidate> {
         .collect()
 }
 
-/// Products to fill an answer up with, best first, at most `count`: what sells lately, what sold ever, what is looked at,
-/// then the catalog from its newest end; of the catalog no more than [`MAX_FILL_SCAN`] are looked at.
+/// Products to fill an answer up with, best first, at most `count`: what sells lately, what sold ever,
+/// what is looked at, then the catalog from its newest end; of the catalog no more than
+/// `MAX_FILL_SCAN` are looked at.
 pub fn filler(state: &State, count: usize, mut allowed: impl FnMut(u32) -> bool) -> Vec<u32> {
     let products = &state.products;
     let listed = products.recent.iter().chain(products.popular.iter());

@@ -1,5 +1,5 @@
-//! State is a deterministic fold: random histories against a naive model, checkpoint and tail against the full fold, and
-//! the service itself, with erasures, against a fresh fold of its journal.
+//! State is a deterministic fold: random histories against a naive model, checkpoint and tail against
+//! the full fold, and the service itself, with erasures, against a fresh fold of its journal.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -169,7 +169,6 @@ fn rule_holds(rule: &Rule, past: &[&Step], now: Timestamp) -> Option<(Timestamp,
     }
     let reset = (0..past.len()).rfind(|&i| rule.after_last.contains(past[i].kind));
     let good = |step: &Step| match (rule.min_rating, step.rating) {
-        (Some(least), Some(rating)) if step.kind == EventKind::NpsResponse => rating / 2.0 >= least,
         (Some(least), Some(rating)) => rating >= least,
         _ => true,
     };
