@@ -14,6 +14,9 @@ use crate::store::journal::JournalError;
 
 /// sled's background flusher is its only caller of `fsync`, and keeps its memory low.
 const FLUSH_EVERY_MS: u64 = 500;
+/// A block is kept in parts of this size: sled puts up to 16 values on a page, and does not count the memory of pages
+/// over 128 KiB against its cache, so that they would stay in memory for ever.
+const PART_BYTES: usize = 4 << 10;
 /// Threads of a sled that was just closed may hold its lock for a moment.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -141,8 +144,14 @@ impl Engine {
     }
 
     /// The block of this number as it is kept, if there is one.
-    pub(crate) fn get(&self, sequence: u64) -> Result<Option<sled::IVec>, EngineError> {
-        guarded(|| Ok(self.tree().get(sequence.to_be_bytes())?))
+    pub(crate) fn get(&self, sequence: u64) -> Result<Option<Vec<u8>>, EngineError> {
+        guarded(|| {
+            let mut block = Vec::new();
+            for part in self.tree().scan_prefix(sequence.to_be_bytes()) {
+                block.extend_from_slice(&part?.1);
+            }
+            Ok((!block.is_empty()).then_some(block))
+        })
     }
 
     /// The highest number there is.
@@ -150,9 +159,9 @@ impl Engine {
         let last = guarded(|| Ok(self.tree().last()?))?;
         match last {
             None => Ok(None),
-            Some((key, _)) => match <[u8; 8]>::try_from(key.as_ref()) {
-                Ok(key) => Ok(Some(u64::from_be_bytes(key))),
-                Err(_) => Err(EngineError::Damaged("a key is no number".to_owned())),
+            Some((key, _)) => match key.first_chunk::<8>() {
+                Some(key) => Ok(Some(u64::from_be_bytes(*key))),
+                None => Err(EngineError::Damaged("a key is no number".to_owned())),
             },
         }
     }
@@ -160,8 +169,13 @@ impl Engine {
     /// Puts in a block; durable only after [`Engine::sync`].
     pub(crate) fn insert(&self, block: &Block) -> Result<(), EngineError> {
         self.faults.check(Step::EngineWrite)?;
-        let key = block.header().place.sequence.to_be_bytes();
-        self.watched(|| Ok(self.tree().insert(key, block.bytes())?))?;
+        let sequence = block.header().place.sequence.to_be_bytes();
+        let mut batch = sled::Batch::default();
+        for (number, part) in block.bytes().chunks(PART_BYTES).enumerate() {
+            let number = u32::try_from(number).expect("a block has no more parts than bytes");
+            batch.insert([&sequence[..], &number.to_be_bytes()].concat(), part);
+        }
+        self.watched(|| Ok(self.tree().apply_batch(batch)?))?;
         Ok(())
     }
 
