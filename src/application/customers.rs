@@ -8,21 +8,27 @@ use crate::application::expression::{Expression, Scope, customer_value};
 use crate::application::ingest::Ingest;
 use crate::application::recommend::{StageAnswer, Who, person, stage_of};
 use crate::application::shop::Shop;
+use crate::domain::journey::Journey;
 use crate::domain::{
     Customer, CustomerId, Event, Position, RecordBody, Subject as EventSubject, Timestamp, Traits,
     VisitorId,
 };
 use crate::state::State;
+use crate::state::people::Person;
 use crate::state::subjects::Subject;
 
 /// How many customers one page looks at, at most, to find those of its selection.
 const MAX_SCAN: u64 = 20_000;
+/// How many of them under one hold of the lock, so that writing never waits long.
+const SCAN_AT_ONCE: u64 = 256;
 
 /// What is known of a customer or visitor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
     /// Who; never `Nobody`.
     pub who: Who,
+    /// The place in the order in which customers became known; absent for visitors and for what is not stored.
+    pub number: Option<u64>,
     /// Country, segment, …
     pub traits: Traits,
     /// Where they stand now.
@@ -73,12 +79,14 @@ impl Customers {
             .state
             .subject(person)
             .ok_or(AppError::CustomerNotFound)?;
-        let id = subject.id.to_string();
-        let who = match person {
-            crate::state::people::Person::Customer(_) => Who::Customer(CustomerId::trusted(id)),
-            crate::state::people::Person::Visitor(_) => Who::Visitor(VisitorId::trusted(id)),
-        };
-        Ok(profile(&known.state, who, subject, self.shop.clock.now()))
+        let now = self.shop.clock.now();
+        Ok(match person {
+            Person::Customer(number) => customer_profile(&known.state, number.into(), subject, now),
+            Person::Visitor(_) => {
+                let who = Who::Visitor(VisitorId::trusted(subject.id.to_string()));
+                profile(&known.state, who, subject, now)
+            }
+        })
     }
 
     /// Lists customers from `from` on, in the order in which they became known; looks at no more than a bounded number
@@ -99,41 +107,30 @@ impl Customers {
             let names: Vec<&str> = journey.stages.iter().map(|s| s.name.as_str()).collect();
             let stage = selection.stage.clone();
             return Err(AppError::UnknownStage {
+                field: "stage",
                 stage,
                 known: names.join(", "),
             });
         }
-        let known = self.shop.known();
-        let customers = known.state.people.customers();
-        let total = customers.len() as u64;
-        let end = total.min(from.saturating_add(MAX_SCAN));
+        let stop = from.saturating_add(MAX_SCAN);
         let (mut items, mut next) = (Vec::new(), from);
-        while next < end && items.len() < limit {
-            let subject = &customers[next as usize];
-            next += 1;
-            // the place of somebody who was erased
-            if subject.id.is_empty() {
-                continue;
+        loop {
+            let known = self.shop.known();
+            let customers = known.state.people.customers();
+            let total = customers.len() as u64;
+            let end = total.min(stop).min(next.saturating_add(SCAN_AT_ONCE));
+            while next < end && items.len() < limit {
+                let (number, subject) = (next, &customers[next as usize]);
+                next += 1;
+                if selected(subject, journey, selection, filter.as_ref(), now) {
+                    items.push(customer_profile(&known.state, number, subject, now));
+                }
             }
-            let stage = journey.name(journey.stage_at(&subject.steps, now));
-            let in_stage = selection.stage.is_empty() || selection.stage == stage;
-            let wanted = in_stage
-                && filter.as_ref().is_none_or(|filter| {
-                    let value = customer_value(Some(subject), journey, now);
-                    // somebody without the field is not one of those that were asked for
-                    filter
-                        .holds(&Scope::of_customer(value), None)
-                        .unwrap_or(false)
-                });
-            if wanted {
-                let who = Who::Customer(CustomerId::trusted(subject.id.to_string()));
-                items.push(profile(&known.state, who, subject, now));
+            if items.len() == limit || next >= total.min(stop) {
+                let next = (next < total).then_some(next);
+                return Ok(Page { items, next });
             }
         }
-        Ok(Page {
-            items,
-            next: (next < total).then_some(next),
-        })
     }
 
     /// Sets the traits of a customer.
@@ -232,9 +229,41 @@ impl Customers {
     }
 }
 
+/// Whether a customer is one of those that were asked for.
+fn selected(
+    subject: &Subject,
+    journey: &Journey,
+    selection: &Selection,
+    filter: Option<&Expression>,
+    now: Timestamp,
+) -> bool {
+    // the place of somebody who was erased
+    if subject.id.is_empty() {
+        return false;
+    }
+    let stage = journey.name(journey.stage_at(&subject.steps, now));
+    if !selection.stage.is_empty() && selection.stage != stage {
+        return false;
+    }
+    filter.is_none_or(|filter| {
+        let scope = Scope::of_customer(customer_value(Some(subject), journey, now));
+        // somebody without the field is not one of those that were asked for
+        filter.holds(&scope, None).unwrap_or(false)
+    })
+}
+
+fn customer_profile(state: &State, number: u64, subject: &Subject, now: Timestamp) -> Profile {
+    let who = Who::Customer(CustomerId::trusted(subject.id.to_string()));
+    Profile {
+        number: Some(number),
+        ..profile(state, who, subject, now)
+    }
+}
+
 fn profile(state: &State, who: Who, subject: &Subject, now: Timestamp) -> Profile {
     Profile {
         who,
+        number: None,
         traits: subject.traits.clone(),
         stage: stage_of(state, &subject.steps, now),
         first_event: subject.seen.map(|(first, _)| first),

@@ -12,7 +12,7 @@ pub enum AppError {
     /// An expression that cannot be compiled, or does not give what it must.
     #[error("{field}: {reason}")]
     InvalidExpression {
-        /// `filter`, `boost`, `customer_filter`.
+        /// The field of the request: `filter`, `boost`, `customer_filter`, …
         field: &'static str,
         /// What is wrong, with the place.
         reason: String,
@@ -29,8 +29,11 @@ pub enum AppError {
         limit: usize,
     },
     /// A page or resume token that is damaged or belongs to another request.
-    #[error("the token is not one of this request")]
-    InvalidPageToken,
+    #[error("{field}: the token is not one of this request")]
+    InvalidPageToken {
+        /// The field of the request: `page_token`, `resume_token`.
+        field: &'static str,
+    },
     /// There is no such product.
     #[error("there is no product {id}")]
     ProductNotFound {
@@ -47,8 +50,10 @@ pub enum AppError {
     #[error("nothing is known of this customer or visitor")]
     CustomerNotFound,
     /// The stage is not one of the journey's.
-    #[error("there is no stage {stage}; the journey has {known}")]
+    #[error("{field}: there is no stage {stage}; the journey has {known}")]
     UnknownStage {
+        /// The field of the request: `stage`, `customer_stage`, …
+        field: &'static str,
         /// What was asked for.
         stage: String,
         /// The names there are.
@@ -98,6 +103,20 @@ pub enum AppError {
     /// A fault of the service itself.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl AppError {
+    /// The same error, with the field that is at fault as the caller named it.
+    #[must_use]
+    pub fn in_field(mut self, name: impl FnOnce(&'static str) -> &'static str) -> Self {
+        if let Self::InvalidExpression { field, .. }
+        | Self::UnknownStage { field, .. }
+        | Self::InvalidPageToken { field } = &mut self
+        {
+            *field = name(field);
+        }
+        self
+    }
 }
 
 impl From<JournalError> for AppError {

@@ -234,6 +234,7 @@ impl Recommender {
             Some(name) => Some(journey.stage(name).ok_or_else(|| {
                 let names: Vec<&str> = journey.stages.iter().map(|s| s.name.as_str()).collect();
                 AppError::UnknownStage {
+                    field: "stage",
                     stage: name.clone(),
                     known: names.join(", "),
                 }
@@ -259,7 +260,7 @@ impl Recommender {
         let state = &known.state;
         let person = person(state, &question.who);
         let subject = person.and_then(|person| state.subject(person));
-        let context = context_steps(state, question);
+        let context = context_steps(state, question, now);
         let mut view = View::new(state, subject, &context, now);
         let standing = self.shop.settings.fold.journey.standing(&view.steps, now);
         view.stage = prepared.stage.unwrap_or(standing.stage);
@@ -398,13 +399,14 @@ fn product_id(state: &State, product: u32) -> ProductId {
     ProductId::trusted(state.products.item(product).id.to_string())
 }
 
-/// The events of the question as steps; products nobody has heard of say nothing.
-fn context_steps(state: &State, question: &Question) -> Vec<Step> {
+/// The events of the question as steps that are taken right now, whatever time they name: else known steps could stand
+/// behind them. Products nobody has heard of say nothing.
+fn context_steps(state: &State, question: &Question, now: Timestamp) -> Vec<Step> {
     question
         .context
         .iter()
         .map(|event| Step {
-            time: event.time,
+            time: now,
             kind: event.kind,
             product: event
                 .product

@@ -253,6 +253,10 @@ impl EventDraft<'_> {
         let rating = kind.and_then(|kind| self.check_rating(kind, &mut faults));
         let search_query = self.check_query(&mut faults);
         if let Some(kind) = kind {
+            if kind != EventKind::Search && !self.search_query.is_empty() {
+                let reason = format!("{} has no search query", kind.as_str());
+                faults.add("search_query", FaultCode::NotAllowed, reason);
+            }
             if kind.needs_product() && self.product_id.is_empty() {
                 let reason = format!("{} needs a product", kind.as_str());
                 faults.add("product_id", FaultCode::Required, reason);
@@ -509,6 +513,21 @@ mod tests {
         assert_eq!(code("nps_response", Some(0.0)), Ok(()));
         assert_eq!(code("nps_response", None), Err(FaultCode::Required));
         assert_eq!(code("purchase", Some(5.0)), Err(FaultCode::NotAllowed));
+    }
+
+    #[test]
+    fn search_queries_belong_to_searches() {
+        let code = |event_type: &'static str| {
+            let draft = EventDraft {
+                event_type,
+                search_query: "headphones",
+                ..draft()
+            };
+            let checked = draft.check(now(), |_| 0);
+            checked.map(|_| ()).map_err(|f| f.as_slice()[0].code)
+        };
+        assert_eq!(code("search"), Ok(()));
+        assert_eq!(code("purchase"), Err(FaultCode::NotAllowed));
     }
 
     #[test]

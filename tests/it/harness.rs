@@ -2,30 +2,46 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use nextbest::application::catalog::Catalog;
-use nextbest::application::customers::Customers;
-use nextbest::application::ingest::Ingest;
-use nextbest::application::models::Models;
-use nextbest::application::recommend::Recommender;
+use nextbest::application::recipes::Recipes;
+use nextbest::application::shop::{Clock, Shop};
+use nextbest::config::{Layers, Settings};
+use nextbest::domain::Position;
+use nextbest::proto::v1::catalog_service_client::CatalogServiceClient;
+use nextbest::proto::v1::customer_service_client::CustomerServiceClient;
+use nextbest::proto::v1::event_service_client::EventServiceClient;
+use nextbest::proto::v1::model_service_client::ModelServiceClient;
+use nextbest::proto::v1::recommendation_service_client::RecommendationServiceClient;
+use nextbest::server::Service;
+use nextbest::state::State;
+use nextbest::store::{Artefacts, MemoryJournal};
 use nextbest::transport::grpc::limits::Limits;
-use nextbest::transport::grpc::{ServeError, UseCases, serve};
+use nextbest::transport::grpc::{ServeError, serve};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 /// Longer than anything takes, unless it hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The settings as they come.
+pub(crate) fn settings() -> Settings {
+    Layers::default().load().unwrap().settings
+}
 
 /// A running service.
 pub(crate) struct Harness {
     /// Where it listens.
     pub(crate) addr: SocketAddr,
-    ready: watch::Sender<bool>,
+    /// The service behind it.
+    pub(crate) service: Service,
+    models: TempDir,
     stop: oneshot::Sender<()>,
     served: JoinHandle<Result<(), ServeError>>,
 }
@@ -40,19 +56,31 @@ impl Harness {
 
     /// Not ready yet.
     pub(crate) async fn start_with(limits: Limits) -> Self {
+        let models = tempfile::tempdir().unwrap();
+        let service = Service::with(
+            Arc::new(MemoryJournal::new()),
+            None,
+            Artefacts::open(models.path()).unwrap(),
+            Clock::system(),
+            &settings(),
+            &Recipes::embedded().unwrap(),
+        )
+        .unwrap();
+        service.shop.set_ready(false);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let (ready, is_ready) = watch::channel(false);
         let (stop, stopped) = oneshot::channel::<()>();
+        let (use_cases, ready) = (service.use_cases.clone(), service.shop.ready());
         let served = tokio::spawn(async move {
-            serve(listener, use_cases(), &limits, is_ready, async {
+            serve(listener, use_cases, &limits, ready, async {
                 stopped.await.ok();
             })
             .await
         });
         Self {
             addr,
-            ready,
+            service,
+            models,
             stop,
             served,
         }
@@ -67,30 +95,68 @@ impl Harness {
             .unwrap()
     }
 
-    /// What the readiness of the service is from now on.
-    pub(crate) fn set_ready(&self, ready: bool) {
-        self.ready.send_replace(ready);
+    /// Clients of every service over one connection.
+    pub(crate) async fn clients(&self) -> Clients {
+        Clients::over(&self.channel().await)
     }
 
-    /// Ends the service; returns when it has drained.
+    /// What the readiness of the service is from now on.
+    pub(crate) fn set_ready(&self, ready: bool) {
+        self.service.shop.set_ready(ready);
+    }
+
+    /// Ends the service; returns when it has drained and closed.
     pub(crate) async fn stop(self) -> Result<(), ServeError> {
+        self.stop_and_keep().await.map(|_| ())
+    }
+
+    /// As [`Harness::stop`]; returns the shop as it was left, after every background job.
+    pub(crate) async fn stop_and_keep(self) -> Result<Arc<Shop>, ServeError> {
         self.stop.send(()).ok();
-        tokio::time::timeout(PATIENCE, self.served)
+        let served = tokio::time::timeout(PATIENCE, self.served)
             .await
             .expect("the service ends")
+            .unwrap();
+        let shop = self.service.shop.clone();
+        tokio::task::spawn_blocking(|| self.service.close())
+            .await
             .unwrap()
+            .unwrap();
+        drop(self.models);
+        served.map(|()| shop)
     }
 }
 
-/// Not connected yet: every use case answers NOT_READY.
-fn use_cases() -> UseCases {
-    UseCases {
-        recommender: Recommender {},
-        ingest: Ingest {},
-        catalog: Catalog {},
-        customers: Customers {},
-        models: Models {},
+/// A client of every service.
+#[derive(Clone)]
+pub(crate) struct Clients {
+    pub(crate) recommendations: RecommendationServiceClient<Channel>,
+    pub(crate) events: EventServiceClient<Channel>,
+    pub(crate) catalog: CatalogServiceClient<Channel>,
+    pub(crate) customers: CustomerServiceClient<Channel>,
+    pub(crate) models: ModelServiceClient<Channel>,
+}
+
+impl Clients {
+    /// Over one connection.
+    pub(crate) fn over(channel: &Channel) -> Self {
+        Self {
+            recommendations: RecommendationServiceClient::new(channel.clone()),
+            events: EventServiceClient::new(channel.clone()),
+            catalog: CatalogServiceClient::new(channel.clone()),
+            customers: CustomerServiceClient::new(channel.clone()),
+            models: ModelServiceClient::new(channel.clone()),
+        }
     }
+}
+
+/// State as a fresh fold of the journal gives it.
+pub(crate) fn fresh_fold(shop: &Shop) -> State {
+    let mut state = State::new(shop.settings.fold.clone());
+    for record in shop.journal.read_from(Position(0)) {
+        state.apply(&record.unwrap().1);
+    }
+    state
 }
 
 /// The code and the one reason of an error.

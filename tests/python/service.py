@@ -53,7 +53,9 @@ class Service:
         """Starts, and waits for the line that says where it listens."""
         binary = os.environ["NEXTBEST_BIN"]
         command = [binary, "serve", "--data", str(self.data), "--listen", "127.0.0.1:0"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # those of the tests are no settings of the service
+        env = {k: v for k, v in os.environ.items() if not k.startswith("NEXTBEST_")}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
         lines = queue.Queue()
 
         def read(stdout):

@@ -9,7 +9,8 @@ use crate::application::customers::Customers;
 use crate::application::ingest::{Ingest, MAX_EVENTS, Written};
 use crate::application::recommend::Who;
 use crate::domain::{
-    CustomerId, Event, EventDraft, FaultCode, Faults, Fingerprint, RecordBody, Timestamp, VisitorId,
+    CustomerId, Event, EventDraft, FaultCode, Faults, Fingerprint, Micros, RecordBody, Timestamp,
+    VisitorId,
 };
 use crate::proto::v1;
 use crate::proto::v1::event_service_server::EventService;
@@ -151,7 +152,7 @@ fn parse_batch(events: &[v1::Event], now: Timestamp) -> Result<Vec<Event>, AppEr
             *count += 1;
             *count - 1
         };
-        match draft(event).check(now, repetition) {
+        match check(event, draft(event), now, repetition) {
             Ok(event) => parsed.push(event),
             Err(found) => faults.nest(&format!("events[{i}]"), found),
         }
@@ -160,6 +161,24 @@ fn parse_batch(events: &[v1::Event], now: Timestamp) -> Result<Vec<Event>, AppEr
         }
     }
     Ok(faults.into_result(|| parsed)?)
+}
+
+/// An event of the wire, checked: as in files, and a price has a currency.
+pub(super) fn check(
+    event: &v1::Event,
+    draft: EventDraft<'_>,
+    now: Timestamp,
+    repetition: impl FnOnce(Fingerprint) -> u64,
+) -> Result<Event, Faults> {
+    let checked = draft.check(now, repetition);
+    let priced = event.unit_price.map(Micros::from_units);
+    if event.currency_code.is_empty() && matches!(priced, Some(Ok(_))) {
+        let mut faults = checked.err().unwrap_or_default();
+        let reason = "must be given with a unit price";
+        faults.add("currency_code", FaultCode::Required, reason);
+        return Err(faults);
+    }
+    checked
 }
 
 /// An event of the wire as a draft that is still to be checked.

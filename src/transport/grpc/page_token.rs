@@ -33,16 +33,14 @@ impl Binding<'_> {
         if token.is_empty() {
             return Ok(0);
         }
-        if token.len() != TOKEN_LENGTH || !token.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(AppError::InvalidPageToken);
-        }
-        let cursor =
-            u64::from_str_radix(&token[..16], 16).map_err(|_| AppError::InvalidPageToken)?;
-        if self.token(Some(cursor)) == token {
-            Ok(cursor)
-        } else {
-            Err(AppError::InvalidPageToken)
-        }
+        let cursor = (token.len() == TOKEN_LENGTH && token.is_ascii())
+            .then(|| u64::from_str_radix(&token[..16], 16).ok())
+            .flatten();
+        cursor
+            .filter(|&cursor| self.token(Some(cursor)) == token)
+            .ok_or(AppError::InvalidPageToken {
+                field: "page_token",
+            })
     }
 
     fn fingerprint(&self, cursor: u64) -> Fingerprint {

@@ -22,6 +22,9 @@ use crate::transport::grpc::question;
 use crate::transport::grpc::status::{code_and_reason, message, reason, transport_status};
 use crate::transport::grpc::work::{Answers, Ended, Outlet, Streams, blocking};
 
+/// Customers that are read at a time for a stream.
+const CAMPAIGN_PAGE: usize = 256;
+
 /// Answers RecommendationService.
 #[derive(Debug, Clone)]
 pub struct RecommendationApi {
@@ -91,7 +94,9 @@ impl RecommendationService for RecommendationApi {
             request.customer_filter.as_str(),
             token.as_str(),
         ];
-        let from = stream_binding(&fields).cursor(&request.resume_token)?;
+        let from = stream_binding(&fields)
+            .cursor(&request.resume_token)
+            .map_err(|error| error.in_field(|_| "resume_token"))?;
         let place = self.streams.place()?;
         let campaign = Campaign {
             recommender: self.recommender.clone(),
@@ -105,8 +110,10 @@ impl RecommendationService for RecommendationApi {
         };
         // what can be wrong with the request is said at once, not at the end of a stream
         let campaign = blocking(move |_| {
-            campaign.recommender.check(&campaign.question)?;
-            campaign.customers.list(from, 1, &campaign.selection)?;
+            let asked = campaign.recommender.check(&campaign.question);
+            asked.map_err(|error| error.in_field(of_template))?;
+            let selected = campaign.customers.list(from, 1, &campaign.selection);
+            selected.map_err(|error| error.in_field(of_selection))?;
             Ok(campaign)
         })
         .await?;
@@ -177,7 +184,7 @@ struct Campaign {
 }
 
 impl Campaign {
-    /// Asks for one customer at a time, so that every answer has the exact place to go on after it.
+    /// Goes over the customers page by page; every answer has the exact place to go on after it.
     fn run(
         mut self,
         from: u64,
@@ -188,9 +195,9 @@ impl Campaign {
         let mut at = Some(from);
         while let Some(from) = at {
             outlet.check()?;
-            let page = self.customers.list(from, 1, &self.selection)?;
+            let page = self.customers.list(from, CAMPAIGN_PAGE, &self.selection)?;
             for profile in page.items {
-                let Who::Customer(customer) = &profile.who else {
+                let (Who::Customer(customer), Some(number)) = (&profile.who, profile.number) else {
                     continue;
                 };
                 let customer_id = customer.as_str().to_owned();
@@ -199,13 +206,32 @@ impl Campaign {
                 outlet.send(v1::StreamRecommendationsResponse {
                     customer_id,
                     response: Some(render(&answer)),
-                    // after the last one, the token goes on behind it: who became known since
-                    resume_token: binding.token(Some(page.next.unwrap_or(from + 1))),
+                    // also after the last one: those follow who became known since
+                    resume_token: binding.token(Some(number + 1)),
                 })?;
             }
             at = page.next;
         }
         Ok(())
+    }
+}
+
+/// The name of a question's field where the question is a template.
+fn of_template(field: &'static str) -> &'static str {
+    match field {
+        "filter" => "template.filter",
+        "boost" => "template.boost",
+        "stage" => "template.stage",
+        other => other,
+    }
+}
+
+/// The name of a selection's field in a stream's request.
+fn of_selection(field: &'static str) -> &'static str {
+    match field {
+        "filter" => "customer_filter",
+        "stage" => "customer_stage",
+        other => other,
     }
 }
 

@@ -68,7 +68,7 @@ pub fn code_and_reason(error: &AppError) -> (Code, &'static str) {
         AppError::InvalidExpression { .. } => (Code::InvalidArgument, "INVALID_EXPRESSION"),
         AppError::BatchEmpty => (Code::InvalidArgument, "BATCH_EMPTY"),
         AppError::BatchTooLarge { .. } => (Code::InvalidArgument, "BATCH_TOO_LARGE"),
-        AppError::InvalidPageToken => (Code::InvalidArgument, "INVALID_PAGE_TOKEN"),
+        AppError::InvalidPageToken { .. } => (Code::InvalidArgument, "INVALID_PAGE_TOKEN"),
         AppError::ProductNotFound { .. } => (Code::NotFound, "PRODUCT_NOT_FOUND"),
         AppError::ProductExists { .. } => (Code::AlreadyExists, "PRODUCT_EXISTS"),
         AppError::CustomerNotFound => (Code::NotFound, "CUSTOMER_NOT_FOUND"),
@@ -151,14 +151,18 @@ pub fn message(error: &AppError) -> String {
 fn metadata(error: &AppError) -> HashMap<String, String> {
     let pairs: Vec<(&str, String)> = match error {
         AppError::Invalid(faults) => vec![("faults", faults.as_slice().len().to_string())],
-        AppError::InvalidExpression { field, .. } => vec![("field", (*field).to_owned())],
+        AppError::InvalidExpression { field, .. } | AppError::InvalidPageToken { field } => {
+            vec![("field", (*field).to_owned())]
+        }
         AppError::BatchTooLarge { count, limit } => {
             vec![("count", count.to_string()), ("limit", limit.to_string())]
         }
         AppError::ProductNotFound { id } | AppError::ProductExists { id } => {
             vec![("product_id", shortened(id))]
         }
-        AppError::UnknownStage { known, .. } => vec![("known", shortened(known))],
+        AppError::UnknownStage { field, known, .. } => {
+            vec![("field", (*field).to_owned()), ("known", shortened(known))]
+        }
         AppError::TrainingRunNotFound { id } | AppError::TrainingRunning { id } => {
             vec![("training_run_id", shortened(id))]
         }
@@ -182,13 +186,13 @@ fn describe(error: &AppError, details: &mut ErrorDetails) {
         AppError::InvalidExpression { field, reason } => {
             details.set_bad_request(vec![violation(field, "MALFORMED", reason)]);
         }
-        AppError::UnknownStage { known, .. } => {
+        AppError::UnknownStage { field, known, .. } => {
             let known = format!("must be one of {known}");
-            details.set_bad_request(vec![violation("stage", "UNKNOWN_NAME", &known)]);
+            details.set_bad_request(vec![violation(field, "UNKNOWN_NAME", &known)]);
         }
-        AppError::InvalidPageToken => {
+        AppError::InvalidPageToken { field } => {
             let text = "not a token of this request";
-            details.set_bad_request(vec![violation("page_token", "MALFORMED", text)]);
+            details.set_bad_request(vec![violation(field, "MALFORMED", text)]);
         }
         AppError::ProductNotFound { id } | AppError::ProductExists { id } => {
             details.set_resource_info("nextbest.v1.Product", shortened(id), "", "");
@@ -285,11 +289,14 @@ mod tests {
             },
             AppError::BatchEmpty,
             AppError::BatchTooLarge { count: 2, limit: 1 },
-            AppError::InvalidPageToken,
+            AppError::InvalidPageToken {
+                field: "page_token",
+            },
             AppError::ProductNotFound { id: id() },
             AppError::ProductExists { id: id() },
             AppError::CustomerNotFound,
             AppError::UnknownStage {
+                field: "stage",
                 stage: id(),
                 known: id(),
             },

@@ -1,0 +1,281 @@
+//! Models over the wire: trained on a simulated shop, watched, cancelled, activated and rolled back.
+
+use std::sync::atomic::AtomicBool;
+
+use nextbest::cli::import::{Args, Target, carry_out};
+use nextbest::cli::simulate::write_shop;
+use nextbest::proto::v1;
+use nextbest::proto::v1::model_revision::State as RevisionState;
+use nextbest::proto::v1::training_run::State as RunState;
+use nextbest::simulation::Settings;
+use tokio_stream::StreamExt as _;
+use tonic::{Code, Response};
+
+use crate::csv_edge::counter;
+use crate::harness::{Clients, Harness, PATIENCE};
+use crate::wire_story::{about, ask, refused};
+
+/// A service with a simulated shop in it: 300 customers over half a year.
+async fn simulated() -> (Harness, Clients) {
+    let harness = Harness::start().await;
+    let ingest = harness.service.use_cases.ingest.clone();
+    let imported = tokio::task::spawn_blocking(move || {
+        let folder = tempfile::tempdir().unwrap();
+        let end = "2026-06-30".parse().unwrap();
+        let settings = Settings::new(7, 300, 120, 180, end).unwrap();
+        write_shop(&settings, folder.path(), false, false, || {}).unwrap();
+        let args = Args {
+            from: Some(folder.path().to_owned()),
+            ..Args::default()
+        };
+        let now = ingest.now();
+        let target = Target {
+            write: &mut |batch| ingest.write_blocking(batch),
+            now,
+            repetitions: &mut || Ok(counter()),
+        };
+        carry_out(&args, folder.path(), target, &AtomicBool::new(false)).unwrap()
+    });
+    let summary = imported.await.unwrap();
+    assert!(summary.failures.is_empty(), "{summary}");
+    assert!(
+        summary.total().refused == 0 && summary.total().new > 5_000,
+        "{summary}"
+    );
+    let clients = harness.clients().await;
+    (harness, clients)
+}
+
+async fn train(clients: &mut Clients, seed: u64) -> v1::TrainingRun {
+    let request = v1::TrainModelsRequest { seed: Some(seed) };
+    clients
+        .models
+        .train_models(request)
+        .await
+        .unwrap()
+        .into_inner()
+}
+
+/// Watches a run to its end and returns how it ended.
+async fn watched(clients: &mut Clients, run: &v1::TrainingRun) -> v1::TrainingRun {
+    let request = v1::WatchTrainingRunRequest {
+        training_run_id: run.training_run_id.clone(),
+    };
+    let states = clients.models.watch_training_run(request).await.unwrap();
+    let states = states.into_inner().collect::<Result<Vec<_>, _>>();
+    let states = tokio::time::timeout(PATIENCE, states)
+        .await
+        .expect("it ends");
+    let states = states.unwrap();
+    assert!(states.iter().all(|run| (0.0..=1.0).contains(&run.progress)));
+    assert!(states.is_sorted_by(|a, b| a.progress <= b.progress));
+    let (last, before) = states.split_last().unwrap();
+    assert!(before.iter().all(|run| run.state() == RunState::Running));
+    assert!(last.state() != RunState::Running && last.end_time.is_some());
+    last.clone()
+}
+
+async fn revisions(clients: &mut Clients) -> Vec<v1::ModelRevision> {
+    let request = v1::ListModelRevisionsRequest::default();
+    let answer = clients.models.list_model_revisions(request).await.unwrap();
+    answer.into_inner().model_revisions
+}
+
+async fn live(clients: &mut Clients) -> String {
+    ask(clients, about("c000001")).await.model_revision
+}
+
+fn activate(id: &str, force: bool) -> v1::ActivateModelRevisionRequest {
+    v1::ActivateModelRevisionRequest {
+        model_revision_id: id.to_owned(),
+        force,
+    }
+}
+
+#[tokio::test]
+async fn a_shop_learns_and_goes_back() {
+    let (harness, mut clients) = simulated().await;
+    let nothing = clients
+        .models
+        .roll_back_model(v1::RollBackModelRequest {})
+        .await;
+    refused(nothing, Code::FailedPrecondition, "NO_PREVIOUS_REVISION");
+    assert_eq!(live(&mut clients).await, "");
+
+    let run = train(&mut clients, 1).await;
+    assert_eq!(
+        (run.state(), run.model_revision.as_str()),
+        (RunState::Running, "")
+    );
+    let second = clients
+        .models
+        .train_models(v1::TrainModelsRequest::default())
+        .await;
+    let status = refused(second, Code::Aborted, "TRAINING_RUNNING");
+    let details = tonic_types::StatusExt::get_error_details(&status);
+    let metadata = &details.error_info().unwrap().metadata;
+    assert_eq!(metadata["training_run_id"], run.training_run_id);
+    let first = watched(&mut clients, &run).await;
+    assert_eq!(first.state(), RunState::Succeeded, "{first:?}");
+
+    // the same journal and seed, the same revision
+    let again = train(&mut clients, 1).await;
+    let again = watched(&mut clients, &again).await;
+    assert_eq!(again.model_revision, first.model_revision);
+    let other = train(&mut clients, 2).await;
+    let other = watched(&mut clients, &other).await;
+    assert_eq!(other.state(), RunState::Succeeded, "{other:?}");
+    assert_ne!(other.model_revision, first.model_revision);
+
+    let listed = revisions(&mut clients).await;
+    assert_eq!(listed.len(), 2);
+    for revision in &listed {
+        let methods: Vec<&str> = revision.figures.iter().map(|f| f.method.as_str()).collect();
+        assert!(methods.contains(&"nextbest") && methods.contains(&"popularity"));
+        for figures in &revision.figures {
+            let ndcg = figures.figures["ndcg@10"];
+            assert!((0.0..=1.0).contains(&ndcg), "{revision:?}");
+        }
+        assert!(revision.training_question_count > 0 && revision.record_count > 5_000);
+        let is_refused = revision.state() == RevisionState::Refused;
+        assert!(!is_refused || !revision.refusal.is_empty());
+        let request = v1::GetModelRevisionRequest {
+            model_revision_id: revision.model_revision_id.clone(),
+        };
+        let alone = clients.models.get_model_revision(request).await.unwrap();
+        assert_eq!(alone.into_inner(), *revision);
+    }
+    let (first, other) = (first.model_revision, other.model_revision);
+    for id in [&first, &other] {
+        let activated = clients
+            .models
+            .activate_model_revision(activate(id, true))
+            .await;
+        assert_eq!(activated.unwrap().into_inner().state(), RevisionState::Live);
+        assert_eq!(live(&mut clients).await, *id);
+    }
+    for expected in [&first, &other] {
+        let back = clients
+            .models
+            .roll_back_model(v1::RollBackModelRequest {})
+            .await;
+        let back = back.unwrap().into_inner();
+        assert_eq!(
+            (&back.model_revision_id, back.state()),
+            (expected, RevisionState::Live)
+        );
+        assert_eq!(live(&mut clients).await, *expected);
+    }
+    let answer = ask(&mut clients, about("c000001")).await;
+    assert!(!answer.fallback && !answer.products.is_empty());
+    assert!(
+        answer
+            .products
+            .iter()
+            .all(|p| (0.0..=1.0).contains(&p.score))
+    );
+    harness.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_is_cancelled_and_another_one_may_begin() {
+    let (harness, mut clients) = simulated().await;
+    let run = train(&mut clients, 1).await;
+    let request = v1::CancelTrainingRunRequest {
+        training_run_id: run.training_run_id.clone(),
+    };
+    clients
+        .models
+        .cancel_training_run(request.clone())
+        .await
+        .unwrap();
+    let ended = watched(&mut clients, &run).await;
+    assert_eq!(ended.state(), RunState::Cancelled, "{ended:?}");
+    let once_more = clients.models.cancel_training_run(request).await.unwrap();
+    assert_eq!(once_more.into_inner(), ended);
+    assert!(revisions(&mut clients).await.is_empty());
+    assert_eq!(live(&mut clients).await, "");
+    let next = train(&mut clients, 1).await;
+    assert_ne!(next.training_run_id, run.training_run_id);
+    let page = v1::ListTrainingRunsRequest {
+        page_size: 1,
+        ..v1::ListTrainingRunsRequest::default()
+    };
+    let runs = clients
+        .models
+        .list_training_runs(page.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(runs.training_runs[0].training_run_id, next.training_run_id);
+    let page = v1::ListTrainingRunsRequest {
+        page_token: runs.next_page_token,
+        ..page
+    };
+    let runs = clients
+        .models
+        .list_training_runs(page)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(runs.training_runs, [ended]);
+    assert_eq!(runs.next_page_token, "");
+    // the end of the service ends the run, and with it the watch
+    let request = v1::WatchTrainingRunRequest {
+        training_run_id: next.training_run_id,
+    };
+    let watch = clients.models.watch_training_run(request).await.unwrap();
+    harness.stop().await.unwrap();
+    let last = watch.into_inner().collect::<Vec<_>>().await.pop().unwrap();
+    if let Err(status) = last {
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn too_little_history_is_a_failed_run_and_a_refused_revision_needs_force() {
+    let harness = Harness::start().await;
+    let mut clients = harness.clients().await;
+    let run = train(&mut clients, 1).await;
+    let ended = watched(&mut clients, &run).await;
+    assert_eq!(ended.state(), RunState::Failed, "{ended:?}");
+    assert!(ended.message.contains("questions"), "{ended:?}");
+    harness.stop().await.unwrap();
+
+    let (harness, mut clients) = simulated().await;
+    // a revision that does not beat the one that is live, which has seen the same
+    let mut refusal = None;
+    for seed in 0..12 {
+        let run = train(&mut clients, seed).await;
+        let ended = watched(&mut clients, &run).await;
+        assert_eq!(ended.state(), RunState::Succeeded, "{ended:?}");
+        let listed = revisions(&mut clients).await;
+        let made = listed
+            .into_iter()
+            .find(|r| r.model_revision_id == ended.model_revision);
+        refusal = made.filter(|revision| revision.state() == RevisionState::Refused);
+        if refusal.is_some() {
+            break;
+        }
+    }
+    let made = refusal.expect("one of twelve in a row does not beat the one before");
+    assert!(!made.refusal.is_empty());
+    let before = live(&mut clients).await;
+    assert_ne!(before, made.model_revision_id);
+    let request = activate(&made.model_revision_id, false);
+    let answer = clients.models.activate_model_revision(request).await;
+    refused(
+        answer.map(|_| Response::new(())),
+        Code::FailedPrecondition,
+        "MODEL_REVISION_REFUSED",
+    );
+    assert_eq!(live(&mut clients).await, before);
+    let request = activate(&made.model_revision_id, true);
+    clients
+        .models
+        .activate_model_revision(request)
+        .await
+        .unwrap();
+    assert_eq!(live(&mut clients).await, made.model_revision_id);
+    harness.stop().await.unwrap();
+}
