@@ -414,7 +414,7 @@ mod tests {
         check(&"!".repeat(3_000), Err("bytes"));
         check(
             &format!("{}true{}", "(".repeat(500), ")".repeat(500)),
-            Err("recursion"),
+            Err("Recursion limit"),
         );
     }
 
