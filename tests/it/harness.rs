@@ -30,7 +30,8 @@ use tonic_types::StatusExt as _;
 /// Longer than anything takes, unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The settings as they come, save that a training run asks fewer questions: it takes seconds, not minutes, here.
+/// The settings as they come, save that a training run asks fewer questions: it takes seconds here,
+/// not minutes.
 pub(crate) fn settings() -> Settings {
     let mut settings = Layers::default().load().unwrap().settings;
     settings.training.max_questions = 600;

@@ -152,7 +152,7 @@ fn parse_batch(events: &[v1::Event], now: Timestamp) -> Result<Vec<Event>, AppEr
             *count += 1;
             *count - 1
         };
-        match check(event, draft(event), now, repetition) {
+        match check(event, &draft(event), now, repetition) {
             Ok(event) => parsed.push(event),
             Err(found) => faults.nest(&format!("events[{i}]"), found),
         }
@@ -166,7 +166,7 @@ fn parse_batch(events: &[v1::Event], now: Timestamp) -> Result<Vec<Event>, AppEr
 /// An event of the wire, checked: as in files, and a price has a currency.
 pub(super) fn check(
     event: &v1::Event,
-    draft: EventDraft<'_>,
+    draft: &EventDraft<'_>,
     now: Timestamp,
     repetition: impl FnOnce(Fingerprint) -> u64,
 ) -> Result<Event, Faults> {

@@ -114,7 +114,7 @@ fn parse_context(
             faults.add(field, FaultCode::NotAllowed, reason);
         }
         // the position makes equal events different, as in a batch
-        match event::check(event, draft, now, |_| i as u64) {
+        match event::check(event, &draft, now, |_| i as u64) {
             Ok(event) => parsed.push(event),
             Err(found) => faults.nest(&path, found),
         }
