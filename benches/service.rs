@@ -12,7 +12,7 @@ use nextbest::application::recipes::Recipes;
 use nextbest::cli::flags::SettingsFlags;
 use nextbest::cli::import::{Args, Target, carry_out};
 use nextbest::cli::simulate::write_shop;
-use nextbest::config::{self, Settings};
+use nextbest::config::Settings;
 use nextbest::domain::{Position, Record};
 use nextbest::proto::v1;
 use nextbest::proto::v1::recommendation_service_client::RecommendationServiceClient;

@@ -22,7 +22,7 @@ use crate::state::products::Products;
 use crate::state::subjects::Subject;
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// How many lines of a basket before a new one go together with it.
 const BASKET_PARTNERS: usize = 16;
 /// How many steps before a new one go together with it.
@@ -297,13 +297,13 @@ impl State {
     }
 
     fn identify(&mut self, visitor: &VisitorId, customer: Person) {
-        if let Some(history) = self.people.identify(visitor, customer) {
-            self.merge(customer, &history);
+        if let Some(mut history) = self.people.identify(visitor, customer) {
+            self.merge(customer, &mut history);
         }
     }
 
     /// Makes a visitor's history the customer's.
-    fn merge(&mut self, customer: Person, history: &Subject) {
+    fn merge(&mut self, customer: Person, history: &mut Subject) {
         let Some(subject) = self.people.subject_mut(customer) else {
             return;
         };
@@ -319,7 +319,12 @@ impl State {
             .map(|&product| (subject.baskets_with(product), history.baskets_with(product)))
             .collect();
         let forgotten_orders = history.orders - history.baskets.len() as u64;
-        for (place, basket) in history.baskets.iter().enumerate() {
+        for place in 0..history.baskets.len() {
+            let basket = history.baskets[place];
+            if subject.knows_basket(basket.key) {
+                // it has its step already
+                history.remove_step_of(place);
+            }
             for line in history.lines_of(place) {
                 subject.add_line(basket.time, basket.key, line.product, line.quantity);
             }

@@ -1,8 +1,23 @@
 //! The one place that installs global things: the log.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat, LogLevel};
+
+/// As [`install`] for commands that print their result: what a keeper of the service wants to know is left out there.
+pub fn install_quiet(log: &Log) {
+    let level = if log.level == LogLevel::Info {
+        LogLevel::Warn
+    } else {
+        log.level
+    };
+    install(&Log {
+        level,
+        ..log.clone()
+    });
+}
 
 /// Sends the log to standard error. `RUST_LOG` refines the level where it is set. Calling it twice changes nothing.
 pub fn install(log: &Log) {
@@ -18,6 +33,7 @@ pub fn install(log: &Log) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(fallback));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let installed = match log.format {
         LogFormat::Text => builder.with_target(false).try_init(),

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The products with the highest keys, best first; equal keys in the order of the products' numbers. Keys may only grow.
+/// The products with the highest keys, best first; equal keys in the order of the products' numbers.
+/// Keys may only grow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TopList {
     capacity: usize,

@@ -169,12 +169,8 @@ impl<'a> Examination<'a> {
             state.products.recommendable(product) && !had.iter().any(|&(known, _)| known == product)
         };
         let most = self.settings.ks.iter().copied().max().unwrap_or(10);
-        let scored = ranking.rank(&view, &mut self.scratch, allowed, |_| 1.0);
-        let mut ours: Vec<u32> = scored
-            .iter()
-            .map(|s| s.candidate.product)
-            .take(most)
-            .collect();
+        let ranked = ranking.rank(&view, &mut self.scratch, allowed, |_| 1.0);
+        let mut ours: Vec<u32> = ranked.products().take(most).collect();
         if ours.len() < most {
             let missing = most - ours.len();
             let more = filler(state, missing, |p| !ours.contains(&p) && allowed(p));

@@ -61,8 +61,8 @@ pub struct Scope {
 }
 
 impl Expression {
-    /// Compiles an expression over the variables in `allowed` (of `product`, `customer`, `request`); nothing for a blank
-    /// one.
+    /// Compiles an expression over the variables in `allowed` (of `product`, `customer`, `request`);
+    /// nothing for a blank one.
     ///
     /// # Errors
     /// `InvalidExpression` with the place and what would be right.
@@ -414,7 +414,7 @@ mod tests {
         check(&"!".repeat(3_000), Err("bytes"));
         check(
             &format!("{}true{}", "(".repeat(500), ")".repeat(500)),
-            Err("recursion"),
+            Err("Recursion limit"),
         );
     }
 

@@ -1,5 +1,6 @@
 //! Taking in: one committer thread writes for everybody, folds what is durable, then answers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -8,7 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::application::error::AppError;
 use crate::application::shop::Shop;
 use crate::domain::record::{customer_fingerprint, visitor_fingerprint};
-use crate::domain::{CustomerId, Fingerprint, Record, RecordBody, Timestamp, VisitorId};
+use crate::domain::{
+    CustomerId, Fingerprint, ProductId, Record, RecordBody, Subject, Timestamp, VisitorId,
+};
 use crate::state::State;
 use crate::store::{JournalError, MAX_BLOCK_RECORDS};
 
@@ -199,21 +202,29 @@ impl Worker {
                 }
             }
         }
-        if let Some(aside) = self.aside.take() {
-            let _ = aside.join();
-        }
+        self.join_background();
     }
 
     fn write(&mut self, group: Vec<(Vec<RecordBody>, Reply<Written>)>) {
         let now = self.shop.clock.now();
         let mut records = Vec::new();
         let mut replies = Vec::new();
+        let mut touched = HashSet::new();
         {
             let known = self.shop.known();
             for (batch, reply) in group {
                 let before = batch.len();
                 let start = records.len();
-                let news = batch.into_iter().filter(|body| is_news(&known.state, body));
+                let news = batch.into_iter().filter(|body| {
+                    let topic = topic(body);
+                    // State does not hold yet what an earlier record of this block says
+                    let news = topic.as_ref().is_some_and(|topic| touched.contains(topic))
+                        || is_news(&known.state, body);
+                    if news {
+                        touched.extend(topic);
+                    }
+                    news
+                });
                 records.extend(news.map(|body| Record {
                     recorded_at: now,
                     body,
@@ -259,6 +270,8 @@ impl Worker {
     }
 
     fn erase(&mut self, customer: &CustomerId) -> Result<u64, AppError> {
+        // a fold that began before this erasure would bring back what is erased now
+        self.join_background();
         let subjects = subjects(&self.shop.known().state, customer);
         let now = self.shop.clock.now();
         let body = RecordBody::CustomerErased(subjects.clone());
@@ -266,8 +279,9 @@ impl Worker {
             recorded_at: now,
             body,
         }])?;
-        self.shop.forget(customer);
         let erased = self.shop.journal.erase(&subjects)?;
+        // not before: what State knows of the visitors is needed to try again
+        self.shop.forget(customer);
         if let Some(checkpoints) = &self.shop.checkpoints {
             checkpoints
                 .clear()
@@ -302,13 +316,17 @@ impl Worker {
         });
     }
 
-    /// Runs a job beside the committer, one at a time.
-    fn in_background(&mut self, name: &str, job: impl FnOnce() + Send + 'static) {
+    fn join_background(&mut self) {
         if let Some(aside) = self.aside.take()
             && aside.join().is_err()
         {
             tracing::error!("a background job panicked");
         }
+    }
+
+    /// Runs a job beside the committer, one at a time.
+    fn in_background(&mut self, name: &str, job: impl FnOnce() + Send + 'static) {
+        self.join_background();
         match std::thread::Builder::new().name(name.to_owned()).spawn(job) {
             Ok(thread) => self.aside = Some(thread),
             Err(error) => tracing::error!(%error, job = name, "no thread for a background job"),
@@ -345,6 +363,32 @@ fn is_news(state: &State, body: &RecordBody) -> bool {
             known.is_none() || known != state.people.customer(customer)
         }
         _ => true,
+    }
+}
+
+/// What a record changes that [`is_news`] asks State about.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Topic {
+    Product(ProductId),
+    Customer(CustomerId),
+    Visitor(VisitorId),
+}
+
+fn topic(body: &RecordBody) -> Option<Topic> {
+    match body {
+        RecordBody::Event(event) => match &event.subject {
+            Subject::Customer { visitor, .. } => visitor.clone().map(Topic::Visitor),
+            Subject::Visitor(_) => None,
+        },
+        RecordBody::ProductUpserted(product) => Some(Topic::Product(product.id.clone())),
+        RecordBody::ProductDeleted(id) | RecordBody::InventorySet(id, _) => {
+            Some(Topic::Product(id.clone()))
+        }
+        RecordBody::CustomerUpserted(customer) => Some(Topic::Customer(customer.id.clone())),
+        RecordBody::VisitorIdentified { visitor, .. } => Some(Topic::Visitor(visitor.clone())),
+        RecordBody::CustomerErased(_) | RecordBody::ModelActivated(_) | RecordBody::Redacted => {
+            None
+        }
     }
 }
 

@@ -98,8 +98,6 @@ impl Model {
 pub struct Scored {
     /// What it is made of.
     pub candidate: Candidate,
-    /// What the ranker saw.
-    pub features: [f64; COUNT],
     /// What orders: log-odds of the ranker, or the score of the blend.
     pub key: f64,
     /// A calibrated probability, or a score from 0 to 1 that only orders.
@@ -110,8 +108,36 @@ pub struct Scored {
     pub boost: f64,
 }
 
+/// The candidates of a question, ranked.
+#[derive(Debug, Clone)]
+pub struct Ranked {
+    scored: Vec<Scored>,
+    /// Places in `scored`, best first.
+    order: Vec<u32>,
+    asker: Asker,
+    mask: FeatureMask,
+}
+
+impl Ranked {
+    /// Best first.
+    pub fn iter(&self) -> impl Iterator<Item = &Scored> {
+        self.order.iter().map(|&place| &self.scored[place as usize])
+    }
+
+    /// The products, best first.
+    pub fn products(&self) -> impl Iterator<Item = u32> + '_ {
+        self.iter().map(|scored| scored.candidate.product)
+    }
+
+    /// What the ranker saw of a candidate.
+    #[must_use]
+    pub fn features(&self, scored: &Scored) -> [f64; COUNT] {
+        self.mask.features(&scored.candidate, &self.asker)
+    }
+}
+
 /// Which features a recipe lets the ranker use.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FeatureMask([bool; COUNT]);
 
 impl FeatureMask {
@@ -148,7 +174,8 @@ pub struct Ranking<'a> {
 }
 
 impl Ranking<'_> {
-    /// The candidates of a question, best first. `boost` gives the factor for a product.
+    /// The candidates of a question, best first; ties go to the more popular, then to the one that was known first.
+    /// `boost` gives the factor for a product.
     #[must_use]
     pub fn rank(
         &self,
@@ -156,30 +183,37 @@ impl Ranking<'_> {
         scratch: &mut Scratch,
         allowed: impl FnMut(u32) -> bool,
         mut boost: impl FnMut(u32) -> f64,
-    ) -> Vec<Scored> {
+    ) -> Ranked {
         let (candidates, asker) = propose(view, self.recipe, self.content, scratch, allowed);
-        let mut scored: Vec<Scored> = candidates
+        let scored: Vec<Scored> = candidates
             .into_iter()
             .map(|candidate| {
                 let factor = boost(candidate.product);
                 self.score(view, candidate, &asker, factor)
             })
             .collect();
-        scored.sort_by(|a, b| {
+        let mut order: Vec<u32> = (0..scored.len() as u32).collect();
+        order.sort_unstable_by(|&a, &b| {
+            let (a, b) = (&scored[a as usize], &scored[b as usize]);
             let popular = |s: &Scored| s.candidate.item.baskets + s.candidate.item.browsed;
             b.key
                 .total_cmp(&a.key)
-                .then(popular(b).total_cmp(&popular(a)))
+                .then_with(|| popular(b).total_cmp(&popular(a)))
                 .then(a.candidate.product.cmp(&b.candidate.product))
         });
-        scored
+        Ranked {
+            scored,
+            order,
+            asker,
+            mask: *self.mask,
+        }
     }
 
     fn score(&self, view: &View<'_>, candidate: Candidate, asker: &Asker, boost: f64) -> Scored {
-        let features = self.mask.features(&candidate, asker);
         let stage = view.stage.0;
         match self.model {
             Some(model) if self.recipe.ranker == Ranker::Logistic => {
+                let features = self.mask.features(&candidate, asker);
                 // a boost multiplies the odds
                 let key = model.ranker.score(stage, &features) + boost.ln();
                 let calibration = model
@@ -192,7 +226,6 @@ impl Ranking<'_> {
                 };
                 Scored {
                     candidate,
-                    features,
                     key,
                     score,
                     calibrated,
@@ -214,7 +247,6 @@ impl Ranking<'_> {
                 };
                 Scored {
                     candidate,
-                    features,
                     key,
                     score,
                     calibrated: false,

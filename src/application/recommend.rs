@@ -3,11 +3,12 @@
 mod reasons;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::application::error::AppError;
 use crate::application::expression::{Expression, Scope, customer_value, product_value};
-use crate::application::model::{Ranking, Scored};
+use crate::application::model::{Ranked, Ranking};
 use crate::application::shop::{Known, Shop};
 use crate::domain::journey::Step;
 use crate::domain::{
@@ -190,13 +191,6 @@ struct Prepared<'q> {
     now: Timestamp,
 }
 
-/// What was found on the way to an answer.
-struct Found {
-    answer: Answer,
-    kept: Vec<Scored>,
-    dropped: Vec<(u32, &'static str)>,
-}
-
 impl Recommender {
     /// Over a shop.
     #[must_use]
@@ -211,7 +205,7 @@ impl Recommender {
     pub fn recommend(&self, question: &Question) -> Result<Answer, AppError> {
         let prepared = self.prepare(question)?;
         let known = self.shop.known();
-        Ok(self.find(&prepared, &known)?.answer)
+        Ok(self.find(&prepared, &known, false)?.answer)
     }
 
     /// Checks a question without answering it.
@@ -229,37 +223,7 @@ impl Recommender {
     pub fn explain(&self, question: &Question) -> Result<Explanation, AppError> {
         let prepared = self.prepare(question)?;
         let known = self.shop.known();
-        let found = self.find(&prepared, &known)?;
-        let id = |product| product_id(&known.state, product);
-        let explained = |scored: &Scored| ExplainedCandidate {
-            product: id(scored.candidate.product),
-            score: scored.score,
-            source_ranks: Source::ALL
-                .iter()
-                .map(|&source| {
-                    (
-                        source.as_str(),
-                        u32::from(scored.candidate.ranks[source as usize]),
-                    )
-                })
-                .filter(|&(_, rank)| rank > 0)
-                .collect(),
-            features: crate::algorithms::features::NAMES
-                .iter()
-                .copied()
-                .zip(scored.features)
-                .collect(),
-            boost: scored.boost,
-        };
-        let dropped = |&(product, code): &(u32, &'static str)| DroppedCandidate {
-            product: id(product),
-            code,
-        };
-        Ok(Explanation {
-            kept: found.kept.iter().map(explained).collect(),
-            dropped: found.dropped.iter().map(dropped).collect(),
-            answer: found.answer,
-        })
+        self.find(&prepared, &known, true)
     }
 
     fn prepare<'q>(&self, question: &'q Question) -> Result<Prepared<'q>, AppError> {
@@ -285,7 +249,13 @@ impl Recommender {
         })
     }
 
-    fn find(&self, prepared: &Prepared<'_>, known: &Known) -> Result<Found, AppError> {
+    /// The answer, with every candidate if they are wanted.
+    fn find(
+        &self,
+        prepared: &Prepared<'_>,
+        known: &Known,
+        explain: bool,
+    ) -> Result<Explanation, AppError> {
         let Prepared { question, now, .. } = *prepared;
         let state = &known.state;
         let person = person(state, &question.who);
@@ -303,29 +273,30 @@ impl Recommender {
             model: live.as_ref().map(|live| &live.model),
             content: &known.content,
         };
-        let mut gate = Gate::new(prepared, state, &view);
-        let scored = SCRATCH.with_borrow_mut(|scratch| {
+        let scope = prepared.scope(state, subject, view.stage);
+        let mut gate = Gate::new(prepared, state, &view, scope.as_ref());
+        let ranked = SCRATCH.with_borrow_mut(|scratch| {
             let mut faults = Vec::new();
-            let scored = ranking.rank(
+            let ranked = ranking.rank(
                 &view,
                 scratch,
                 |product| gate.admits(product),
-                |product| boost(prepared, state, product, &mut faults),
+                |product| prepared.boost(scope.as_ref(), state, product, &mut faults),
             );
             match faults.into_iter().next() {
                 Some(fault) => Err(fault),
-                None => Ok(scored),
+                None => Ok(ranked),
             }
         })?;
         gate.check()?;
-        let mut products: Vec<RankedProduct> = scored
+        let mut products: Vec<RankedProduct> = ranked
             .iter()
             .take(question.count)
             .map(|scored| reasons::ranked(&view, scored, recipe))
             .collect();
         let missing = question.count - products.len();
         if missing > 0 && !question.strict {
-            let taken: Vec<u32> = scored.iter().map(|s| s.candidate.product).collect();
+            let taken: Vec<u32> = ranked.products().collect();
             let more = filler(state, missing, |product| {
                 !taken.contains(&product) && gate.admits(product)
             });
@@ -346,10 +317,15 @@ impl Recommender {
             fallback: unknown || live.is_none(),
             revision: live.map(|live| live.id.clone()),
         };
-        Ok(Found {
+        let (kept, dropped) = if explain {
+            explained(state, &ranked, &gate.dropped())
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        Ok(Explanation {
             answer,
-            kept: scored,
-            dropped: gate.dropped,
+            kept,
+            dropped,
         })
     }
 }
@@ -441,48 +417,97 @@ fn context_steps(state: &State, question: &Question, now: Timestamp) -> Vec<Step
         .collect()
 }
 
-fn boost(prepared: &Prepared<'_>, state: &State, product: u32, faults: &mut Vec<AppError>) -> f64 {
-    let Some(expression) = &prepared.boost else {
-        return 1.0;
-    };
-    let question = prepared.question;
-    let scope = scope(prepared, state, question);
-    match expression.factor(
-        &scope,
-        product_value(state.products.item(product), prepared.now),
-    ) {
-        Ok(factor) => factor,
-        // an absent field says nothing about this product; a wrong result is the expression's fault
-        Err(reason) if reason.contains("must give") => {
-            faults.push(expression.fault(reason));
-            1.0
+impl Prepared<'_> {
+    /// What the expressions are about, if there are any.
+    fn scope(
+        &self,
+        state: &State,
+        subject: Option<&crate::state::subjects::Subject>,
+        stage: StageIndex,
+    ) -> Option<Scope> {
+        (self.filter.is_some() || self.boost.is_some()).then(|| {
+            let customer = customer_value(subject, state.journey(), self.now);
+            Scope::new(
+                customer,
+                &self.question.placement,
+                state.journey().name(stage),
+            )
+        })
+    }
+
+    fn boost(
+        &self,
+        scope: Option<&Scope>,
+        state: &State,
+        product: u32,
+        faults: &mut Vec<AppError>,
+    ) -> f64 {
+        let (Some(expression), Some(scope)) = (&self.boost, scope) else {
+            return 1.0;
+        };
+        match expression.factor(scope, product_value(state.products.item(product), self.now)) {
+            Ok(factor) => factor,
+            // an absent field says nothing about this product; a wrong result is the expression's fault
+            Err(reason) if reason.contains("must give") => {
+                faults.push(expression.fault(reason));
+                1.0
+            }
+            Err(_) => 1.0,
         }
-        Err(_) => 1.0,
     }
 }
 
-fn scope(prepared: &Prepared<'_>, state: &State, question: &Question) -> Scope {
-    let subject = person(state, &question.who).and_then(|person| state.subject(person));
-    let customer = customer_value(subject, state.journey(), prepared.now);
-    let stage = question.stage.as_deref().unwrap_or_default();
-    Scope::new(customer, &question.placement, stage)
+/// Every candidate, kept or dropped, as it is explained.
+fn explained(
+    state: &State,
+    ranked: &Ranked,
+    dropped: &[(u32, &'static str)],
+) -> (Vec<ExplainedCandidate>, Vec<DroppedCandidate>) {
+    let names = crate::algorithms::features::NAMES;
+    let kept = ranked.iter().map(|scored| ExplainedCandidate {
+        product: product_id(state, scored.candidate.product),
+        score: scored.score,
+        source_ranks: Source::ALL
+            .iter()
+            .map(|&source| {
+                (
+                    source.as_str(),
+                    scored.candidate.ranks[source as usize].into(),
+                )
+            })
+            .filter(|&(_, rank)| rank > 0)
+            .collect(),
+        features: names.iter().copied().zip(ranked.features(scored)).collect(),
+        boost: scored.boost,
+    });
+    let dropped = dropped.iter().map(|&(product, code)| DroppedCandidate {
+        product: product_id(state, product),
+        code,
+    });
+    (kept.collect(), dropped.collect())
 }
 
 /// Says which products may be answered, and notes why others may not.
 struct Gate<'a> {
     prepared: &'a Prepared<'a>,
     state: &'a State,
-    scope: Option<Scope>,
+    scope: Option<&'a Scope>,
     excluded: Vec<u32>,
     bought: Vec<u32>,
-    dropped: Vec<(u32, &'static str)>,
+    /// What was asked already; several sources propose the same.
+    decided: HashMap<u32, Option<&'static str>, foldhash::fast::RandomState>,
     asked: usize,
     fault: Option<String>,
     failed: usize,
 }
 
 impl<'a> Gate<'a> {
-    fn new(prepared: &'a Prepared<'a>, state: &'a State, view: &View<'_>) -> Self {
+    fn new(
+        prepared: &'a Prepared<'a>,
+        state: &'a State,
+        view: &View<'_>,
+        scope: Option<&'a Scope>,
+    ) -> Self {
         let question = prepared.question;
         let number = |id: &ProductId| state.products.number(id.as_str());
         let mut excluded: Vec<u32> = question.exclude.iter().filter_map(number).collect();
@@ -492,14 +517,13 @@ impl<'a> Gate<'a> {
         } else {
             Vec::new()
         };
-        let filtered = prepared.filter.is_some();
         Self {
             prepared,
             state,
-            scope: filtered.then(|| scope(prepared, state, question)),
+            scope,
             excluded,
             bought,
-            dropped: Vec::new(),
+            decided: HashMap::default(),
             asked: 0,
             fault: None,
             failed: 0,
@@ -507,15 +531,23 @@ impl<'a> Gate<'a> {
     }
 
     fn admits(&mut self, product: u32) -> bool {
-        match self.drop_code(product) {
-            None => true,
-            Some(code) => {
-                if !self.dropped.iter().any(|&(known, _)| known == product) {
-                    self.dropped.push((product, code));
-                }
-                false
-            }
+        if let Some(code) = self.decided.get(&product) {
+            return code.is_none();
         }
+        let code = self.drop_code(product);
+        self.decided.insert(product, code);
+        code.is_none()
+    }
+
+    /// What was dropped, and why, in the order in which products became known.
+    fn dropped(&self) -> Vec<(u32, &'static str)> {
+        let mut dropped: Vec<(u32, &'static str)> = self
+            .decided
+            .iter()
+            .filter_map(|(&product, code)| Some((product, (*code)?)))
+            .collect();
+        dropped.sort_unstable();
+        dropped
     }
 
     fn drop_code(&mut self, product: u32) -> Option<&'static str> {
@@ -531,7 +563,7 @@ impl<'a> Gate<'a> {
         if self.bought.binary_search(&product).is_ok() {
             return Some("BOUGHT_BEFORE");
         }
-        let (Some(filter), Some(scope)) = (&self.prepared.filter, &self.scope) else {
+        let (Some(filter), Some(scope)) = (&self.prepared.filter, self.scope) else {
             return None;
         };
         self.asked += 1;

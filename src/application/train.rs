@@ -14,7 +14,7 @@ use crate::algorithms::content::Content;
 use crate::algorithms::metrics::Truth;
 use crate::algorithms::ranker::{self, FitError, RankerParams, Row};
 use crate::application::history::{Ahead, History};
-use crate::application::model::{FeatureMask, Model, Ranking, Scored};
+use crate::application::model::{FeatureMask, Model, Ranked, Ranking, Scored};
 use crate::domain::time::DAY_MS;
 use crate::domain::{EventKind, Recipe, Record, RecordBody, Subject as Who};
 use crate::state::candidates::{Scratch, View};
@@ -127,7 +127,7 @@ pub struct Lesson<'a> {
 /// A past question with its candidates and what was truly next.
 struct Asked {
     stage: u8,
-    scored: Vec<Scored>,
+    ranked: Ranked,
     truth: Vec<u32>,
 }
 
@@ -249,9 +249,9 @@ impl Run<'_> {
                 content: &content,
             };
             let allowed = |product| state.products.recommendable(product);
-            let scored = ranking.rank(&view, &mut scratch, allowed, |_| 1.0);
+            let ranked = ranking.rank(&view, &mut scratch, allowed, |_| 1.0);
             if part == 2 {
-                let lists = Standings::of(&view, &ranking, self.live, &scored, &mut scratch);
+                let lists = Standings::of(&view, &ranking, self.live, &ranked, &mut scratch);
                 self.judge.add(&view, lists, &truth, false);
             }
             let truth: Vec<u32> = truth.iter().filter_map(|truth| truth.product).collect();
@@ -259,7 +259,7 @@ impl Run<'_> {
                 part,
                 &Asked {
                     stage: view.stage.0,
-                    scored,
+                    ranked,
                     truth,
                 },
             );
@@ -300,13 +300,13 @@ impl Run<'_> {
         let is_true = |scored: &Scored| asked.truth.contains(&scored.candidate.product);
         if part > 0 {
             let (scores, outcomes) = &mut self.scores[asked.stage as usize];
-            for scored in &asked.scored {
+            for scored in asked.ranked.iter() {
                 scores.push(scored.key);
                 outcomes.push(is_true(scored));
             }
         }
         let (mut positives, mut negatives): (Vec<&Scored>, Vec<&Scored>) =
-            asked.scored.iter().partition(|scored| is_true(scored));
+            asked.ranked.iter().partition(|scored| is_true(scored));
         if positives.is_empty() {
             return;
         }
@@ -321,7 +321,7 @@ impl Run<'_> {
             let sample = rows.iter().take(most.min(room));
             self.rows.extend(sample.map(|scored| Row {
                 stage: asked.stage,
-                features: scored.features,
+                features: asked.ranked.features(scored),
                 label,
             }));
         }

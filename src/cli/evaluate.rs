@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         "-k: lengths must be from 1 to {MAX_K}"
     );
     let settings = args.settings.load()?.settings;
-    telemetry::install(&settings.log);
+    telemetry::install_quiet(&settings.log);
     let recipes = config::recipes(settings.models.folder.as_deref())?;
     let now = Clock::system().now();
     let mut refused = 0;

@@ -102,7 +102,7 @@ pub struct Target<'a> {
 /// Faulty settings, a data folder that cannot be opened, files that cannot be read at all.
 pub fn open_and_run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = args.settings.load()?.settings;
-    telemetry::install(&settings.log);
+    telemetry::install_quiet(&settings.log);
     let recipes = config::recipes(settings.models.folder.as_deref())?;
     let service = Service::open(&settings, &recipes)?;
     let folder = settings.data.folder.clone();

@@ -62,7 +62,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let question = question(args)?;
     let settings = args.settings.load()?.settings;
-    telemetry::install(&settings.log);
+    telemetry::install_quiet(&settings.log);
     let recipes = config::recipes(settings.models.folder.as_deref())?;
     let service = Service::open(&settings, &recipes)?;
     let mut out = std::io::stdout().lock();

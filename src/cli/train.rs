@@ -33,7 +33,7 @@ pub struct Args {
 /// A data folder that cannot be opened, or a run that failed.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = args.settings.load()?.settings;
-    telemetry::install(&settings.log);
+    telemetry::install_quiet(&settings.log);
     let recipes = config::recipes(settings.models.folder.as_deref())?;
     let service = Service::open(&settings, &recipes)?;
     let ended = train(&service.use_cases.models, args.seed);

@@ -257,20 +257,10 @@ pub fn propose(
         allowed: &mut allowed,
     };
     for &(source, quota) in &recipe.sources {
-        proposals.take(source, quota, |scratch| {
-            ranking(source, view, &own, &asker, &stepped, scratch)
-        });
+        let ranking = ranking(source, view, &own, &asker, &stepped, proposals.scratch);
+        proposals.take(source, quota, ranking);
     }
-    let mut candidates = proposals.candidates;
-    if candidates.len() > recipe.limit {
-        let mut keyed: Vec<(f64, Candidate)> = candidates
-            .into_iter()
-            .map(|c| (blend(&c, recipe), c))
-            .collect();
-        keyed.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.product.cmp(&b.1.product)));
-        keyed.truncate(recipe.limit);
-        candidates = keyed.into_iter().map(|(_, candidate)| candidate).collect();
-    }
+    let mut candidates = best(proposals.candidates, recipe);
     for candidate in &mut candidates {
         fill(candidate, view, &own, &stepped, scratch);
     }
@@ -278,8 +268,24 @@ pub fn propose(
     (candidates, asker)
 }
 
-/// Products to fill an answer up with, best first, at most `count`: what sells lately, what sold ever, what is looked at,
-/// then the catalog from its newest end; of the catalog no more than [`MAX_FILL_SCAN`] are looked at.
+/// The `recipe.limit` candidates with the best blend.
+fn best(mut candidates: Vec<Candidate>, recipe: &Recipe) -> Vec<Candidate> {
+    if candidates.len() <= recipe.limit {
+        return candidates;
+    }
+    let key = |(place, c): (usize, &Candidate)| (blend(c, recipe), c.product, place);
+    let mut keyed: Vec<(f64, u32, usize)> = candidates.iter().enumerate().map(key).collect();
+    keyed.select_nth_unstable_by(recipe.limit, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    keyed.truncate(recipe.limit);
+    keyed
+        .into_iter()
+        .map(|(_, _, place)| std::mem::take(&mut candidates[place]))
+        .collect()
+}
+
+/// Products to fill an answer up with, best first, at most `count`: what sells lately, what sold ever,
+/// what is looked at, then the catalog from its newest end; of the catalog no more than
+/// `MAX_FILL_SCAN` are looked at.
 pub fn filler(state: &State, count: usize, mut allowed: impl FnMut(u32) -> bool) -> Vec<u32> {
     let products = &state.products;
     let listed = products.recent.iter().chain(products.popular.iter());
@@ -311,16 +317,27 @@ pub fn blend(candidate: &Candidate, recipe: &Recipe) -> f64 {
 }
 
 /// The products of a source, best first.
-fn ranking(
+fn ranking<'v>(
     source: Source,
-    view: &View<'_>,
+    view: &'v View<'_>,
     own: &[(u32, Own)],
     asker: &Asker,
-    stepped: &[(u32, Steps)],
+    stepped: &'v [(u32, Steps)],
     scratch: &Scratch,
-) -> Vec<u32> {
+) -> Box<dyn Iterator<Item = u32> + 'v> {
     let products = &view.state.products;
-    let list = |top: &TopList| top.iter().collect();
+    let popular = |product: u32| products.item(product).baskets;
+    let listed = |top: &'v TopList| -> Box<dyn Iterator<Item = u32> + 'v> { Box::new(top.iter()) };
+    let scored = |values: Vec<(f32, u32)>| -> Box<dyn Iterator<Item = u32> + 'v> {
+        Box::new(BestFirst::new(values, popular))
+    };
+    let touched = |score: &dyn Fn(usize) -> f32| {
+        let all = scratch
+            .touched
+            .iter()
+            .map(|&product| (score(product as usize), product));
+        all.filter(|&(score, _)| score > 0.0).collect()
+    };
     match source {
         Source::Personal => {
             let score = |&(product, own): &(u32, Own)| {
@@ -328,68 +345,84 @@ fn ranking(
                 let rate = (f64::from(item.repeat_buyers) + 5.0 * asker.mean_repeat_rate)
                     / (f64::from(item.buyers) + 5.0);
                 let due = 0.5 * own.fast + own.slow + 0.25 * own.by_basket;
-                (due * (0.2 + rate), f64::from(item.baskets), product)
+                ((due * (0.2 + rate)) as f32, product)
             };
-            sorted(own.iter().map(score).collect())
+            scored(own.iter().map(score).collect())
         }
         Source::Together => {
             let peak = |values: &[f32]| {
-                scratch
+                let all = scratch
                     .touched
                     .iter()
-                    .map(|&p| values[p as usize])
-                    .fold(1e-9f32, f32::max)
+                    .map(|&product| values[product as usize]);
+                all.fold(1e-9f32, f32::max)
             };
             let (bought, browsed) = (peak(&scratch.bought), peak(&scratch.browsed));
-            let score = |&product: &u32| {
-                let place = product as usize;
-                let sum = scratch.bought[place] / bought + scratch.browsed[place] / browsed;
-                (
-                    f64::from(sum),
-                    f64::from(products.item(product).baskets),
-                    product,
-                )
-            };
-            let scored = scratch
-                .touched
-                .iter()
-                .map(score)
-                .filter(|&(sum, _, _)| sum > 0.0);
-            sorted(scored.collect())
+            scored(touched(&|place| {
+                scratch.bought[place] / bought + scratch.browsed[place] / browsed
+            }))
         }
-        Source::Content => {
-            let score = |&product: &u32| {
-                let cosine = scratch.content[product as usize];
-                (
-                    f64::from(cosine),
-                    f64::from(products.item(product).baskets),
-                    product,
-                )
-            };
-            let scored = scratch
-                .touched
-                .iter()
-                .map(score)
-                .filter(|&(cosine, _, _)| cosine > 0.0);
-            sorted(scored.collect())
-        }
-        Source::Recent => stepped.iter().map(|&(product, _)| product).collect(),
-        Source::Trending if products.trending.is_empty() => list(&products.browsed),
-        Source::Trending => list(&products.trending),
-        Source::Stage => list(&products.by_stage[view.stage.0 as usize]),
-        Source::Popular if products.recent.is_empty() => list(&products.browsed),
-        Source::Popular => list(&products.recent),
+        Source::Content => scored(touched(&|place| scratch.content[place])),
+        Source::Recent => Box::new(stepped.iter().map(|&(product, _)| product)),
+        Source::Trending if products.trending.is_empty() => listed(&products.browsed),
+        Source::Trending => listed(&products.trending),
+        Source::Stage => listed(&products.by_stage[view.stage.0 as usize]),
+        Source::Popular if products.recent.is_empty() => listed(&products.browsed),
+        Source::Popular => listed(&products.recent),
     }
 }
 
-/// The products by score; ties go to the more popular, then to the one that was known first.
-fn sorted(mut scored: Vec<(f64, f64, u32)>) -> Vec<u32> {
-    scored.sort_unstable_by(|a, b| {
-        b.0.total_cmp(&a.0)
-            .then(b.1.total_cmp(&a.1))
-            .then(a.2.cmp(&b.2))
-    });
-    scored.into_iter().map(|(_, _, product)| product).collect()
+/// Products by score, best first; ties go to the more popular, then to the one that was known first. Sorts no more
+/// than is asked for.
+struct BestFirst<F> {
+    scored: Vec<(f32, u32)>,
+    popular: F,
+    next: usize,
+    sorted: usize,
+}
+
+impl<F: Fn(u32) -> u32> BestFirst<F> {
+    /// How many are sorted at a time.
+    const SOME: usize = 128;
+
+    fn new(scored: Vec<(f32, u32)>, popular: F) -> Self {
+        Self {
+            scored,
+            popular,
+            next: 0,
+            sorted: 0,
+        }
+    }
+
+    fn sort_some(&mut self) {
+        let popular = &self.popular;
+        let order = |a: &(f32, u32), b: &(f32, u32)| {
+            let by_score = b.0.total_cmp(&a.0);
+            by_score
+                .then_with(|| popular(b.1).cmp(&popular(a.1)))
+                .then(a.1.cmp(&b.1))
+        };
+        let rest = &mut self.scored[self.sorted..];
+        let some = rest.len().min(Self::SOME);
+        if rest.len() > some {
+            rest.select_nth_unstable_by(some, order);
+        }
+        rest[..some].sort_unstable_by(order);
+        self.sorted += some;
+    }
+}
+
+impl<F: Fn(u32) -> u32> Iterator for BestFirst<F> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        if self.next == self.sorted {
+            self.sort_some();
+        }
+        let product = self.scored.get(self.next)?.1;
+        self.next += 1;
+        Some(product)
+    }
 }
 
 /// The candidates so far.
@@ -400,9 +433,9 @@ struct Proposals<'s, 'f> {
 }
 
 impl Proposals<'_, '_> {
-    fn take(&mut self, source: Source, quota: usize, ranking: impl FnOnce(&Scratch) -> Vec<u32>) {
+    fn take(&mut self, source: Source, quota: usize, ranking: impl Iterator<Item = u32>) {
         let mut rank = 0;
-        for product in ranking(self.scratch) {
+        for product in ranking {
             if usize::from(rank) == quota {
                 break;
             }

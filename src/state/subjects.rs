@@ -94,6 +94,12 @@ impl Subject {
         }
     }
 
+    /// True if the basket is remembered.
+    #[must_use]
+    pub fn knows_basket(&self, key: u64) -> bool {
+        self.baskets.iter().any(|basket| basket.key == key)
+    }
+
     /// The last purchase.
     #[must_use]
     pub fn last_basket(&self) -> Option<Timestamp> {
@@ -178,8 +184,11 @@ impl Subject {
         place
     }
 
-    /// A line earlier than the rest of its basket moves the whole basket.
+    /// A line earlier than the rest of its basket moves the whole basket, and its step.
     fn move_basket(&mut self, place: usize, time: Timestamp) -> usize {
+        if let Some(step) = self.remove_step_of(place) {
+            self.add_step(Step { time, ..step });
+        }
         let lines = self.lines_of(place).to_vec();
         let key = self.baskets[place].key;
         let start = self.start_of(place);
@@ -206,6 +215,18 @@ impl Subject {
         shift(&mut self.baskets[place..], lines.len() as i64);
         self.lines.splice(start..start, lines);
         place
+    }
+
+    /// Takes away the step of a basket, unless it is forgotten: the purchase of its first line at its moment. Baskets
+    /// that share both have steps that are the same.
+    pub fn remove_step_of(&mut self, basket: usize) -> Option<Step> {
+        let time = self.baskets[basket].time;
+        let product = self.lines_of(basket).first().map(|line| line.product);
+        let is_it = |step: &Step| {
+            step.kind == EventKind::Purchase && step.time == time && step.product == product
+        };
+        let place = self.steps.iter().position(is_it)?;
+        Some(self.steps.remove(place))
     }
 
     /// Forgets the oldest baskets while there are more than [`MAX_LINES`] lines; the newest one always stays.

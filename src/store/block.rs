@@ -1,4 +1,5 @@
-//! One block: the records of one commit, packed, with their event keys and the checksums that chain it to the one before.
+//! One block: the records of one commit, packed, with their event keys and the checksums that chain
+//! it to the one before.
 //!
 //! Layout, little-endian:
 //!

@@ -1,6 +1,6 @@
 //! Which event keys the journal has: exact, in flat memory.
 //!
-//! New keys are in a bounded set in memory. When it is full it becomes a sorted, immutable file (a [`run::Run`]), and
+//! New keys are in a bounded set in memory. When it is full it becomes a sorted, immutable file (a `run::Run`), and
 //! runs of like size are merged in the background. A manifest says up to which block the runs know the keys; those of
 //! the blocks after it are put in again when the journal is opened. The files can always be made anew from the blocks.
 

@@ -32,7 +32,7 @@ pub(crate) fn write(path: &Path, magic: [u8; 8], bytes: &[u8], faults: &Faults) 
     file.commit()
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(crate) fn read(path: &Path, magic: [u8; 8]) -> io::Result<Sealed> {
     let mut bytes = match fs::read(path) {
         Ok(bytes) => bytes,

@@ -19,6 +19,7 @@ mod erasure;
 mod flusher;
 mod folder;
 mod recovery;
+mod room;
 
 pub use recovery::{Recovery, Repair};
 
@@ -26,6 +27,7 @@ use engine::Engine;
 use flusher::Flusher;
 use folder::Folder;
 use recovery::{Recovered, covered_by};
+use room::Room;
 
 /// When what was written is made to survive a loss of power. `kill -9` it survives in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,6 +91,7 @@ struct Writer {
     mirror: Option<Mirror>,
     keys: KeySet,
     place: Place,
+    room: Room,
     /// True if the last block may not be on the disk yet.
     unsynced: bool,
     poisoned: Option<String>,
@@ -115,6 +118,7 @@ impl SledJournal {
                 mirror,
                 keys,
                 place,
+                room: Room::new(&folder.journal()),
                 unsynced: false,
                 poisoned: None,
             }),
@@ -250,6 +254,7 @@ impl Shared {
     /// The mirror first, then the engine: what fails in the mirror can be taken back cleanly.
     fn commit(&self, writer: &mut Writer, block: &Block) -> Result<(), JournalError> {
         let now = self.durability == Durability::Always;
+        writer.room.take(block.bytes().len() as u64)?;
         if let Some(mirror) = &mut writer.mirror {
             let before = mirror.len();
             let written = mirror
@@ -317,7 +322,7 @@ impl Shared {
     ) -> Result<(), JournalError> {
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = engine.take() {
-            old.close();
+            drop(old);
         }
         let replaced = replace();
         if replaced.is_err() {

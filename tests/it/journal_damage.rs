@@ -412,3 +412,87 @@ fn without_a_mirror_damage_is_told_or_takes_the_end_only() {
     }
     assert!(told > 0);
 }
+
+/// On a file system of a few megabytes:
+/// `mount -t tmpfs -o size=64m none DIR; NEXTBEST_TEST_SMALL_DISK=DIR cargo test --test it -- --ignored full_disk`.
+#[test]
+#[ignore = "needs a small file system of its own"]
+fn a_full_disk_loses_nothing() {
+    let disk = std::env::var("NEXTBEST_TEST_SMALL_DISK").expect("names a small file system");
+    for round in 0..6 {
+        let ballast = Path::new(&disk).join("ballast");
+        fs::write(&ballast, vec![1; 8_000_000 + round * 3_777_777]).unwrap();
+        let folder = Path::new(&disk).join("journal-under-test");
+        let options = Options {
+            key_buffer: 2_000,
+            ..Options::default()
+        };
+        let (journal, _) = SledJournal::open(&folder, &options).unwrap();
+        let mut end = 0;
+        let error = loop {
+            match journal.append(&purchases(end..end + 500)) {
+                Ok(_) => end += 500,
+                Err(error) => break error,
+            }
+        };
+        println!("round {round}: {end} records, then: {error}");
+        assert!(matches!(error, JournalError::Io(_)), "{error}");
+        assert!(end > 1_000 && read_all(&journal) == purchases(0..end));
+        // it may be tried again, now in vain, later with success
+        assert!(matches!(
+            journal.append(&purchases(end..end + 500)),
+            Err(JournalError::Io(_))
+        ));
+        fs::remove_file(&ballast).unwrap();
+        journal.append(&purchases(end..end + 500)).unwrap();
+        drop(journal);
+        let (journal, recovery) = SledJournal::open(&folder, &options).unwrap();
+        assert!(recovery.is_clean(), "{recovery:?}");
+        assert!(read_all(&journal) == purchases(0..end + 500));
+        drop(journal);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
+
+/// As above, but something else fills the disk in the middle: sled fails, and nothing that was acknowledged is lost.
+#[test]
+#[ignore = "needs a small file system of its own"]
+fn a_full_disk_that_somebody_else_filled_loses_nothing() {
+    let disk = std::env::var("NEXTBEST_TEST_SMALL_DISK").expect("names a small file system");
+    let mut poisoned = 0;
+    for left in [100_000, 300_000, 600_000, 900_000, 1_500_000] {
+        let ballast = Path::new(&disk).join("ballast-of-others");
+        let folder = Path::new(&disk).join(format!("journal-with-{left}-left"));
+        let options = Options::default();
+        let (journal, _) = SledJournal::open(&folder, &options).unwrap();
+        journal.append(&purchases(0..500)).unwrap();
+        let mut filler = fs::File::create(&ballast).unwrap();
+        while std::io::Write::write_all(&mut filler, &[1; 4_096]).is_ok() {}
+        filler
+            .set_len(filler.metadata().unwrap().len() - left)
+            .unwrap();
+        let mut end = 500;
+        let error = loop {
+            match journal.append(&purchases(end..end + 500)) {
+                Ok(_) => end += 500,
+                Err(error) => break error,
+            }
+        };
+        println!("{left} bytes left: {end} records, then: {error}");
+        poisoned += u32::from(matches!(error, JournalError::Poisoned(_)));
+        // dropping must not hang, whatever sled's state is
+        drop(journal);
+        fs::remove_file(&ballast).unwrap();
+        // sled may keep its lock until the process ends, so the mirror is opened elsewhere
+        let copy = tempfile::tempdir().unwrap();
+        fs::create_dir(copy.path().join("journal")).unwrap();
+        let mirror = folder.join("journal/mirror.log");
+        fs::copy(mirror, copy.path().join("journal/mirror.log")).unwrap();
+        let (journal, recovery) = SledJournal::open(copy.path(), &options).unwrap();
+        let there = read_all(&journal);
+        assert!(there.len() as u64 >= end, "{recovery:?}");
+        assert!(there == purchases(0..there.len() as u64), "{recovery:?}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    assert!(poisoned > 0);
+}

@@ -1,4 +1,5 @@
-//! How fast the journal is. Not part of the checks: `cargo test --release --test it -- --ignored --nocapture journal_speed`.
+//! How fast the journal is. Not part of the checks:
+//! `cargo test --release --test it -- --ignored --nocapture journal_speed`.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 

@@ -5,6 +5,7 @@
     reason = "a test that cannot unwrap has failed; only functions marked as tests are exempt"
 )]
 
+mod architecture;
 mod csv_edge;
 mod harness;
 mod import;
@@ -14,10 +15,12 @@ mod journal_erase;
 mod journal_kill;
 mod journal_speed;
 mod journal_stories;
+mod python_client;
 mod recipes;
 mod service_kill;
 mod settings;
 mod simulation;
+mod state_fold;
 mod wire_bad_input;
 mod wire_guard;
 mod wire_lifecycle;

@@ -199,10 +199,14 @@ fn the_file_in_the_data_folder_is_read_and_may_not_move_it() {
 }
 
 fn nextbest(args: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_nextbest"))
-        .args(args)
-        .output()
-        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nextbest"));
+    // those of the tests are no settings of the service
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("NEXTBEST_") {
+            command.env_remove(name);
+        }
+    }
+    let output = command.args(args).output().unwrap();
     let mut text = String::from_utf8(output.stdout).unwrap();
     text.push_str(&String::from_utf8(output.stderr).unwrap());
     (output.status.code(), text)

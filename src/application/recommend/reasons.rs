@@ -2,7 +2,7 @@
 
 use crate::application::model::Scored;
 use crate::application::recommend::{RankedProduct, Reason, product_id};
-use crate::domain::{Recipe, Source};
+use crate::domain::{EventKind, Recipe, Source};
 use crate::state::State;
 use crate::state::candidates::View;
 
@@ -98,14 +98,19 @@ fn reasons(view: &View<'_>, scored: &Scored) -> Vec<Reason> {
     }
     if let Some(because) = candidate.because {
         let other = name(view.state, because);
-        let (code, what) = if view.steps.iter().any(|step| step.product == Some(because)) {
-            if candidate.bought_together > candidate.browsed_together {
-                ("IN_CART_TOGETHER", "goes into the same basket as")
-            } else {
-                ("VIEWED_TOGETHER", "looked at together with")
-            }
-        } else {
-            ("BOUGHT_TOGETHER", "bought together with")
+        let steps = view
+            .steps
+            .iter()
+            .rev()
+            .filter(|step| step.product == Some(because));
+        // a basket says it as well, but what was done since says it better
+        let since = steps
+            .map(|step| step.kind)
+            .find(|&kind| kind != EventKind::Purchase);
+        let (code, what) = match since {
+            Some(EventKind::AddToCart) => ("IN_CART_TOGETHER", "goes with"),
+            Some(_) => ("VIEWED_TOGETHER", "looked at together with"),
+            None => ("BOUGHT_TOGETHER", "bought together with"),
         };
         let strength = candidate.bought_together + candidate.browsed_together;
         add(

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithms::baselines::Baselines;
 use crate::algorithms::metrics::{self, Tally, Truth};
-use crate::application::model::{Model, Ranking, Scored};
+use crate::application::model::{Model, Ranked, Ranking};
 use crate::domain::{Baseline, EventKind, Record, RecordBody};
 use crate::state::State;
 use crate::state::candidates::{Scratch, View};
@@ -49,20 +49,22 @@ impl Standings {
         view: &View<'_>,
         ranking: &Ranking<'_>,
         live: Option<&Model>,
-        scored: &[Scored],
+        ranked: &Ranked,
         scratch: &mut Scratch,
     ) -> Self {
-        let products = |scored: &[Scored]| scored.iter().map(|s| s.candidate.product).collect();
         let live = live.map(|model| {
             let ranking = Ranking {
                 model: Some(model),
                 ..*ranking
             };
             let allowed = |product| view.state.products.recommendable(product);
-            products(&ranking.rank(view, scratch, allowed, |_| 1.0))
+            ranking
+                .rank(view, scratch, allowed, |_| 1.0)
+                .products()
+                .collect()
         });
         Self {
-            ours: products(scored),
+            ours: ranked.products().collect(),
             live,
         }
     }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::store::block::Block;
@@ -13,6 +14,9 @@ use crate::store::journal::JournalError;
 
 /// sled's background flusher is its only caller of `fsync`, and keeps its memory low.
 const FLUSH_EVERY_MS: u64 = 500;
+/// A block is kept in parts of this size: sled puts up to 16 values on a page, and does not count the memory of pages
+/// over 128 KiB against its cache, so that they would stay in memory for ever.
+const PART_BYTES: usize = 4 << 10;
 /// Threads of a sled that was just closed may hold its lock for a moment.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -58,8 +62,10 @@ impl From<sled::Error> for EngineError {
 
 /// Blocks under their big-endian sequence numbers, in one tree.
 pub(crate) struct Engine {
-    tree: sled::Tree,
-    db: sled::Db,
+    /// Taken only when it is dropped.
+    handles: Option<(sled::Tree, sled::Db)>,
+    /// True once sled failed to write: from then on it may wait for itself for ever.
+    failed: AtomicBool,
     file: File,
     blobs: PathBuf,
     faults: Faults,
@@ -105,8 +111,8 @@ impl Engine {
             .write(true)
             .open(path.join("db"))?;
         let engine = Self {
-            tree,
-            db,
+            handles: Some((tree, db)),
+            failed: AtomicBool::new(false),
             file,
             blobs: path.join("blobs"),
             faults: faults.clone(),
@@ -118,19 +124,44 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Does a write, and remembers it if it fails.
+    fn watched<T>(&self, write: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+        let written = guarded(write);
+        if written.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn tree(&self) -> &sled::Tree {
+        let (tree, _) = self.handles.as_ref().expect("taken only by drop");
+        tree
+    }
+
+    fn db(&self) -> &sled::Db {
+        let (_, db) = self.handles.as_ref().expect("taken only by drop");
+        db
+    }
+
     /// The block of this number as it is kept, if there is one.
-    pub(crate) fn get(&self, sequence: u64) -> Result<Option<sled::IVec>, EngineError> {
-        guarded(|| Ok(self.tree.get(sequence.to_be_bytes())?))
+    pub(crate) fn get(&self, sequence: u64) -> Result<Option<Vec<u8>>, EngineError> {
+        guarded(|| {
+            let mut block = Vec::new();
+            for part in self.tree().scan_prefix(sequence.to_be_bytes()) {
+                block.extend_from_slice(&part?.1);
+            }
+            Ok((!block.is_empty()).then_some(block))
+        })
     }
 
     /// The highest number there is.
     pub(crate) fn last(&self) -> Result<Option<u64>, EngineError> {
-        let last = guarded(|| Ok(self.tree.last()?))?;
+        let last = guarded(|| Ok(self.tree().last()?))?;
         match last {
             None => Ok(None),
-            Some((key, _)) => match <[u8; 8]>::try_from(key.as_ref()) {
-                Ok(key) => Ok(Some(u64::from_be_bytes(key))),
-                Err(_) => Err(EngineError::Damaged("a key is no number".to_owned())),
+            Some((key, _)) => match key.first_chunk::<8>() {
+                Some(key) => Ok(Some(u64::from_be_bytes(*key))),
+                None => Err(EngineError::Damaged("a key is no number".to_owned())),
             },
         }
     }
@@ -138,8 +169,13 @@ impl Engine {
     /// Puts in a block; durable only after [`Engine::sync`].
     pub(crate) fn insert(&self, block: &Block) -> Result<(), EngineError> {
         self.faults.check(Step::EngineWrite)?;
-        let key = block.header().place.sequence.to_be_bytes();
-        guarded(|| Ok(self.tree.insert(key, block.bytes())?))?;
+        let sequence = block.header().place.sequence.to_be_bytes();
+        let mut batch = sled::Batch::default();
+        for (number, part) in block.bytes().chunks(PART_BYTES).enumerate() {
+            let number = u32::try_from(number).expect("a block has no more parts than bytes");
+            batch.insert([&sequence[..], &number.to_be_bytes()].concat(), part);
+        }
+        self.watched(|| Ok(self.tree().apply_batch(batch)?))?;
         Ok(())
     }
 
@@ -147,17 +183,28 @@ impl Engine {
     /// the folder of large values is synced because sled does not.
     pub(crate) fn sync(&self) -> Result<(), EngineError> {
         self.faults.check(Step::EngineSync)?;
-        guarded(|| Ok(self.db.flush()?))?;
+        self.watched(|| Ok(self.db().flush()?))?;
         self.file.sync_data()?;
         if self.blobs.exists() {
             durable::sync_dir(&self.blobs)?;
         }
         Ok(())
     }
+}
 
-    /// Closes it; errors of the closing show when it is opened again.
-    pub(crate) fn close(self) {
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let Some(handles) = self.handles.take() else {
+            return;
+        };
+        // after an error sled's flusher is dead, and dropping sled would wait for it for ever; a leak keeps the lock on
+        // sled's file until the process ends, which has to be started anew then anyway
+        let failed = self.failed.load(Ordering::Relaxed);
+        if failed || guarded(|| Ok(handles.1.flush()?)).is_err() {
+            std::mem::forget(handles);
+            return;
+        }
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(handles)));
     }
 }
 

@@ -1,4 +1,5 @@
-//! Erasing: every block with a record about somebody is written anew, in both copies, and nothing of the old ones stays.
+//! Erasing: every block with a record about somebody is written anew, in both copies, and nothing of
+//! the old ones stays.
 //!
 //! The order makes it survive a kill anywhere: the marker says who is being erased; the mirror is replaced by a rename;
 //! the engine's copy is built anew beside the old one (sled keeps old values in its files) and swapped in; what was
@@ -130,7 +131,7 @@ fn replace_engine(
         }
         Ok(fresh.sync()?)
     })?;
-    fresh.close();
+    drop(fresh);
     let swapped = shared.swap_engine(|| {
         durable::rename(&folder.engine(), &folder.old_engine(), &folder.faults)?;
         durable::rename(&folder.new_engine(), &folder.engine(), &folder.faults)?;

@@ -74,8 +74,14 @@ impl Folder {
             _lock: lock,
         };
         folder.settle_replacement()?;
-        durable::remove(&folder.journal.join("mirror.log.new"), faults)?;
+        for left_over in ["mirror.log.new", "erasing.new", "room.probe"] {
+            durable::remove(&folder.journal.join(left_over), faults)?;
+        }
         Ok(folder)
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.journal.clone()
     }
 
     pub(crate) fn engine(&self) -> PathBuf {

@@ -356,9 +356,9 @@ impl Sides {
         let fresh = Engine::open(&new_path, self.cache_bytes, &folder.faults)?;
         self.merge(|block| Ok(fresh.insert(block)?))?;
         fresh.sync()?;
-        fresh.close();
+        drop(fresh);
         if let Found::There(old) = self.engine {
-            old.close();
+            drop(old);
         }
         let moved_to = if merged.engine.stale {
             durable::rename(&path, &folder.old_engine(), &folder.faults)?;

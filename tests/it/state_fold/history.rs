@@ -1,0 +1,296 @@
+//! Random histories over few ids, so that everything collides: events, news of the catalog, identifications, erasures.
+
+use nextbest::domain::journey::{Journey, KindSet, Rule, Stage};
+use nextbest::domain::time::{DAY_MS, HOUR_MS};
+use nextbest::domain::{
+    Customer, CustomerId, Event, EventDraft, EventKind, Fingerprint, InventorySet, Micros, Product,
+    ProductId, Record, RecordBody, StageIndex, Timestamp, VisitorId,
+};
+use nextbest::state::FoldSettings;
+use nextbest::store::{Journal, MemoryJournal};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Customers, and as many visitors.
+pub(crate) const PEOPLE: usize = 3;
+const PRODUCTS: usize = 5;
+const ORDERS: usize = 4;
+/// Moments lie this far apart.
+const SLOT_MS: i64 = 3 * HOUR_MS;
+const SLOTS: i64 = 40;
+
+/// What somebody does to the service.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    /// Writes a record; the journal refuses events it knows.
+    Write(RecordBody),
+    /// Writes an earlier event again: that many writes back.
+    Again(usize),
+    /// Erases a customer.
+    Erase(CustomerId),
+}
+
+pub(crate) fn slot(number: i64) -> Timestamp {
+    Timestamp::from_ms(1_300_000_000_000 + number * SLOT_MS)
+}
+
+pub(crate) fn customer(number: usize) -> CustomerId {
+    CustomerId::trusted(format!("customer-{number}"))
+}
+
+pub(crate) fn visitor(number: usize) -> VisitorId {
+    VisitorId::trusted(format!("visitor-{number}"))
+}
+
+fn product(number: usize) -> ProductId {
+    ProductId::trusted(format!("product-{number}"))
+}
+
+/// How to fold: rules of every shape.
+pub(crate) fn settings() -> FoldSettings {
+    let rule = |stage, kinds: &[EventKind], within_ms, at_least| Rule {
+        stage: StageIndex(stage),
+        kinds: KindSet::of(kinds),
+        from_ms: 0,
+        within_ms,
+        at_least,
+        after_last: KindSet::default(),
+        min_rating: None,
+        has_bought: None,
+    };
+    let rules = vec![
+        Rule {
+            after_last: KindSet::of(&[EventKind::Purchase]),
+            ..rule(1, &[EventKind::AddToCart], DAY_MS, 1)
+        },
+        Rule {
+            min_rating: Some(4.0),
+            ..rule(
+                2,
+                &[EventKind::Review, EventKind::NpsResponse],
+                2 * DAY_MS,
+                1,
+            )
+        },
+        rule(3, &[EventKind::Purchase], 4 * DAY_MS, 2),
+        rule(4, &[EventKind::Purchase], DAY_MS, 1),
+        Rule {
+            from_ms: 2 * DAY_MS,
+            ..rule(5, &[EventKind::Purchase], 400 * DAY_MS, 1)
+        },
+        Rule {
+            has_bought: Some(false),
+            ..rule(6, &[EventKind::ViewItem, EventKind::PageView], DAY_MS, 2)
+        },
+    ];
+    let stage = |name: &str| Stage {
+        name: name.to_owned(),
+        aim: String::new(),
+    };
+    let names = ["new", "cart", "fan", "loyal", "active", "gone", "curious"];
+    FoldSettings {
+        journey: Journey {
+            stages: names.map(stage).to_vec(),
+            rules,
+            otherwise: StageIndex(0),
+        },
+        visitor_idle_days: 90,
+    }
+}
+
+/// An event that differs from the plainest one by `change`.
+pub(crate) fn event(time: Timestamp, repetition: u64, draft: EventDraft<'_>) -> Event {
+    let draft = EventDraft {
+        time: Some(Ok(time)),
+        ..draft
+    };
+    draft.check(Timestamp::MAX, |_| repetition).unwrap()
+}
+
+fn kinds() -> impl Strategy<Value = EventKind> {
+    prop_oneof![
+        5 => Just(EventKind::Purchase),
+        1 => Just(EventKind::Refund),
+        2 => Just(EventKind::ViewItem),
+        2 => Just(EventKind::AddToCart),
+        3 => select(EventKind::ALL),
+    ]
+}
+
+/// Customer, visitor or both.
+fn somebody() -> impl Strategy<Value = (Option<usize>, Option<usize>)> {
+    prop_oneof![
+        3 => (0..PEOPLE).prop_map(|c| (Some(c), None)),
+        3 => (0..PEOPLE).prop_map(|v| (None, Some(v))),
+        1 => (0..PEOPLE, 0..PEOPLE).prop_map(|(c, v)| (Some(c), Some(v))),
+    ]
+}
+
+/// Events: half of them with one of few ids, so that some come twice with another content.
+pub(crate) fn events() -> impl Strategy<Value = Event> {
+    let what = (
+        kinds(),
+        prop::option::weighted(0.7, 0..PRODUCTS),
+        select(vec![0.5, 1.0, 2.0]),
+        prop::option::of(0..ORDERS),
+        0..=5u32,
+    );
+    let identity = (prop::option::of(0..60u32), 0..3u64);
+    (what, somebody(), 0..SLOTS, identity).prop_map(|(what, who, moment, (id, repetition))| {
+        let (kind, bought, quantity, order, rating) = what;
+        let text = |prefix: &str, number: Option<usize>| {
+            number.map_or_else(String::new, |number| format!("{prefix}-{number}"))
+        };
+        let bought = if kind.needs_product() {
+            bought.or(Some(0))
+        } else {
+            bought
+        };
+        // orders have moments of their own: which of two equal moments comes first when a basket moves is not told
+        let own = order.filter(|_| kind == EventKind::Purchase);
+        let time = slot(moment).plus_ms(own.map_or(0, |order| 1 + order as i64));
+        let rating = kind
+            .rating_scale()
+            .map(|scale| Ok(f64::from(rating).clamp(*scale.start(), *scale.end())));
+        let offer = if kind.needs_offer() { "offer" } else { "" };
+        let draft = EventDraft {
+            event_id: &id.map_or_else(String::new, |id| format!("event-{id}")),
+            event_type: kind.as_str(),
+            customer_id: &text("customer", who.0),
+            visitor_id: &text("visitor", who.1),
+            product_id: &text("product", bought),
+            quantity: Some(Ok(quantity)),
+            order_id: &text("order", order),
+            offer_id: offer,
+            rating,
+            ..EventDraft::default()
+        };
+        event(time, repetition, draft)
+    })
+}
+
+/// Everything but events and erasures.
+pub(crate) fn news() -> impl Strategy<Value = RecordBody> {
+    let price = || prop::option::of((1..5i64).prop_map(Micros));
+    let upsert = (0..PRODUCTS, price(), any::<bool>());
+    let upsert = upsert.prop_map(|(number, price, available)| {
+        RecordBody::ProductUpserted(Box::new(Product {
+            id: product(number),
+            name: format!("name {price:?}").into(),
+            category: vec!["all".into()],
+            brand: "brand".into(),
+            price,
+            currency: None,
+            unit_cost: None,
+            available,
+            created_at: None,
+            attributes: Vec::new(),
+        }))
+    });
+    let stock = (
+        0..PRODUCTS,
+        0..SLOTS,
+        prop::option::of(any::<bool>()),
+        price(),
+    );
+    let stock = stock.prop_map(|(number, moment, available, price)| {
+        let news = InventorySet {
+            set_at: slot(moment),
+            available,
+            price,
+        };
+        RecordBody::InventorySet(product(number), news)
+    });
+    let traits = (0..PEOPLE, 0..3usize).prop_map(|(number, country)| {
+        let country = ["DE", "FR", "GB"][country];
+        RecordBody::CustomerUpserted(Box::new(Customer {
+            id: customer(number),
+            traits: vec![("country".into(), country.into())],
+        }))
+    });
+    let identified = (0..PEOPLE, 0..PEOPLE).prop_map(|(v, c)| RecordBody::VisitorIdentified {
+        visitor: visitor(v),
+        customer: customer(c),
+    });
+    prop_oneof![
+        3 => upsert,
+        1 => (0..PRODUCTS).prop_map(|number| RecordBody::ProductDeleted(product(number))),
+        3 => stock,
+        1 => traits,
+        4 => identified,
+        1 => (0..3u32).prop_map(|n| RecordBody::ModelActivated(format!("revision-{n}").into())),
+    ]
+}
+
+/// A history of at most 60 acts: below every bound of memory.
+pub(crate) fn histories() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        24 => events().prop_map(|event| Act::Write(RecordBody::Event(Box::new(event)))),
+        8 => news().prop_map(Act::Write),
+        2 => (0..10usize).prop_map(Act::Again),
+        1 => (0..PEOPLE).prop_map(|number| Act::Erase(customer(number))),
+    ];
+    prop::collection::vec(act, 0..60)
+}
+
+/// With the repeated writes spelt out.
+pub(crate) fn spelt_out(history: &[Act]) -> Vec<Act> {
+    let mut written: Vec<RecordBody> = Vec::new();
+    let mut acts = Vec::new();
+    for act in history {
+        match act {
+            Act::Write(body) => written.push(body.clone()),
+            Act::Again(back) => {
+                let events = written.iter().rev();
+                let mut events = events.filter(|body| matches!(body, RecordBody::Event(_)));
+                if let Some(body) = events.nth(*back) {
+                    acts.push(Act::Write(body.clone()));
+                }
+                continue;
+            }
+            Act::Erase(_) => {}
+        }
+        acts.push(act.clone());
+    }
+    acts
+}
+
+pub(crate) fn record(body: RecordBody) -> Record {
+    Record {
+        recorded_at: slot(0),
+        body,
+    }
+}
+
+/// What the journal holds after a history; `visitors_of` says who is a customer's when they are erased.
+pub(crate) fn journal_of(
+    acts: &[Act],
+    mut visitors_of: impl FnMut(&[Record], &CustomerId) -> Vec<VisitorId>,
+) -> Vec<Record> {
+    use nextbest::domain::record::{customer_fingerprint, visitor_fingerprint};
+    let journal = MemoryJournal::new();
+    for act in acts {
+        match act {
+            Act::Write(body) => {
+                journal.append(&[record(body.clone())]).unwrap();
+            }
+            Act::Erase(customer) => {
+                let visitors = visitors_of(&read(&journal), customer);
+                let subjects: Vec<Fingerprint> = std::iter::once(customer_fingerprint(customer))
+                    .chain(visitors.iter().map(visitor_fingerprint))
+                    .collect();
+                let erased = RecordBody::CustomerErased(subjects.clone());
+                journal.append(&[record(erased)]).unwrap();
+                journal.erase(&subjects).unwrap();
+            }
+            Act::Again(_) => unreachable!("spelt out"),
+        }
+    }
+    read(&journal)
+}
+
+/// All records of a journal.
+pub(crate) fn read(journal: &dyn Journal) -> Vec<Record> {
+    let records = journal.read_from(nextbest::domain::Position(0));
+    records.map(|read| read.unwrap().1).collect()
+}
