@@ -1,5 +1,5 @@
-//! `kill -9` of the real program in the middle of writing over gRPC: what was acknowledged is there once, and State is
-//! what the journal says.
+//! `kill -9` of the real program in the middle of writing over gRPC: what was acknowledged is there
+//! once, and State is what the journal says.
 //!
 //! `NEXTBEST_KILL_ROUNDS=50 cargo test --test it service_kill` kills it fifty times.
 
@@ -132,7 +132,8 @@ async fn write(mut clients: Clients, next: Arc<AtomicU64>) -> Vec<u64> {
     }
 }
 
-/// How often each batch is there; every event must be as it was sent, and there once, and the memory must agree.
+/// How many events of each batch are there. Every one must be there once and as it was sent, and the
+/// memory must agree.
 async fn stored(clients: &mut Clients) -> BTreeMap<u64, u64> {
     let mut batches = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -172,7 +173,8 @@ async fn stored(clients: &mut Clients) -> BTreeMap<u64, u64> {
     batches
 }
 
-/// State of the folder, opened by the library, is the fold of its journal; returns whether a checkpoint was there.
+/// State of the folder, opened by the library, is the fold of its journal; returns whether a
+/// checkpoint was there.
 fn check_state(folder: &Path) -> bool {
     let mut settings = settings();
     settings.data.folder = folder.to_owned();

@@ -1,4 +1,4 @@
-//! Models over the wire: trained on a simulated shop, watched, cancelled, activated and rolled back.
+//! Models over the wire, on a simulated shop: trained, watched, cancelled, activated, rolled back.
 
 use std::sync::atomic::AtomicBool;
 

@@ -268,7 +268,7 @@ async fn a_product_from_creation_to_deletion() {
         name: name.to_owned(),
         ..v1::Product::default()
     };
-    // without a mask, what is set changes; with one, what it names; what is named and empty is cleared
+    // without a mask, what is set changes; with one, what it names; named and empty is cleared
     let changed = update(&mut clients, named("Desk lamp"), None)
         .await
         .unwrap();
