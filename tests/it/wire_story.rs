@@ -29,7 +29,12 @@ pub(crate) fn product(kind: &str, number: usize) -> v1::Product {
         product_id: format!("{kind}-{number}"),
         name: format!("{kind} {number}"),
         category_path: vec!["Shop".to_owned(), kind.to_owned()],
-        brand: if number.is_multiple_of(2) { "Acme" } else { "Other" }.to_owned(),
+        brand: if number.is_multiple_of(2) {
+            "Acme"
+        } else {
+            "Other"
+        }
+        .to_owned(),
         price: Some(10.0 * (number + 1) as f64),
         currency_code: "EUR".to_owned(),
         ..v1::Product::default()
