@@ -11,6 +11,7 @@ pub mod import;
 pub mod ingest;
 pub mod model;
 pub mod models;
+pub mod ownership;
 pub mod recipes;
 pub mod recommend;
 pub mod shop;

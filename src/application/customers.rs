@@ -6,12 +6,12 @@ use crate::application::catalog::Page;
 use crate::application::error::AppError;
 use crate::application::expression::{Expression, Scope, customer_value};
 use crate::application::ingest::Ingest;
+use crate::application::ownership::Ownership;
 use crate::application::recommend::{StageAnswer, Who, person, stage_of};
 use crate::application::shop::Shop;
 use crate::domain::journey::Journey;
 use crate::domain::{
-    Customer, CustomerId, Event, Position, RecordBody, Subject as EventSubject, Timestamp, Traits,
-    VisitorId,
+    Customer, CustomerId, Event, Position, RecordBody, Timestamp, Traits, VisitorId,
 };
 use crate::state::State;
 use crate::state::people::Person;
@@ -170,57 +170,49 @@ impl Customers {
         Ok(self.ingest.write(vec![body]).await?.new > 0)
     }
 
-    /// The visitors identified as this customer.
-    #[must_use]
-    pub fn visitors(&self, customer: &CustomerId) -> Vec<VisitorId> {
-        let known = self.shop.known();
-        let person = known.state.people.customer(customer);
-        let subject = person.and_then(|person| known.state.subject(person));
-        let id = |visitor: &str| VisitorId::trusted(visitor.to_owned());
-        subject.map_or_else(Vec::new, |subject| {
-            subject.visitors.iter().map(|v| id(v)).collect()
-        })
-    }
-
-    /// The events of somebody from journal position `from` on, at most `limit`. Reads the journal: blocking.
+    /// What is somebody's in the journal: for a customer, what [`Customers::erase`] would remove.
+    /// Reads all of the journal: blocking.
     ///
     /// # Errors
     /// `DataLoss`.
-    pub fn events(&self, who: &Who, from: u64, limit: usize) -> Result<Page<Event>, AppError> {
-        let visitors = match who {
-            Who::Customer(customer) => self.visitors(customer),
-            _ => Vec::new(),
-        };
-        let is_theirs = |subject: &EventSubject| match who {
-            Who::Customer(customer) => match subject {
-                EventSubject::Customer {
-                    customer: other, ..
-                } => other == customer,
-                EventSubject::Visitor(visitor) => visitors.contains(visitor),
-            },
-            Who::Visitor(visitor) => subject.visitor() == Some(visitor),
-            Who::Nobody => false,
-        };
+    pub fn ownership(&self, who: &Who) -> Result<Ownership, AppError> {
+        let records = self.shop.journal.read_from(Position(0));
+        Ok(Ownership::of(who, records)?)
+    }
+
+    /// The events of somebody from journal position `from` on, at most `limit`. Reads the journal:
+    /// blocking.
+    ///
+    /// # Errors
+    /// `DataLoss`.
+    pub fn events(
+        &self,
+        theirs: &Ownership,
+        from: u64,
+        limit: usize,
+    ) -> Result<Page<Event>, AppError> {
         let mut items = Vec::new();
         for record in self.shop.journal.read_from(Position(from)) {
             let (position, record) = record?;
+            if !theirs.holds(position, &record) {
+                continue;
+            }
             let RecordBody::Event(event) = record.body else {
                 continue;
             };
-            if is_theirs(&event.subject) {
-                if items.len() == limit {
-                    return Ok(Page {
-                        items,
-                        next: Some(position.0),
-                    });
-                }
-                items.push(*event);
+            if items.len() == limit {
+                return Ok(Page {
+                    items,
+                    next: Some(position.0),
+                });
             }
+            items.push(*event);
         }
         Ok(Page { items, next: None })
     }
 
-    /// Removes a customer and their visitors from the journal and from memory. Returns how many records are gone.
+    /// Removes what is a customer's from the journal and from memory. Returns how many records are
+    /// gone.
     ///
     /// # Errors
     /// Those of writing; calling again finishes what was begun.

@@ -7,11 +7,10 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::application::error::AppError;
+use crate::application::ownership;
 use crate::application::shop::Shop;
-use crate::domain::record::{customer_fingerprint, visitor_fingerprint};
-use crate::domain::{
-    CustomerId, Fingerprint, ProductId, Record, RecordBody, Subject, Timestamp, VisitorId,
-};
+use crate::domain::record::customer_fingerprint;
+use crate::domain::{CustomerId, ProductId, Record, RecordBody, Subject, Timestamp, VisitorId};
 use crate::state::State;
 use crate::store::{JournalError, MAX_BLOCK_RECORDS};
 
@@ -120,7 +119,8 @@ impl Ingest {
         answer.blocking_recv().map_err(|_| AppError::Stopping)?
     }
 
-    /// Removes a customer and their visitors from the journal and from memory; returns how many records are gone.
+    /// Removes what is a customer's ([`ownership`]) from the journal and from memory; returns how
+    /// many records are gone.
     ///
     /// # Errors
     /// As [`Ingest::write`]; calling again finishes what was begun.
@@ -272,15 +272,16 @@ impl Worker {
     fn erase(&mut self, customer: &CustomerId) -> Result<u64, AppError> {
         // a fold that began before this erasure would bring back what is erased now
         self.join_background();
-        let subjects = subjects(&self.shop.known().state, customer);
+        // nobody writes meanwhile: this is the only thread that does
+        let theirs = ownership::positions(&*self.shop.journal, customer)?;
         let now = self.shop.clock.now();
-        let body = RecordBody::CustomerErased(subjects.clone());
+        let body = RecordBody::CustomerErased(vec![customer_fingerprint(customer)]);
         self.append(vec![Record {
             recorded_at: now,
             body,
         }])?;
-        let erased = self.shop.journal.erase(&subjects)?;
-        // not before: what State knows of the visitors is needed to try again
+        let erased = self.shop.journal.erase(&theirs)?;
+        // not before: State would miss what the journal still holds if the erasure failed
         self.shop.forget(customer);
         if let Some(checkpoints) = &self.shop.checkpoints {
             checkpoints
@@ -390,22 +391,4 @@ fn topic(body: &RecordBody) -> Option<Topic> {
             None
         }
     }
-}
-
-/// The fingerprints of a customer and of the visitors identified as them.
-fn subjects(state: &State, customer: &CustomerId) -> Vec<Fingerprint> {
-    let person = state.people.customer(customer);
-    let visitors = person
-        .and_then(|person| state.subject(person))
-        .into_iter()
-        .flat_map(|subject| {
-            let id = |visitor: &str| VisitorId::trusted(visitor.to_owned());
-            subject
-                .visitors
-                .iter()
-                .map(move |visitor| visitor_fingerprint(&id(visitor)))
-        });
-    std::iter::once(customer_fingerprint(customer))
-        .chain(visitors)
-        .collect()
 }

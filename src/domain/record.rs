@@ -52,7 +52,8 @@ pub enum RecordBody {
         /// The customer.
         customer: CustomerId,
     },
-    /// Somebody was erased: fingerprints of the customer's and the visitors' ids.
+    /// Somebody was erased: the fingerprint of the customer's id; older records hold those of their
+    /// visitors, too.
     CustomerErased(Vec<Fingerprint>),
     /// A model revision went live.
     ModelActivated(Box<str>),
@@ -69,30 +70,10 @@ impl Record {
             _ => None,
         }
     }
-
-    /// Fingerprints of the customer and the visitor the record is about.
-    pub fn subjects(&self) -> impl Iterator<Item = Fingerprint> {
-        let (customer, visitor) = match &self.body {
-            RecordBody::Event(event) => (event.subject.customer(), event.subject.visitor()),
-            RecordBody::CustomerUpserted(customer) => (Some(&customer.id), None),
-            RecordBody::VisitorIdentified { visitor, customer } => (Some(customer), Some(visitor)),
-            _ => (None, None),
-        };
-        customer
-            .map(customer_fingerprint)
-            .into_iter()
-            .chain(visitor.map(visitor_fingerprint))
-    }
 }
 
 /// What the journal keeps of an erased customer's id.
 #[must_use]
 pub fn customer_fingerprint(id: &CustomerId) -> Fingerprint {
     Fingerprint::of("customer", &[id.as_str().as_bytes()])
-}
-
-/// What the journal keeps of an erased customer's visitor's id.
-#[must_use]
-pub fn visitor_fingerprint(id: &VisitorId) -> Fingerprint {
-    Fingerprint::of("visitor", &[id.as_str().as_bytes()])
 }

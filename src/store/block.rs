@@ -22,7 +22,7 @@
 //!
 //! An erasure gives a block a new content but leaves its original checksum, so the blocks after it stay as they are.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::domain::{Fingerprint, Position, Record, RecordBody};
 use crate::store::codec::{self, CodecError};
@@ -316,21 +316,37 @@ impl Block {
         }
     }
 
-    /// This block with every record about one of `subjects` redacted, and how many those are; nothing if there are
-    /// none. Positions, keys and the chain stay.
+    /// How many records at `positions` are in this block and not redacted yet.
+    ///
+    /// # Errors
+    /// `Packed`, `Count` or `Record`.
+    pub(crate) fn redactable(&self, positions: &BTreeSet<Position>) -> Result<u64, BlockError> {
+        let here = self.header.place.first..self.header.end();
+        if positions.range(here).next().is_none() {
+            return Ok(0);
+        }
+        let mut count = 0;
+        for read in self.open()? {
+            let (position, record) = read?;
+            count += u64::from(is_redactable(positions, position, &record));
+        }
+        Ok(count)
+    }
+
+    /// This block with the records at `positions` redacted, and how many that changed; nothing if
+    /// it changed none. Positions, keys and the chain stay.
     ///
     /// # Errors
     /// `Packed`, `Count` or `Record`.
     pub(crate) fn redact(
         &self,
-        subjects: &HashSet<Fingerprint>,
+        positions: &BTreeSet<Position>,
     ) -> Result<Option<(Self, u64)>, BlockError> {
         let mut redacted = 0;
         let mut raw = Vec::with_capacity(self.header.raw_bytes as usize);
         for read in self.open()? {
-            let (_, mut record) = read?;
-            let is_theirs = record.subjects().any(|subject| subjects.contains(&subject));
-            if is_theirs {
+            let (position, mut record) = read?;
+            if is_redactable(positions, position, &record) {
                 record.body = RecordBody::Redacted;
                 redacted += 1;
             }
@@ -345,6 +361,10 @@ impl Block {
         let block = Self::seal(flags, self.header.place, original, keys, &raw);
         Ok(Some((block, redacted)))
     }
+}
+
+fn is_redactable(positions: &BTreeSet<Position>, position: Position, record: &Record) -> bool {
+    positions.contains(&position) && record.body != RecordBody::Redacted
 }
 
 /// The records of a block, read one by one.
@@ -467,8 +487,8 @@ mod tests {
         ) {
             let mut block = pack(&records);
             if redact {
-                let subjects = records.iter().flat_map(Record::subjects).collect();
-                if let Some((redacted, _)) = block.redact(&subjects).unwrap() {
+                let positions = (100..120).map(Position).collect();
+                if let Some((redacted, _)) = block.redact(&positions).unwrap() {
                     block = redacted;
                 }
             }
@@ -493,18 +513,22 @@ mod tests {
         #[test]
         fn redaction_keeps_the_chain_the_keys_and_everybody_else(
             records in proptest::collection::vec(record(), 1..20),
+            positions in proptest::collection::btree_set((90..130u64).prop_map(Position), 0..20),
         ) {
             let block = pack(&records);
-            let Some(subject) = records.iter().flat_map(Record::subjects).next() else {
+            let expected = block.redactable(&positions).unwrap();
+            let Some((redacted, count)) = block.redact(&positions).unwrap() else {
+                prop_assert_eq!(expected, 0);
                 return Ok(());
             };
-            let (redacted, count) = block.redact(&[subject].into()).unwrap().unwrap();
+            prop_assert_eq!(count, expected);
             let redacted = Block::parse(redacted.bytes().to_vec()).unwrap();
             prop_assert_eq!(redacted.header().next_place(), block.header().next_place());
             prop_assert_eq!(redacted.packed_keys(), block.packed_keys());
             let mut seen = 0;
-            for ((_, before), (_, after)) in read(&block).into_iter().zip(read(&redacted)) {
-                if before.subjects().any(|other| other == subject) {
+            let pairs = read(&block).into_iter().zip(read(&redacted));
+            for ((position, before), (_, after)) in pairs {
+                if positions.contains(&position) && before.body != RecordBody::Redacted {
                     prop_assert_eq!(&after.body, &RecordBody::Redacted);
                     prop_assert_eq!(after.recorded_at, before.recorded_at);
                     seen += 1;
@@ -513,7 +537,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(seen, count);
-            prop_assert_eq!(redacted.redact(&[subject].into()).unwrap(), None);
+            prop_assert_eq!(redacted.redact(&positions).unwrap(), None);
         }
     }
 

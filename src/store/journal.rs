@@ -1,6 +1,6 @@
 //! The journal: what happened, numbered, durable. Everything else is a function of it.
 
-use crate::domain::{Fingerprint, Position, Record};
+use crate::domain::{Position, Record};
 
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,12 +78,15 @@ pub trait Journal: Send + Sync {
     /// The position the next record will have.
     fn end(&self) -> Position;
 
-    /// Replaces every record about one of `subjects` by [`crate::domain::RecordBody::Redacted`] in every copy; their
-    /// event keys stay known. Returns how many. Ends with a new [`Journal::epoch`] if there was one.
+    /// Replaces the records at `positions`, in any order, by
+    /// [`crate::domain::RecordBody::Redacted`] in every copy; their event keys stay known. Returns
+    /// how many; those that are redacted already and positions behind the end do not count. Ends
+    /// with a new [`Journal::epoch`] if there was one. Who begins to read sees all of it or
+    /// nothing.
     ///
     /// # Errors
     /// [`JournalError`]; calling it again finishes what was begun.
-    fn erase(&self, subjects: &[Fingerprint]) -> Result<u64, JournalError>;
+    fn erase(&self, positions: &[Position]) -> Result<u64, JournalError>;
 
     /// Grows with every erasure that changed records: what was folded in an earlier epoch must be folded anew.
     fn epoch(&self) -> u64;

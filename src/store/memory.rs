@@ -107,11 +107,13 @@ impl Journal for MemoryJournal {
         Position(self.read().records.len() as u64)
     }
 
-    fn erase(&self, subjects: &[Fingerprint]) -> Result<u64, JournalError> {
+    fn erase(&self, positions: &[Position]) -> Result<u64, JournalError> {
         let mut kept = self.write()?;
         let mut redacted = 0;
-        for record in &mut kept.records {
-            if record.subjects().any(|subject| subjects.contains(&subject)) {
+        for position in positions {
+            if let Some(record) = kept.records.get_mut(position.0 as usize)
+                && record.body != RecordBody::Redacted
+            {
                 record.body = RecordBody::Redacted;
                 redacted += 1;
             }

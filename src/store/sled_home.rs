@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::domain::{Fingerprint, Position, Record};
+use crate::domain::{Position, Record};
 use crate::store::block::{Block, Header, Place, Unpacked};
 use crate::store::codec::damaged;
 use crate::store::faults::Faults;
@@ -216,9 +216,9 @@ impl Journal for SledJournal {
         self.shared.tip().first
     }
 
-    fn erase(&self, subjects: &[Fingerprint]) -> Result<u64, JournalError> {
+    fn erase(&self, positions: &[Position]) -> Result<u64, JournalError> {
         let mut writer = self.shared.lock()?;
-        erasure::erase(&self.shared, &mut writer, subjects)
+        erasure::erase(&self.shared, &mut writer, positions)
     }
 
     fn epoch(&self) -> u64 {

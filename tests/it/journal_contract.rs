@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nextbest::domain::record::customer_fingerprint;
-use nextbest::domain::{CustomerId, Fingerprint, Position, Record, RecordBody};
+use nextbest::domain::{Position, Record, RecordBody};
 use nextbest::store::{
     Durability, Failure, Faults, Journal, JournalError, MAX_BLOCK_RECORDS, MemoryJournal, Options,
     SledJournal, Step,
@@ -99,7 +98,8 @@ fn an_empty_journal_is_empty() {
         let appended = journal.append(&[]).unwrap();
         assert_eq!((appended.first, appended.is_new), (Position(0), vec![]));
         assert_eq!(journal.end(), Position(0));
-        assert_eq!(journal.erase(&[Fingerprint([1; 16])]).unwrap(), 0);
+        assert_eq!(journal.erase(&[]).unwrap(), 0);
+        assert_eq!(journal.erase(&[Position(0), Position(7)]).unwrap(), 0);
         assert_eq!(journal.epoch(), 0);
     });
 }
@@ -216,21 +216,25 @@ fn an_erasure_redacts_keeps_positions_and_keys_and_grows_the_epoch() {
         for batch in all.chunks(97) {
             journal.append(batch).unwrap();
         }
-        let subject = customer_fingerprint(&CustomerId::parse("customer-7").unwrap());
-        let theirs = |record: &Record| record.subjects().any(|other| other == subject);
-        let count = all.iter().filter(|record| theirs(record)).count() as u64;
-        assert_eq!(count, 12);
-        assert_eq!(journal.erase(&[subject]).unwrap(), count);
+        // records of every kind, in no order, some twice, some that are not there
+        let every = (0..all.len() as u64).filter(|at| at % 100 == 7 || *at >= 1_000);
+        let mut theirs: Vec<_> = every.map(Position).collect();
+        let count = theirs.len() as u64;
+        assert_eq!(count, 16);
+        theirs.reverse();
+        theirs.extend([Position(7), Position(1_000_000), Position(u64::MAX)]);
+        assert_eq!(journal.erase(&theirs).unwrap(), count);
         assert_eq!(journal.epoch(), 1);
         let expected: Vec<Record> = all
             .iter()
-            .map(|kept| match theirs(kept) {
+            .zip((0..).map(Position))
+            .map(|(kept, position)| match theirs.contains(&position) {
                 true => record(RecordBody::Redacted),
                 false => kept.clone(),
             })
             .collect();
         assert_eq!(read_all(&*journal), expected);
-        assert_eq!(journal.erase(&[subject]).unwrap(), 0);
+        assert_eq!(journal.erase(&theirs).unwrap(), 0);
         assert_eq!(journal.epoch(), 1);
         assert!(
             journal
@@ -324,7 +328,7 @@ fn an_unknown_outcome_stops_all_writing_until_reopened() {
             Err(JournalError::Poisoned(_))
         ));
         assert!(matches!(
-            journal.erase(&[Fingerprint([1; 16])]),
+            journal.erase(&[Position(1)]),
             Err(JournalError::Poisoned(_))
         ));
         assert_eq!(read_all(&*journal), purchases(0..10));

@@ -5,16 +5,16 @@
 use std::fs;
 use std::path::Path;
 
-use nextbest::domain::record::customer_fingerprint;
-use nextbest::domain::{CustomerId, Fingerprint, RecordBody};
+use nextbest::domain::{Position, RecordBody};
 use nextbest::store::{Faults, Journal, Options, SledJournal};
 
 use crate::journal_stories::{purchase, purchases, read_all, stands_in_any_file};
 
 const SECRET: &str = "erika.mustermann@example.com";
 
-fn subject() -> Fingerprint {
-    customer_fingerprint(&CustomerId::parse(SECRET).unwrap())
+/// Where [`fill`] puts the records that go.
+fn theirs() -> Vec<Position> {
+    (0..20).map(|batch| Position(batch * 51 + 50)).collect()
 }
 
 fn fill(folder: &Path, options: &Options) -> SledJournal {
@@ -60,7 +60,7 @@ fn no_file_holds_the_id_afterwards() {
             .unwrap();
         }
         assert!(stands_in_any_file(folder.path(), SECRET));
-        assert_eq!(journal.erase(&[subject()]).unwrap(), 20);
+        assert_eq!(journal.erase(&theirs()).unwrap(), 20);
         assert!(!stands_in_any_file(folder.path(), SECRET));
         assert_eq!(redacted(&journal), 20);
         drop(journal);
@@ -94,7 +94,7 @@ fn a_kill_at_any_step_is_finished_by_the_next_start() {
             6 + (spare - 6) * 4
         };
         faults.fail_all_after(spare);
-        let outcome = journal.erase(&[subject()]);
+        let outcome = journal.erase(&theirs());
         drop(journal);
         let (journal, recovery) = SledJournal::open(folder.path(), &quiet).unwrap();
         match redacted(&journal) {
@@ -132,14 +132,14 @@ fn a_failed_erasure_is_finished_by_asking_again() {
         };
         let journal = fill(folder.path(), &options);
         faults.fail_all_after(spare);
-        let failed = journal.erase(&[subject()]);
+        let failed = journal.erase(&theirs());
         faults.heal();
         if failed.is_ok() {
             continue;
         }
         // unless it cannot know whether it may write on
         if journal.append(&purchases(0..1)).is_ok() {
-            journal.erase(&[subject()]).unwrap();
+            journal.erase(&theirs()).unwrap();
             assert_eq!((redacted(&journal), journal.epoch()), (20, 1));
             assert!(
                 !stands_in_any_file(folder.path(), SECRET),
@@ -155,7 +155,7 @@ fn readers_go_on_while_somebody_is_erased() {
     let journal = fill(folder.path(), &Options::default());
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| (0..10).map(|_| redacted(&journal)).collect::<Vec<_>>());
-        assert_eq!(journal.erase(&[subject()]).unwrap(), 20);
+        assert_eq!(journal.erase(&theirs()).unwrap(), 20);
         let seen = reader.join().unwrap();
         assert!(
             seen.is_sorted() && seen.iter().all(|count| *count <= 20),

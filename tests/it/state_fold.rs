@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bounds;
+mod hands;
 mod history;
 mod model;
 mod service;
@@ -55,7 +56,7 @@ proptest! {
     fn state_is_what_the_naive_model_says(history in histories()) {
         let settings = settings();
         let acts = spelt_out(&history);
-        let records = journal_of(&acts, |records, id| visitors_of(&settings, records, id));
+        let records = journal_of(&acts);
         let state = fold(&settings, &records);
         let standing = model::standing_records(&settings.journey, &acts);
         let world = World::of(&settings.journey, &standing);
@@ -73,7 +74,7 @@ proptest! {
     fn checkpoint_and_tail_are_the_full_fold_byte_for_byte(history in histories()) {
         let settings = settings();
         let acts = spelt_out(&history);
-        let records = journal_of(&acts, |records, id| visitors_of(&settings, records, id));
+        let records = journal_of(&acts);
         let full = fold(&settings, &records).encode();
         let mut prefix = State::new(settings);
         for split in 0..=records.len() {
@@ -98,7 +99,7 @@ proptest! {
     ) {
         let settings = settings();
         let acts = spelt_out(&history);
-        let records = journal_of(&acts, |records, id| visitors_of(&settings, records, id));
+        let records = journal_of(&acts);
         let (head, tail) = records.split_at(split.min(records.len()));
         let mut state = fold(&settings, head);
         let visitors = visitors_of(&settings, head, &customer(who));

@@ -1,13 +1,14 @@
-//! Erasing: every block with a record about somebody is written anew, in both copies, and nothing of
-//! the old ones stays.
+//! Erasing: every block with a record that goes is written anew, in both copies, and nothing of the
+//! old ones stays.
 //!
-//! The order makes it survive a kill anywhere: the marker says who is being erased; the mirror is replaced by a rename;
-//! the engine's copy is built anew beside the old one (sled keeps old values in its files) and swapped in; what was
-//! moved aside earlier is removed; the epoch grows; the marker goes. Opening finishes what the marker says.
+//! The order makes it survive a kill anywhere: the marker says what is being erased; the mirror is
+//! replaced by a rename; the engine's copy is built anew beside the old one (sled keeps old values
+//! in its files) and swapped in; what was moved aside earlier is removed; the epoch grows; the
+//! marker goes. Opening finishes what the marker says.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
-use crate::domain::Fingerprint;
+use crate::domain::Position;
 use crate::store::block::Block;
 use crate::store::codec;
 use crate::store::durable;
@@ -25,23 +26,23 @@ type Affected = HashMap<u64, u64>;
 pub(crate) fn erase(
     shared: &Shared,
     writer: &mut Writer,
-    subjects: &[Fingerprint],
+    positions: &[Position],
 ) -> Result<u64, JournalError> {
     let begun = shared.folder.read_marker()?;
     let resumed = begun.is_some();
     let mut marker = begun.unwrap_or_else(|| Marker {
         epoch: shared.epoch() + 1,
-        subjects: HashSet::new(),
+        positions: BTreeSet::new(),
     });
-    marker.subjects.extend(subjects);
-    let affected = find(shared, writer.place.sequence, &marker.subjects)?;
+    marker.positions.extend(positions);
+    let affected = find(shared, writer.place.sequence, &marker.positions)?;
     if affected.is_empty() && !resumed {
         return Ok(0);
     }
     shared.folder.write_marker(&marker)?;
     if !affected.is_empty() {
-        rewrite_mirror(shared, writer, &marker.subjects, &affected)?;
-        replace_engine(shared, writer, &marker.subjects, &affected)?;
+        rewrite_mirror(shared, writer, &marker.positions, &affected)?;
+        replace_engine(shared, writer, &marker.positions, &affected)?;
     }
     shared.folder.remove_damaged()?;
     shared.folder.set_epoch(marker.epoch)?;
@@ -50,21 +51,18 @@ pub(crate) fn erase(
     Ok(affected.values().sum())
 }
 
-/// The blocks with records about `subjects` in the engine's copy; the mirror's is the same.
+/// The blocks with records at `positions` that stand in the engine's copy; the mirror's is the
+/// same.
 fn find(
     shared: &Shared,
     blocks: u64,
-    subjects: &HashSet<Fingerprint>,
+    positions: &BTreeSet<Position>,
 ) -> Result<Affected, JournalError> {
     let mut affected = Affected::new();
     for sequence in 0..blocks {
         let block = shared.with_engine(|engine| engine_block(engine, sequence))?;
         let damaged = |error| codec::damaged(block.header().place.first, error);
-        let mut count = 0;
-        for read in block.open().map_err(damaged)? {
-            let (_, record) = read.map_err(damaged)?;
-            count += u64::from(record.subjects().any(|subject| subjects.contains(&subject)));
-        }
+        let count = block.redactable(positions).map_err(damaged)?;
         if count > 0 {
             affected.insert(sequence, count);
         }
@@ -76,7 +74,7 @@ fn find(
 fn redacted<'a>(
     engine: &'a Engine,
     blocks: u64,
-    subjects: &'a HashSet<Fingerprint>,
+    positions: &'a BTreeSet<Position>,
     affected: &'a Affected,
 ) -> impl Iterator<Item = Result<Block, JournalError>> + 'a {
     (0..blocks).map(move |sequence| {
@@ -85,7 +83,7 @@ fn redacted<'a>(
             return Ok(block);
         }
         let redacted = block
-            .redact(subjects)
+            .redact(positions)
             .map_err(|error| codec::damaged(block.header().place.first, error))?;
         Ok(redacted.map_or(block, |(redacted, _)| redacted))
     })
@@ -94,7 +92,7 @@ fn redacted<'a>(
 fn rewrite_mirror(
     shared: &Shared,
     writer: &mut Writer,
-    subjects: &HashSet<Fingerprint>,
+    positions: &BTreeSet<Position>,
     affected: &Affected,
 ) -> Result<(), JournalError> {
     if writer.mirror.is_none() {
@@ -103,7 +101,7 @@ fn rewrite_mirror(
     let (path, faults) = (shared.folder.mirror(), &shared.folder.faults);
     let blocks = writer.place.sequence;
     let len = shared.with_engine(|engine| {
-        mirror::rewrite(&path, redacted(engine, blocks, subjects, affected), faults)
+        mirror::rewrite(&path, redacted(engine, blocks, positions, affected), faults)
     })?;
     // the old file is only reachable through the old handle now: appending to it would be lost
     match Mirror::open(&path, len, faults) {
@@ -118,7 +116,7 @@ fn rewrite_mirror(
 fn replace_engine(
     shared: &Shared,
     writer: &mut Writer,
-    subjects: &HashSet<Fingerprint>,
+    positions: &BTreeSet<Position>,
     affected: &Affected,
 ) -> Result<(), JournalError> {
     let folder = &shared.folder;
@@ -126,7 +124,7 @@ fn replace_engine(
     durable::remove(&folder.new_engine(), &folder.faults)?;
     let fresh = Engine::open(&folder.new_engine(), shared.cache_bytes, &folder.faults)?;
     shared.with_engine(|engine| {
-        for block in redacted(engine, blocks, subjects, affected) {
+        for block in redacted(engine, blocks, positions, affected) {
             fresh.insert(&block?)?;
         }
         Ok(fresh.sync()?)

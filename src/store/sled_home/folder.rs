@@ -7,15 +7,15 @@
 //! journal/mirror.log   the mirror
 //! journal/keys/        event keys, see `store::keys`
 //! journal/epoch-N      an empty file whose name is the epoch; none: 0
-//! journal/erasing      whom an unfinished erasure erases, and the epoch it ends with
+//! journal/erasing      the positions an unfinished erasure redacts, and the epoch it ends with
 //! ```
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::domain::Fingerprint;
+use crate::domain::Position;
 use crate::store::durable;
 use crate::store::faults::{Faults, Step};
 use crate::store::journal::JournalError;
@@ -24,7 +24,7 @@ use crate::store::sealed::{self, Sealed};
 /// The newest format of a data folder this program knows.
 const FORMAT: u32 = 1;
 const FORMAT_PREFIX: &str = "nextbest data format ";
-const MARKER_MAGIC: [u8; 8] = *b"nberasin";
+const MARKER_MAGIC: [u8; 8] = *b"nberapos";
 
 /// The folder, held by this process until it is dropped.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ pub(crate) struct Folder {
 pub(crate) struct Marker {
     /// The epoch once it is finished.
     pub(crate) epoch: u64,
-    /// Whom it erases.
-    pub(crate) subjects: HashSet<Fingerprint>,
+    /// What it redacts.
+    pub(crate) positions: BTreeSet<Position>,
 }
 
 impl Folder {
@@ -160,11 +160,12 @@ impl Folder {
     /// The erasure that was begun and not finished, if there is one.
     ///
     /// # Errors
-    /// `Io`; `Engine` if the marker is damaged: then it is not known whom to erase, and it must be asked for again.
+    /// `Io`; `Engine` if the marker is damaged: then it is not known what to erase, and it must be
+    /// asked for again.
     pub(crate) fn read_marker(&self) -> Result<Option<Marker>, JournalError> {
         let bytes = match sealed::read(&self.marker(), MARKER_MAGIC)? {
             Sealed::Absent => return Ok(None),
-            Sealed::Sound(bytes) if bytes.len() % 16 == 8 => bytes,
+            Sealed::Sound(bytes) if !bytes.is_empty() && bytes.len() % 8 == 0 => bytes,
             Sealed::Sound(_) | Sealed::Damaged(_) => {
                 return Err(JournalError::Engine(format!(
                     "{} is damaged: an erasure was not finished; remove it and erase again",
@@ -172,21 +173,20 @@ impl Folder {
                 )));
             }
         };
-        let (epoch, subjects) = bytes.split_at(8);
-        let subjects = subjects
-            .chunks_exact(16)
-            .map(|subject| Fingerprint(subject.try_into().expect("chunks of 16")));
+        let mut numbers = bytes
+            .chunks_exact(8)
+            .map(|number| u64::from_le_bytes(number.try_into().expect("chunks of 8")));
         Ok(Some(Marker {
-            epoch: u64::from_le_bytes(epoch.try_into().expect("split at 8")),
-            subjects: subjects.collect(),
+            epoch: numbers.next().expect("not empty"),
+            positions: numbers.map(Position).collect(),
         }))
     }
 
     /// Writes down that an erasure is begun.
     pub(crate) fn write_marker(&self, marker: &Marker) -> io::Result<()> {
         let mut bytes = marker.epoch.to_le_bytes().to_vec();
-        for subject in &marker.subjects {
-            bytes.extend_from_slice(&subject.0);
+        for position in &marker.positions {
+            bytes.extend_from_slice(&position.0.to_le_bytes());
         }
         sealed::write(&self.marker(), MARKER_MAGIC, &bytes, &self.faults)
     }
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(folder.read_marker().unwrap(), None);
         let marker = Marker {
             epoch: 13,
-            subjects: [Fingerprint([5; 16])].into(),
+            positions: [Position(5), Position(1 << 40)].into(),
         };
         folder.write_marker(&marker).unwrap();
         drop(folder);

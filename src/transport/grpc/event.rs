@@ -95,7 +95,11 @@ impl EventService for EventApi {
         let from = binding.cursor(&request.page_token)?;
         let customers = self.customers.clone();
         let asked = who.clone();
-        let page = blocking(move |_| customers.events(&asked, from, limit)).await?;
+        let page = blocking(move |_| {
+            let theirs = customers.ownership(&asked)?;
+            customers.events(&theirs, from, limit)
+        });
+        let page = page.await?;
         Ok(Response::new(v1::ListEventsResponse {
             events: page.items.iter().map(render).collect(),
             next_page_token: binding.token(page.next),

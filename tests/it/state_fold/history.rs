@@ -1,10 +1,12 @@
 //! Random histories over few ids, so that everything collides: events, news of the catalog, identifications, erasures.
 
+use nextbest::application::ownership;
 use nextbest::domain::journey::{Journey, KindSet, Rule, Stage};
+use nextbest::domain::record::customer_fingerprint;
 use nextbest::domain::time::{DAY_MS, HOUR_MS};
 use nextbest::domain::{
-    Customer, CustomerId, Event, EventDraft, EventKind, Fingerprint, InventorySet, Micros, Product,
-    ProductId, Record, RecordBody, StageIndex, Timestamp, VisitorId,
+    Customer, CustomerId, Event, EventDraft, EventKind, InventorySet, Micros, Product, ProductId,
+    Record, RecordBody, StageIndex, Timestamp, VisitorId,
 };
 use nextbest::state::FoldSettings;
 use nextbest::store::{Journal, MemoryJournal};
@@ -262,12 +264,8 @@ pub(crate) fn record(body: RecordBody) -> Record {
     }
 }
 
-/// What the journal holds after a history; `visitors_of` says who is a customer's when they are erased.
-pub(crate) fn journal_of(
-    acts: &[Act],
-    mut visitors_of: impl FnMut(&[Record], &CustomerId) -> Vec<VisitorId>,
-) -> Vec<Record> {
-    use nextbest::domain::record::{customer_fingerprint, visitor_fingerprint};
+/// What the journal holds after a history.
+pub(crate) fn journal_of(acts: &[Act]) -> Vec<Record> {
     let journal = MemoryJournal::new();
     for act in acts {
         match act {
@@ -275,13 +273,10 @@ pub(crate) fn journal_of(
                 journal.append(&[record(body.clone())]).unwrap();
             }
             Act::Erase(customer) => {
-                let visitors = visitors_of(&read(&journal), customer);
-                let subjects: Vec<Fingerprint> = std::iter::once(customer_fingerprint(customer))
-                    .chain(visitors.iter().map(visitor_fingerprint))
-                    .collect();
-                let erased = RecordBody::CustomerErased(subjects.clone());
+                let theirs = ownership::positions(&journal, customer).unwrap();
+                let erased = RecordBody::CustomerErased(vec![customer_fingerprint(customer)]);
                 journal.append(&[record(erased)]).unwrap();
-                journal.erase(&subjects).unwrap();
+                journal.erase(&theirs).unwrap();
             }
             Act::Again(_) => unreachable!("spelt out"),
         }

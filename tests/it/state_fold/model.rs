@@ -241,31 +241,20 @@ pub(crate) fn standing_records(journey: &Journey, acts: &[Act]) -> Vec<RecordBod
             Act::Write(body) => records.push(body.clone()),
             Act::Erase(id) => {
                 let world = World::of(journey, &records);
-                let theirs = world.visitors_of(id.as_str());
-                let id = id.to_string();
-                records.retain(|body| {
-                    let (customer, visitor) = about(body);
-                    customer.as_ref() != Some(&id) && visitor.is_none_or(|v| !theirs.contains(&v))
+                let person = world.customers.iter().find(|c| c.id == id.as_str());
+                let events = person.map_or(&[][..], |person| &person.events);
+                let theirs: BTreeSet<Fingerprint> = events.iter().map(|e| e.key).collect();
+                records.retain(|body| match body {
+                    RecordBody::Event(event) => !theirs.contains(&event.key),
+                    RecordBody::CustomerUpserted(customer) => customer.id != *id,
+                    RecordBody::VisitorIdentified { customer, .. } => customer != id,
+                    _ => true,
                 });
             }
             Act::Again(_) => unreachable!("spelt out"),
         }
     }
     records
-}
-
-fn about(body: &RecordBody) -> (Option<String>, Option<String>) {
-    match body {
-        RecordBody::Event(event) => (
-            event.subject.customer().map(ToString::to_string),
-            event.subject.visitor().map(ToString::to_string),
-        ),
-        RecordBody::CustomerUpserted(customer) => (Some(customer.id.to_string()), None),
-        RecordBody::VisitorIdentified { visitor, customer } => {
-            (Some(customer.to_string()), Some(visitor.to_string()))
-        }
-        _ => (None, None),
-    }
 }
 
 impl World {

@@ -1,5 +1,6 @@
 //! The service over random batches with erasures: its State is the fold of its journal, and who is erased is gone.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -8,10 +9,9 @@ use nextbest::application::customers::Customers;
 use nextbest::application::ingest::{Committer, Ingest};
 use nextbest::application::recommend::Who;
 use nextbest::application::shop::{Clock, Shop, ShopSettings};
-use nextbest::domain::record::{customer_fingerprint, visitor_fingerprint};
 use nextbest::domain::{
-    Customer, CustomerId, EventDraft, Fingerprint, Position, Product, ProductDraft, Record,
-    RecordBody, VisitorId,
+    Customer, CustomerId, EventDraft, Position, Product, ProductDraft, Record, RecordBody,
+    VisitorId,
 };
 use nextbest::store::{
     Appended, Checkpoints, Failure, Faults, Journal, JournalError, MemoryJournal, Records, Step,
@@ -22,16 +22,16 @@ use super::fold;
 use super::history::{Act, customer, event, histories, read, settings, slot, spelt_out, visitor};
 
 /// A shop at work.
-struct Service {
-    shop: Arc<Shop>,
+pub(super) struct Service {
+    pub(super) shop: Arc<Shop>,
     ingest: Ingest,
-    customers: Customers,
+    pub(super) customers: Customers,
     committer: Committer,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Service {
-    fn open(journal: Arc<dyn Journal>, checkpoints: Option<Checkpoints>) -> Self {
+    pub(super) fn open(journal: Arc<dyn Journal>, checkpoints: Option<Checkpoints>) -> Self {
         let settings = ShopSettings {
             fold: settings(),
             recipes: Vec::new(),
@@ -52,38 +52,57 @@ impl Service {
         }
     }
 
-    fn write(&self, batch: Vec<RecordBody>) {
+    pub(super) fn write(&self, batch: Vec<RecordBody>) {
         let size = batch.len();
         let written = self.ingest.write_blocking(batch).unwrap();
         assert_eq!(written.new + written.duplicate, size);
     }
 
-    fn erase(&self, id: &CustomerId) -> Result<u64, AppError> {
+    pub(super) fn erase(&self, id: &CustomerId) -> Result<u64, AppError> {
         self.runtime.block_on(self.customers.erase(id))
     }
 
-    /// Nothing is left of them, neither in memory nor in the journal.
-    fn assert_gone(&self, id: &CustomerId, visitors: &[VisitorId]) {
+    /// Ends the committer, and with it what goes on in the background.
+    pub(super) fn stop(self) {
+        self.committer.stop();
+    }
+
+    /// Nothing is left of them, neither in memory nor in the journal; `visitors` are nobody's now,
+    /// or somebody else's.
+    pub(super) fn assert_gone(&self, id: &CustomerId, visitors: &[VisitorId]) {
         let who = Who::Customer(id.clone());
         assert!(matches!(
             self.customers.get(&who),
             Err(AppError::CustomerNotFound)
         ));
-        let mut events = self.customers.events(&who, 0, 10).unwrap().items;
+        let theirs = self.customers.ownership(&who).unwrap();
+        assert_eq!(theirs.visitors().next(), None);
+        let mut events = self.customers.events(&theirs, 0, 10).unwrap().items;
         for visitor in visitors {
             let who = Who::Visitor(visitor.clone());
-            assert!(self.customers.get(&who).is_err(), "{visitor}");
-            events.extend(self.customers.events(&who, 0, 10).unwrap().items);
+            if let Ok(profile) = self.customers.get(&who) {
+                assert!(matches!(profile.who, Who::Customer(other) if other != *id));
+            }
+            let theirs = self.customers.ownership(&who).unwrap();
+            events.extend(self.customers.events(&theirs, 0, 10).unwrap().items);
         }
         assert_eq!(events, []);
-        let gone: Vec<Fingerprint> = std::iter::once(customer_fingerprint(id))
-            .chain(visitors.iter().map(visitor_fingerprint))
-            .collect();
+        let mut named = HashSet::new();
         for record in read(&*self.shop.journal) {
-            assert!(!record.subjects().any(|subject| gone.contains(&subject)));
+            let (customer, visitor) = match &record.body {
+                RecordBody::Event(event) => (event.subject.customer(), event.subject.visitor()),
+                RecordBody::CustomerUpserted(customer) => (Some(&customer.id), None),
+                RecordBody::VisitorIdentified { visitor, customer } => {
+                    (Some(customer), Some(visitor))
+                }
+                _ => (None, None),
+            };
+            assert_ne!(customer, Some(id));
+            named.extend(visitor.cloned());
         }
         let bytes = self.shop.known().state.encode();
-        for text in std::iter::once(id.as_str()).chain(visitors.iter().map(VisitorId::as_str)) {
+        let gone = visitors.iter().filter(|visitor| !named.contains(*visitor));
+        for text in std::iter::once(id.as_str()).chain(gone.map(VisitorId::as_str)) {
             let found = bytes
                 .windows(text.len())
                 .any(|part| part == text.as_bytes());
@@ -110,7 +129,9 @@ proptest! {
                 Act::Write(body) => waiting.push(body),
                 Act::Erase(id) => {
                     service.write(std::mem::take(&mut waiting));
-                    let visitors = service.customers.visitors(&id);
+                    let who = Who::Customer(id.clone());
+                    let theirs = service.customers.ownership(&who).unwrap();
+                    let visitors: Vec<VisitorId> = theirs.visitors().cloned().collect();
                     service.erase(&id).unwrap();
                     service.assert_gone(&id, &visitors);
                     // and again, whether the fold in the background has come to its end or not
@@ -222,7 +243,7 @@ fn an_erasure_that_failed_can_be_finished_with_the_visitors() {
     assert!(service.customers.get(&Who::Visitor(visitor(1))).is_ok());
 }
 
-/// A journal whose readers from the start can be made to wait with what they have read.
+/// A journal that makes those who fold it anew wait with what they have read.
 #[derive(Default)]
 struct Held {
     journal: MemoryJournal,
@@ -232,8 +253,6 @@ struct Held {
 
 #[derive(Default)]
 struct Holding {
-    /// Readers wait while this is true.
-    on: bool,
     readers: usize,
     erasures: usize,
     released: bool,
@@ -262,7 +281,7 @@ impl Journal for Held {
 
     fn read_from(&self, position: Position) -> Records<'_> {
         let all: Vec<_> = self.journal.read_from(position).collect();
-        if position == Position(0) && self.holding.lock().unwrap().on {
+        if position == Position(0) && std::thread::current().name() == Some("refold") {
             self.change(|holding| holding.readers += 1);
             if self.holding.lock().unwrap().readers == 1 {
                 // the next erasure would have to overtake this reader, or wait for it
@@ -278,8 +297,8 @@ impl Journal for Held {
         self.journal.end()
     }
 
-    fn erase(&self, subjects: &[Fingerprint]) -> Result<u64, JournalError> {
-        let erased = self.journal.erase(subjects);
+    fn erase(&self, positions: &[Position]) -> Result<u64, JournalError> {
+        let erased = self.journal.erase(positions);
         self.change(|holding| holding.erasures += 1);
         erased
     }
@@ -297,7 +316,6 @@ fn the_fold_after_one_erasure_does_not_bring_back_who_is_erased_next() {
         viewed("customer-0", ""),
         viewed("customer-1", "visitor-1"),
     ]);
-    journal.change(|holding| holding.on = true);
     service.erase(&customer(0)).unwrap();
     assert!(journal.wait(|holding| holding.readers == 1, Duration::from_secs(20)));
     service.erase(&customer(1)).unwrap();
