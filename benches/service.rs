@@ -21,6 +21,8 @@ use nextbest::state::State;
 use tokio::net::TcpListener;
 
 const CALLERS: usize = 32;
+/// The callers share them, as the threads of a storefront do.
+const CONNECTIONS: usize = 4;
 const CALLS: usize = 40_000;
 
 fn main() {

@@ -535,7 +535,10 @@ impl<'a> Gate<'a> {
             return code.is_none();
         }
         let code = self.drop_code(product);
-        self.decided.insert(product, code);
+        // what is admitted without asking an expression is decided again as quickly as it is looked up
+        if code.is_some() || self.prepared.filter.is_some() {
+            self.decided.insert(product, code);
+        }
         code.is_none()
     }
 

@@ -251,9 +251,10 @@ pub fn propose(
     scratch.prepare(view.state.products.items().len());
     scratch.accumulate(view, &stepped, content);
 
+    let most = recipe.sources.iter().map(|&(_, quota)| quota).sum();
     let mut proposals = Proposals {
         scratch,
-        candidates: Vec::new(),
+        candidates: Vec::with_capacity(most),
         allowed: &mut allowed,
     };
     for &(source, quota) in &recipe.sources {
