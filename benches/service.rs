@@ -243,15 +243,21 @@ fn recommend(folder: &Path, recipes: &Recipes) {
 
 /// The time of every call, of callers that each wait for their answer.
 async fn call(address: std::net::SocketAddr, ids: Arc<Vec<String>>) -> Vec<Duration> {
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let url = format!("http://{address}");
+        connections.push(
+            RecommendationServiceClient::connect(url)
+                .await
+                .expect("it listens"),
+        );
+    }
     let started = Instant::now();
     let mut callers = Vec::new();
     for caller in 0..CALLERS {
         let ids = ids.clone();
+        let mut client = connections[caller % CONNECTIONS].clone();
         callers.push(tokio::spawn(async move {
-            let url = format!("http://{address}");
-            let mut client = RecommendationServiceClient::connect(url)
-                .await
-                .expect("it listens");
             let mut times = Vec::new();
             for call in 0..CALLS / CALLERS {
                 let customer_id = ids[(call * CALLERS + caller) * 7919 % ids.len()].clone();

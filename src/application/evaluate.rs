@@ -105,7 +105,7 @@ pub fn evaluate(
             .unwrap_or(0.0)
     };
     Ok(Report {
-        cases: examination.judge.cases(),
+        cases: examination.judge.cases("nextbest"),
         fit_seconds,
         answer_ms: (percentile(0.5), percentile(0.99)),
         figures: examination.judge.table(),

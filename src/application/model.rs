@@ -6,13 +6,13 @@ use crate::algorithms::calibration::Calibration;
 use crate::algorithms::content::Content;
 use crate::algorithms::features::{self, Asker, COUNT, Candidate, NAMES};
 use crate::algorithms::ranker::FittedRanker;
-use crate::domain::{Fingerprint, Ranker, Recipe};
+use crate::domain::{Fingerprint, Ranker, Recipe, Timestamp};
 use crate::state::candidates::{Scratch, View, blend, propose};
 
 /// Grows with every change of the features or the format.
 const FORMAT: u32 = 1;
 
-/// What one training run made. Holds no time and no figures: the same journal, settings and seed give the same bytes.
+/// What one training run made. Holds no time of its making and no figures: the same journal, settings and seed give the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     format: u32,
@@ -25,6 +25,8 @@ pub struct Model {
     pub calibrations: Vec<Option<Calibration>>,
     /// The seed of its run.
     pub seed: u64,
+    /// The last moment of the history it learned from: it must not be judged on what came before.
+    pub learned_until: Timestamp,
 }
 
 /// Why bytes are not a model this program can use.
@@ -46,6 +48,7 @@ impl Model {
         ranker: FittedRanker,
         calibrations: Vec<Option<Calibration>>,
         seed: u64,
+        learned_until: Timestamp,
     ) -> Self {
         let features = NAMES.iter().map(|&name| name.to_owned()).collect();
         Self {
@@ -55,6 +58,7 @@ impl Model {
             ranker,
             calibrations,
             seed,
+            learned_until,
         }
     }
 

@@ -306,11 +306,9 @@ impl Recommender {
             );
         }
         let unknown = view.is_unknown();
-        if unknown || live.is_none() {
-            products
-                .iter_mut()
-                .for_each(|product| product.fallback |= unknown);
-        }
+        products
+            .iter_mut()
+            .for_each(|product| product.fallback |= unknown);
         let answer = Answer {
             stage: stage_answer(state, prepared, &view, &standing, context.len()),
             products,

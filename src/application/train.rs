@@ -16,7 +16,7 @@ use crate::algorithms::ranker::{self, FitError, RankerParams, Row};
 use crate::application::history::{Ahead, History};
 use crate::application::model::{FeatureMask, Model, Ranked, Ranking, Scored};
 use crate::domain::time::DAY_MS;
-use crate::domain::{EventKind, Recipe, Record, RecordBody, Subject as Who};
+use crate::domain::{EventKind, Recipe, Record, RecordBody, Subject as Who, Timestamp};
 use crate::state::candidates::{Scratch, View};
 use crate::state::people::Person;
 use crate::state::{FoldSettings, State};
@@ -245,7 +245,7 @@ impl Run<'_> {
             let ranking = Ranking {
                 recipe,
                 mask: &self.masks[view.stage.0 as usize],
-                model: self.fitted.as_ref().or(self.live),
+                model: self.fitted.as_ref(),
                 content: &content,
             };
             let allowed = |product| state.products.recommendable(product);
@@ -273,12 +273,7 @@ impl Run<'_> {
     /// Fits the questions to learn from, to have scores of questions the fit has not seen.
     fn fit_first(&mut self) -> Result<(), TrainError> {
         let ranker = self.fit(&self.rows)?;
-        self.fitted = Some(Model::new(
-            self.stages(),
-            ranker,
-            Vec::new(),
-            self.settings.seed,
-        ));
+        self.fitted = Some(self.model(ranker, Vec::new()));
         Ok(())
     }
 
@@ -286,12 +281,25 @@ impl Run<'_> {
         ranker::fit(rows, self.lesson.recipes.len(), &self.settings.ranker)
     }
 
-    fn stages(&self) -> Vec<String> {
-        self.lesson
+    fn model(&self, ranker: ranker::FittedRanker, calibrations: Vec<Option<Calibration>>) -> Model {
+        let stages = self
+            .lesson
             .recipes
             .iter()
             .map(|recipe| recipe.stage.clone())
-            .collect()
+            .collect();
+        let learned_until = self
+            .lesson
+            .history
+            .span()
+            .map_or(Timestamp::MIN, |(_, last)| last);
+        Model::new(
+            stages,
+            ranker,
+            calibrations,
+            self.settings.seed,
+            learned_until,
+        )
     }
 
     /// Keeps a sample of the candidates as rows, and all scores of questions the fit has not seen.
@@ -346,9 +354,8 @@ impl Run<'_> {
         progress.at("judging", 0.97);
         let figures = self.judge.table();
         let refusal = self.refusal(&figures);
-        let stages = self.stages();
         Ok(Trained {
-            model: Model::new(stages, ranker, calibrations, self.settings.seed),
+            model: self.model(ranker, calibrations),
             records: (self.lesson.history.known.len() + self.lesson.history.moments.len()) as u64,
             training_questions: self.questions[0] + self.questions[1],
             held_back_questions: self.questions[2],
@@ -368,23 +375,21 @@ impl Run<'_> {
             );
         }
         let mut unbeaten: Vec<String> = Vec::new();
+        let mut compare = |metric: &str, ours: &str, theirs: &str, may_equal: bool| {
+            let (our, their) = (figures.figure(ours, metric), figures.figure(theirs, metric));
+            if !(our > their || may_equal && our >= their) {
+                unbeaten.push(format!(
+                    "{metric} {our:.4} does not beat {theirs} {their:.4}"
+                ));
+            }
+        };
         for recipe in self.lesson.recipes {
-            let ours = figures.figure("nextbest", &recipe.metric);
-            let names = recipe.baselines.iter().map(|baseline| baseline.as_str());
-            for name in names.chain(self.live.map(|_| "live")) {
-                let theirs = figures.figure(name, &recipe.metric);
-                // the live model is replaced by its equal: it has seen less of the history
-                let is_beaten = if name == "live" {
-                    ours >= theirs
-                } else {
-                    ours > theirs
-                };
-                if !is_beaten {
-                    unbeaten.push(format!(
-                        "{} {ours:.4} does not beat {name} {theirs:.4}",
-                        recipe.metric
-                    ));
-                }
+            for baseline in &recipe.baselines {
+                compare(&recipe.metric, judge::OURS, baseline.as_str(), false);
+            }
+            // with few questions it has not learned from, the live model cannot be judged: the newer one replaces it
+            if self.judge.cases(judge::LIVE) >= MIN_HELD_BACK {
+                compare(&recipe.metric, judge::OURS_AGAINST_LIVE, judge::LIVE, true);
             }
         }
         unbeaten.sort();

@@ -54,7 +54,7 @@ kinds! {
     PageView = "page_view",
     /// An advertisement was clicked.
     AdClick = "ad_click",
-    /// Somebody came by the recommendation of a customer.
+    /// A customer recommended the shop, or somebody came by such a recommendation.
     Referral = "referral",
     /// Something was searched for.
     Search = "search",

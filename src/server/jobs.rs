@@ -48,8 +48,15 @@ async fn refresh_content(shop: Arc<Shop>) {
 
 /// Trains regularly, if anything was written since the last time.
 async fn train(shop: Arc<Shop>, models: Models, every: Duration) {
-    let mut trained_at = None;
-    tokio::time::sleep(FIRST_TRAINING.min(every)).await;
+    // a model that is live already was trained at its time: a restart is no reason to train again
+    let is_live = shop.live().is_some();
+    let mut trained_at = is_live.then(|| shop.journal.end());
+    tokio::time::sleep(if is_live {
+        every
+    } else {
+        FIRST_TRAINING.min(every)
+    })
+    .await;
     loop {
         let end = shop.journal.end();
         if trained_at != Some(end) {

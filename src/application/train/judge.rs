@@ -10,9 +10,11 @@ use crate::state::State;
 use crate::state::candidates::{Scratch, View};
 
 /// The method that is ours.
-const OURS: &str = "nextbest";
-/// The model that is live.
-const LIVE: &str = "live";
+pub(super) const OURS: &str = "nextbest";
+/// The model that is live, on questions it has not learned from.
+pub(super) const LIVE: &str = "live";
+/// Ours, on the questions of [`LIVE`].
+pub(super) const OURS_AGAINST_LIVE: &str = "nextbest_against_live";
 
 /// Figures by method and name, for example `nextbest`, `ndcg@10`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -52,17 +54,20 @@ impl Standings {
         ranked: &Ranked,
         scratch: &mut Scratch,
     ) -> Self {
-        let live = live.map(|model| {
-            let ranking = Ranking {
-                model: Some(model),
-                ..*ranking
-            };
-            let allowed = |product| view.state.products.recommendable(product);
-            ranking
-                .rank(view, scratch, allowed, |_| 1.0)
-                .products()
-                .collect()
-        });
+        // what it learned from it knows by heart
+        let live = live
+            .filter(|model| model.learned_until < view.now)
+            .map(|model| {
+                let ranking = Ranking {
+                    model: Some(model),
+                    ..*ranking
+                };
+                let allowed = |product| view.state.products.recommendable(product);
+                ranking
+                    .rank(view, scratch, allowed, |_| 1.0)
+                    .products()
+                    .collect()
+            });
         Self {
             ours: ranked.products().collect(),
             live,
@@ -186,8 +191,10 @@ impl Judge {
             &mut self.views
         };
         let recent = counts.recent(view.now, k, allowed);
-        let mut answers = vec![(OURS, lists.ours)];
-        answers.extend(lists.live.map(|live| (LIVE, live)));
+        let mut answers = vec![(OURS, lists.ours.clone())];
+        if let Some(live) = lists.live {
+            answers.extend([(LIVE, live), (OURS_AGAINST_LIVE, lists.ours)]);
+        }
         for &baseline in Baseline::ALL {
             let list = match baseline {
                 Baseline::Popularity => counts.popularity(k, allowed),
@@ -216,12 +223,11 @@ impl Judge {
         true
     }
 
-    /// How many questions were added.
+    /// How many questions a method answered.
     #[must_use]
-    pub fn cases(&self) -> u64 {
-        self.methods
-            .first()
-            .map_or(0, |(_, tallies)| tallies[0].cases())
+    pub fn cases(&self, method: &str) -> u64 {
+        let found = self.methods.iter().find(|(name, _)| *name == method);
+        found.map_or(0, |(_, tallies)| tallies[0].cases())
     }
 
     /// The figures of every method.
