@@ -175,9 +175,14 @@ impl Customers {
     ///
     /// # Errors
     /// `DataLoss`.
-    pub fn ownership(&self, who: &Who) -> Result<Ownership, AppError> {
+    pub fn ownership(&self, who: &Who, gone: &dyn Fn() -> bool) -> Result<Ownership, AppError> {
         let records = self.shop.journal.read_from(Position(0));
-        Ok(Ownership::of(who, records)?)
+        let ownership = Ownership::of(who, records.take_while(|_| !gone()))?;
+        if gone() {
+            Err(AppError::Stopping)
+        } else {
+            Ok(ownership)
+        }
     }
 
     /// The events of somebody from journal position `from` on, at most `limit`. Reads the journal:
@@ -190,9 +195,13 @@ impl Customers {
         theirs: &Ownership,
         from: u64,
         limit: usize,
+        gone: &dyn Fn() -> bool,
     ) -> Result<Page<Event>, AppError> {
         let mut items = Vec::new();
         for record in self.shop.journal.read_from(Position(from)) {
+            if gone() {
+                return Err(AppError::Stopping);
+            }
             let (position, record) = record?;
             if !theirs.holds(position, &record) {
                 continue;

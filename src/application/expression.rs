@@ -46,7 +46,7 @@ const CUSTOMER: &[&str] = &[
 const REQUEST: &[&str] = &["placement", "stage"];
 
 /// A compiled expression. Its cost is bounded: by its length, and because a macro (`all`, `exists`, `map`, …) may not
-/// stand inside another.
+/// stand inside another, nor work on what another made.
 #[derive(Debug)]
 pub struct Expression {
     program: Program,
@@ -85,6 +85,7 @@ impl Expression {
         let mut check = Check {
             allowed,
             locals: Vec::new(),
+            macros_around: 0,
         };
         check.visit(program.expression()).map_err(invalid)?;
         Ok(Some(Self { program, field }))
@@ -268,6 +269,7 @@ struct Check<'a> {
     allowed: &'a [&'a str],
     /// The variables of the macro around.
     locals: Vec<String>,
+    macros_around: u32,
 }
 
 impl Check<'_> {
@@ -300,10 +302,12 @@ impl Check<'_> {
                 self.visit(&select.operand)
             }
             Expr::Comprehension(inner) => {
-                self.visit(&inner.iter_range)?;
-                if !self.locals.is_empty() {
+                // neither inside nor on what another one made: what is built would grow with every one
+                if self.macros_around > 0 {
                     return Err("a macro may not stand inside another".to_owned());
                 }
+                self.macros_around += 1;
+                self.visit(&inner.iter_range)?;
                 self.locals = vec![inner.iter_var.clone(), inner.accu_var.clone()];
                 self.locals.extend(inner.iter_var2.clone());
                 let parts = [
@@ -314,6 +318,7 @@ impl Check<'_> {
                 ];
                 parts.into_iter().try_for_each(|part| self.visit(part))?;
                 self.locals.clear();
+                self.macros_around -= 1;
                 Ok(())
             }
         }
@@ -411,6 +416,14 @@ mod tests {
         check("product.price", Err("must give true or false"));
         check("product.unit_cost > 1.0", Err("unit_cost"));
         check("[1].all(a, [2].all(b, a < b))", Err("inside another"));
+        check(
+            "[1].map(a, a + a).map(a, a + a).size() > 0",
+            Err("inside another"),
+        );
+        check(
+            "([1].map(a, a) + [2]).exists(a, a == 1)",
+            Err("inside another"),
+        );
         check(&"!".repeat(3_000), Err("bytes"));
         check(
             &format!("{}true{}", "(".repeat(500), ")".repeat(500)),

@@ -12,7 +12,8 @@ use crate::state::candidates::{Scratch, View, blend, propose};
 /// Grows with every change of the features or the format.
 const FORMAT: u32 = 1;
 
-/// What one training run made. Holds no time of its making and no figures: the same journal, settings and seed give the same bytes.
+/// What one training run made. Holds no time of its making and no figures: the same journal, settings and seed give the
+/// same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     format: u32,
@@ -219,14 +220,15 @@ impl Ranking<'_> {
             Some(model) if self.recipe.ranker == Ranker::Logistic => {
                 let features = self.mask.features(&candidate, asker);
                 // a boost multiplies the odds
-                let key = model.ranker.score(stage, &features) + boost.ln();
+                let odds = model.ranker.score(stage, &features);
+                let key = odds + boost.ln();
                 let calibration = model
                     .calibrations
                     .get(stage as usize)
                     .and_then(Option::as_ref);
                 let (score, calibrated) = match calibration {
-                    Some(calibration) => (calibration.probability(key), true),
-                    None => (1.0 / (1.0 + (-key).exp()), false),
+                    Some(calibration) => (calibration.probability(odds), true),
+                    None => (1.0 / (1.0 + (-odds).exp()), false),
                 };
                 Scored {
                     candidate,

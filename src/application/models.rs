@@ -372,13 +372,20 @@ impl Models {
             refusal: trained.refusal.clone(),
             seed: trained.model.seed,
         };
-        let info = serde_json::to_vec(&kept).map_err(|e| AppError::Internal(e.to_string()))?;
-        self.artefacts
-            .put(&id, &bytes)
-            .map_err(|error| data_loss(&error))?;
-        self.artefacts
-            .put(&format!("{id}{INFO}"), &info)
-            .map_err(|error| data_loss(&error))?;
+        // the same journal, settings and seed make the same revision again: what is known of it stays
+        if self.revision(&id).is_err() {
+            let info = serde_json::to_vec(&kept).map_err(|e| AppError::Internal(e.to_string()))?;
+            self.artefacts
+                .put(&id, &bytes)
+                .map_err(|error| data_loss(&error))?;
+            let name = format!("{id}{INFO}");
+            self.artefacts
+                .put(&name, &info)
+                .map_err(|error| data_loss(&error))?;
+        }
+        if self.shop.live().is_some_and(|live| live.id == id) {
+            return Ok((id, "live already: nothing new was learned".to_owned()));
+        }
         self.forget_old();
         if !trained.refusal.is_empty() {
             return Ok((id, format!("refused: {}", trained.refusal)));

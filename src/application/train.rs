@@ -88,7 +88,7 @@ pub struct Trained {
     pub held_back_questions: u64,
     /// The figures on the held-back end.
     pub figures: FigureTable,
-    /// Expected calibration error on the held-back end.
+    /// Expected calibration error on the questions the calibration was fitted on.
     pub calibration_error: f64,
     /// Why it must not go live; empty: it may.
     pub refusal: String,
@@ -159,6 +159,7 @@ pub fn train(
         settings,
         live,
         masks: lesson.recipes.iter().map(FeatureMask::of).collect(),
+        sample: sample(plan.questions.len(), settings.max_rows),
         rows: Vec::new(),
         questions: [0; 3],
         fitted: None,
@@ -185,6 +186,8 @@ struct Run<'a> {
     settings: &'a TrainSettings,
     live: Option<&'a Model>,
     masks: Vec<FeatureMask>,
+    /// How many positive and negative rows of one question.
+    sample: (usize, usize),
     rows: Vec<Row>,
     /// Questions to learn from, to calibrate with and to judge by.
     questions: [u64; 3],
@@ -318,15 +321,14 @@ impl Run<'_> {
         if positives.is_empty() {
             return;
         }
-        let room = self.settings.max_rows.saturating_sub(self.rows.len());
         for (rows, most, label) in [
-            (&mut positives, POSITIVES, true),
-            (&mut negatives, NEGATIVES, false),
+            (&mut positives, self.sample.0, true),
+            (&mut negatives, self.sample.1, false),
         ] {
             self.salt = self.salt.wrapping_add(1);
             let salt = self.salt;
             rows.sort_by_key(|scored| questions::mix(salt, u64::from(scored.candidate.product)));
-            let sample = rows.iter().take(most.min(room));
+            let sample = rows.iter().take(most);
             self.rows.extend(sample.map(|scored| Row {
                 stage: asked.stage,
                 features: asked.ranked.features(scored),
@@ -396,6 +398,13 @@ impl Run<'_> {
         unbeaten.dedup();
         unbeaten.join("; ")
     }
+}
+
+/// How many positive and negative rows of one question are kept, so that all questions stay under `max_rows`.
+fn sample(questions: usize, max_rows: usize) -> (usize, usize) {
+    let room = (max_rows / questions.max(1)).clamp(2, POSITIVES + NEGATIVES);
+    let positives = (room * POSITIVES / (POSITIVES + NEGATIVES)).max(1);
+    (positives, room - positives)
 }
 
 /// The texts of all products, by number.

@@ -76,9 +76,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         service.close()?;
         return Ok(ExitCode::SUCCESS);
     }
+    let example = service
+        .shop
+        .known()
+        .state
+        .people
+        .customers()
+        .first()
+        .map(|c| c.id.to_string());
+    let example = example.unwrap_or_default();
     settings.server.listen = free_address(settings.server.listen);
     serve(service, &settings, |address| {
-        how_to_call(address);
+        how_to_call(address, &example);
         Ok(())
     })?;
     println!("stopped; `nextbest demo` goes on from here");
@@ -240,9 +249,9 @@ fn free_address(address: SocketAddr) -> SocketAddr {
     }
 }
 
-fn how_to_call(address: SocketAddr) {
+fn how_to_call(address: SocketAddr, example: &str) {
     println!(
-        "\nask it, for example:\n  grpcurl -plaintext -d '{{\"customer_id\": \"c00001\"}}' {address} \
+        "\nask it, for example:\n  grpcurl -plaintext -d '{{\"customer_id\": \"{example}\"}}' {address} \
          nextbest.v1.RecommendationService/Recommend\nor from Python: see README.md, \"First \
          call\". Ctrl-C stops."
     );

@@ -88,3 +88,18 @@ impl SettingsFlags {
         overrides
     }
 }
+
+/// An error if the data folder holds no shop, so that a slip of the pen makes no new one.
+///
+/// # Errors
+/// If there is none.
+pub fn check_there_is_a_shop(folder: &std::path::Path) -> anyhow::Result<()> {
+    let message = || {
+        format!(
+            "{} holds no shop; `nextbest import --data` makes one",
+            folder.display()
+        )
+    };
+    anyhow::ensure!(folder.join("journal").exists(), message());
+    Ok(())
+}

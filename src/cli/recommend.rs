@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
 
-use super::flags::SettingsFlags;
+use super::flags::{self, SettingsFlags};
 use crate::application::recommend::{
     Answer, DEFAULT_PRODUCTS, Explanation, MAX_PRODUCTS, Question, StageAnswer, Who,
 };
@@ -64,6 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = args.settings.load()?.settings;
     telemetry::install_quiet(&settings.log);
     let recipes = config::recipes(settings.models.folder.as_deref())?;
+    flags::check_there_is_a_shop(&settings.data.folder)?;
     let service = Service::open(&settings, &recipes)?;
     let mut out = std::io::stdout().lock();
     let recommender = &service.use_cases.recommender;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::flags::SettingsFlags;
+use super::flags::{self, SettingsFlags};
 use crate::application::models::{Models, RevisionInfo, RunState, TrainingRun};
 use crate::config;
 use crate::server::Service;
@@ -35,6 +35,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = args.settings.load()?.settings;
     telemetry::install_quiet(&settings.log);
     let recipes = config::recipes(settings.models.folder.as_deref())?;
+    flags::check_there_is_a_shop(&settings.data.folder)?;
     let service = Service::open(&settings, &recipes)?;
     let ended = train(&service.use_cases.models, args.seed);
     let code = match &ended {

@@ -59,6 +59,11 @@ impl Harness {
 
     /// Not ready yet.
     pub(crate) async fn start_with(limits: Limits) -> Self {
+        Self::start_by(limits, &Recipes::embedded().unwrap()).await
+    }
+
+    /// Not ready yet, by other recipes.
+    pub(crate) async fn start_by(limits: Limits, recipes: &Recipes) -> Self {
         let models = tempfile::tempdir().unwrap();
         let service = Service::with(
             Arc::new(MemoryJournal::new()),
@@ -66,7 +71,7 @@ impl Harness {
             Artefacts::open(models.path()).unwrap(),
             Clock::system(),
             &settings(),
-            &Recipes::embedded().unwrap(),
+            recipes,
         )
         .unwrap();
         service.shop.set_ready(false);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The interpreter, with the packages of `tests/python/requirements.txt`; `.ci/run` sets it.
-const PYTHON: &str = "NEXTBEST_PYTHON";
+const PYTHON: &str = "TEST_PYTHON";
 
 #[test]
 fn the_python_client_tells_its_stories() {
@@ -27,7 +27,7 @@ fn the_python_client_tells_its_stories() {
         .arg("-B")
         .arg(&script)
         .current_dir(root)
-        .env("NEXTBEST_BIN", env!("CARGO_BIN_EXE_nextbest"))
+        .env("TEST_BIN", env!("CARGO_BIN_EXE_nextbest"))
         .output()
         .unwrap_or_else(|error| panic!("{} cannot be run: {error}", python.display()));
     assert!(

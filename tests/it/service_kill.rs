@@ -1,7 +1,7 @@
 //! `kill -9` of the real program in the middle of writing over gRPC: what was acknowledged is there
 //! once, and State is what the journal says.
 //!
-//! `NEXTBEST_KILL_ROUNDS=50 cargo test --test it service_kill` kills it fifty times.
+//! `TEST_KILL_ROUNDS=50 cargo test --test it service_kill` kills it fifty times.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
@@ -21,7 +21,7 @@ use tonic::transport::Channel;
 
 use crate::harness::{Clients, PATIENCE, fresh_fold, settings};
 
-const ROUNDS: &str = "NEXTBEST_KILL_ROUNDS";
+const ROUNDS: &str = "TEST_KILL_ROUNDS";
 const BATCH: u64 = 25;
 const CUSTOMERS: u64 = 8;
 const WRITERS: usize = 3;

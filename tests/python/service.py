@@ -51,7 +51,7 @@ class Service:
 
     def start(self):
         """Starts, and waits for the line that says where it listens."""
-        binary = os.environ["NEXTBEST_BIN"]
+        binary = os.environ["TEST_BIN"]
         command = [binary, "serve", "--data", str(self.data), "--listen", "127.0.0.1:0"]
         # those of the tests are no settings of the service
         env = {k: v for k, v in os.environ.items() if not k.startswith("NEXTBEST_")}

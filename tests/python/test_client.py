@@ -1,6 +1,6 @@
 """The service as a client sees it that is not ours: grpcio, with stubs generated from `proto/`.
 
-Run: NEXTBEST_BIN=path/to/nextbest python -m unittest discover -s tests/python -v
+Run: TEST_BIN=path/to/nextbest python -m unittest discover -s tests/python -v
 """
 
 import math

@@ -137,14 +137,14 @@ fn export(
 ) -> Result<(), Ended> {
     let send = |part| outlet.send(v1::ExportCustomerResponse { part: Some(part) });
     send(Part::Customer(render(profile)))?;
-    let theirs = customers.ownership(&Who::Customer(customer.clone()))?;
+    let theirs = customers.ownership(&Who::Customer(customer.clone()), &|| false)?;
     for visitor in theirs.visitors() {
         send(Part::VisitorId(visitor.as_str().to_owned()))?;
     }
     let mut from = Some(0);
     while let Some(position) = from {
         outlet.check()?;
-        let page = customers.events(&theirs, position, EXPORT_PAGE)?;
+        let page = customers.events(&theirs, position, EXPORT_PAGE, &|| false)?;
         for event in &page.items {
             send(Part::Event(event::render(event)))?;
         }

@@ -95,9 +95,10 @@ impl EventService for EventApi {
         let from = binding.cursor(&request.page_token)?;
         let customers = self.customers.clone();
         let asked = who.clone();
-        let page = blocking(move |_| {
-            let theirs = customers.ownership(&asked)?;
-            customers.events(&theirs, from, limit)
+        let page = blocking(move |caller| {
+            let gone = || caller.is_gone();
+            let theirs = customers.ownership(&asked, &gone)?;
+            customers.events(&theirs, from, limit, &gone)
         });
         let page = page.await?;
         Ok(Response::new(v1::ListEventsResponse {

@@ -83,10 +83,13 @@ fn assert_same(found: &State, expected: &State) {
 }
 
 fn events(service: &Service, who: &Who) -> Vec<Event> {
-    let theirs = service.customers.ownership(who).unwrap();
+    let theirs = service.customers.ownership(who, &|| false).unwrap();
     let (mut all, mut from) = (Vec::new(), Some(0));
     while let Some(position) = from {
-        let page = service.customers.events(&theirs, position, 3).unwrap();
+        let page = service
+            .customers
+            .events(&theirs, position, 3, &|| false)
+            .unwrap();
         all.extend(page.items);
         from = page.next;
     }

@@ -75,16 +75,25 @@ impl Service {
             self.customers.get(&who),
             Err(AppError::CustomerNotFound)
         ));
-        let theirs = self.customers.ownership(&who).unwrap();
+        let theirs = self.customers.ownership(&who, &|| false).unwrap();
         assert_eq!(theirs.visitors().next(), None);
-        let mut events = self.customers.events(&theirs, 0, 10).unwrap().items;
+        let mut events = self
+            .customers
+            .events(&theirs, 0, 10, &|| false)
+            .unwrap()
+            .items;
         for visitor in visitors {
             let who = Who::Visitor(visitor.clone());
             if let Ok(profile) = self.customers.get(&who) {
                 assert!(matches!(profile.who, Who::Customer(other) if other != *id));
             }
-            let theirs = self.customers.ownership(&who).unwrap();
-            events.extend(self.customers.events(&theirs, 0, 10).unwrap().items);
+            let theirs = self.customers.ownership(&who, &|| false).unwrap();
+            events.extend(
+                self.customers
+                    .events(&theirs, 0, 10, &|| false)
+                    .unwrap()
+                    .items,
+            );
         }
         assert_eq!(events, []);
         let mut named = HashSet::new();
@@ -130,7 +139,7 @@ proptest! {
                 Act::Erase(id) => {
                     service.write(std::mem::take(&mut waiting));
                     let who = Who::Customer(id.clone());
-                    let theirs = service.customers.ownership(&who).unwrap();
+                    let theirs = service.customers.ownership(&who, &|| false).unwrap();
                     let visitors: Vec<VisitorId> = theirs.visitors().cloned().collect();
                     service.erase(&id).unwrap();
                     service.assert_gone(&id, &visitors);
