@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use nextbest::application::recipes::Recipes;
 use nextbest::cli::import::{Args, Target, carry_out};
 use nextbest::cli::simulate::write_shop;
-use nextbest::domain::{Baseline, Source};
+use nextbest::domain::{Baseline, Ranker, Source};
 use nextbest::proto::v1;
 use nextbest::proto::v1::model_revision::State as RevisionState;
 use nextbest::proto::v1::training_run::State as RunState;
@@ -255,6 +255,7 @@ async fn too_little_history_is_a_failed_run_and_a_refused_revision_needs_force()
     let mut recipes = Recipes::embedded().unwrap();
     for recipe in &mut recipes.stages {
         recipe.sources = vec![(Source::Popular, 50)];
+        recipe.ranker = Ranker::Blend;
         recipe.baselines = Baseline::ALL.to_vec();
     }
     let (harness, mut clients) = simulated_by(&recipes).await;
