@@ -102,7 +102,8 @@ impl Catalog {
         let mut items = Vec::new();
         let mut next = from;
         let end = total.min(from.saturating_add(MAX_SCAN));
-        while next < end && items.len() < limit {
+        let is_late = || filter.as_ref().is_some_and(Expression::is_late);
+        while next < end && items.len() < limit && !is_late() {
             let number = next as u32;
             next += 1;
             let Some(product) = stored(state, number) else {
@@ -120,6 +121,9 @@ impl Catalog {
             };
             if wanted {
                 items.push(product);
+            } else if is_late() {
+                // whether this one is wanted was not found out
+                next = u64::from(number);
             }
         }
         Ok(Page {

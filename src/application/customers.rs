@@ -114,6 +114,7 @@ impl Customers {
         }
         let stop = from.saturating_add(MAX_SCAN);
         let (mut items, mut next) = (Vec::new(), from);
+        let is_late = || filter.as_ref().is_some_and(Expression::is_late);
         loop {
             let known = self.shop.known();
             let customers = known.state.people.customers();
@@ -124,9 +125,13 @@ impl Customers {
                 next += 1;
                 if selected(subject, journey, selection, filter.as_ref(), now) {
                     items.push(customer_profile(&known.state, number, subject, now));
+                } else if is_late() {
+                    // whether this one is selected was not found out
+                    next = number;
+                    break;
                 }
             }
-            if items.len() == limit || next >= total.min(stop) {
+            if items.len() == limit || next >= total.min(stop) || is_late() {
                 let next = (next < total).then_some(next);
                 return Ok(Page { items, next });
             }

@@ -1,6 +1,7 @@
 //! CEL expressions over products, customers and the request: filters and boosts.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use cel::common::ast::{EntryExpr, Expr};
 use cel::{Context, IdedExpr, Program, Value};
@@ -17,6 +18,9 @@ pub const MAX_EXPRESSION_BYTES: usize = 2_048;
 pub const MIN_BOOST: f64 = 0.01;
 /// A boost is at most this.
 pub const MAX_BOOST: f64 = 100.0;
+
+/// How long one expression may take over everything it is asked about, from when it was compiled: State is held meanwhile.
+const MOST_TIME: Duration = Duration::from_secs(1);
 
 const PRODUCT: &[&str] = &[
     "id",
@@ -46,11 +50,12 @@ const CUSTOMER: &[&str] = &[
 const REQUEST: &[&str] = &["placement", "stage"];
 
 /// A compiled expression. Its cost is bounded: by its length, and because a macro (`all`, `exists`, `map`, …) may not
-/// stand inside another, nor work on what another made.
+/// stand inside another, nor work on what another made; and it is given one second over all products.
 #[derive(Debug)]
 pub struct Expression {
     program: Program,
     field: &'static str,
+    until: Instant,
 }
 
 /// The values an expression is about; those that are absent are not set.
@@ -88,7 +93,11 @@ impl Expression {
             macros_around: 0,
         };
         check.visit(program.expression()).map_err(invalid)?;
-        Ok(Some(Self { program, field }))
+        Ok(Some(Self {
+            program,
+            field,
+            until: Instant::now() + MOST_TIME,
+        }))
     }
 
     /// True if the expression is true of a product (or of a customer, without one).
@@ -135,7 +144,20 @@ impl Expression {
         }
     }
 
+    /// True if the time for it is over: it is not evaluated any more.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        Instant::now() > self.until
+    }
+
     fn evaluate(&self, scope: &Scope, product: Option<Value>) -> Result<Value, String> {
+        if self.is_late() {
+            let most = MOST_TIME.as_millis();
+            return Err(format!(
+                "{} must give its answers within {most} ms",
+                self.field
+            ));
+        }
         let mut context = Context::default();
         let values = [
             ("product", product),
@@ -429,6 +451,16 @@ mod tests {
             &format!("{}true{}", "(".repeat(500), ")".repeat(500)),
             Err("Recursion limit"),
         );
+    }
+
+    #[test]
+    fn an_expression_is_given_a_second() {
+        let mut late = Expression::compile("filter", "true", ALL).unwrap().unwrap();
+        assert_eq!(late.holds(&Scope::default(), None), Ok(true));
+        late.until = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
+        assert!(late.is_late());
+        let fault = late.holds(&Scope::default(), None).unwrap_err();
+        assert!(fault.contains("within 1000 ms"), "{fault}");
     }
 
     #[test]

@@ -585,7 +585,7 @@ impl<'a> Gate<'a> {
     /// A filter that can be computed for no product at all is the caller's fault, not the products'.
     fn check(&self) -> Result<(), AppError> {
         match (&self.prepared.filter, &self.fault) {
-            (Some(filter), Some(reason)) if self.failed == self.asked => {
+            (Some(filter), Some(reason)) if self.failed == self.asked || filter.is_late() => {
                 Err(filter.fault(reason.clone()))
             }
             _ => Ok(()),
