@@ -19,7 +19,8 @@ pub const MIN_BOOST: f64 = 0.01;
 /// A boost is at most this.
 pub const MAX_BOOST: f64 = 100.0;
 
-/// How long one expression may take over everything it is asked about, from when it was compiled: State is held meanwhile.
+/// How long one expression may take over everything it is asked about, from when it was compiled: State
+/// is held meanwhile.
 const MOST_TIME: Duration = Duration::from_secs(1);
 
 const PRODUCT: &[&str] = &[
