@@ -6,7 +6,9 @@
 pub mod candidates;
 pub mod people;
 pub mod products;
+pub mod scratch;
 pub mod subjects;
+pub mod view;
 
 use serde::{Deserialize, Serialize};
 

@@ -12,7 +12,9 @@ use crate::application::train::{
 };
 use crate::application::truth::Case;
 use crate::domain::{Recipe, Record, Timestamp};
-use crate::state::candidates::{Scratch, View, filler};
+use crate::state::candidates::filler;
+use crate::state::scratch::Scratch;
+use crate::state::view::View;
 use crate::state::{FoldSettings, State};
 
 /// How to evaluate.

@@ -7,7 +7,9 @@ use crate::algorithms::content::Content;
 use crate::algorithms::features::{self, Asker, COUNT, Candidate, NAMES};
 use crate::algorithms::ranker::FittedRanker;
 use crate::domain::{Fingerprint, Ranker, Recipe, Timestamp};
-use crate::state::candidates::{Scratch, View, blend, propose};
+use crate::state::candidates::{blend, propose};
+use crate::state::scratch::Scratch;
+use crate::state::view::View;
 
 /// Grows with every change of the features or the format.
 const FORMAT: u32 = 1;
@@ -99,10 +101,17 @@ impl Model {
 }
 
 /// A candidate with its score.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scored {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scored<'a> {
     /// What it is made of.
-    pub candidate: Candidate,
+    pub candidate: &'a Candidate,
+    /// How it stands.
+    pub mark: Mark,
+}
+
+/// How a candidate stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mark {
     /// What orders: log-odds of the ranker, or the score of the blend.
     pub key: f64,
     /// A calibrated probability, or a score from 0 to 1 that only orders.
@@ -116,8 +125,10 @@ pub struct Scored {
 /// The candidates of a question, ranked.
 #[derive(Debug, Clone)]
 pub struct Ranked {
-    scored: Vec<Scored>,
-    /// Places in `scored`, best first.
+    candidates: Vec<Candidate>,
+    /// Of each candidate.
+    marks: Vec<Mark>,
+    /// Places of the candidates, best first.
     order: Vec<u32>,
     asker: Asker,
     mask: FeatureMask,
@@ -125,8 +136,11 @@ pub struct Ranked {
 
 impl Ranked {
     /// Best first.
-    pub fn iter(&self) -> impl Iterator<Item = &Scored> {
-        self.order.iter().map(|&place| &self.scored[place as usize])
+    pub fn iter(&self) -> impl Iterator<Item = Scored<'_>> {
+        self.order.iter().map(|&place| Scored {
+            candidate: &self.candidates[place as usize],
+            mark: self.marks[place as usize],
+        })
     }
 
     /// The products, best first.
@@ -136,8 +150,8 @@ impl Ranked {
 
     /// What the ranker saw of a candidate.
     #[must_use]
-    pub fn features(&self, scored: &Scored) -> [f64; COUNT] {
-        self.mask.features(&scored.candidate, &self.asker)
+    pub fn features(&self, candidate: &Candidate) -> [f64; COUNT] {
+        self.mask.features(candidate, &self.asker)
     }
 }
 
@@ -190,35 +204,34 @@ impl Ranking<'_> {
         mut boost: impl FnMut(u32) -> f64,
     ) -> Ranked {
         let (candidates, asker) = propose(view, self.recipe, self.content, scratch, allowed);
-        let scored: Vec<Scored> = candidates
-            .into_iter()
-            .map(|candidate| {
-                let factor = boost(candidate.product);
-                self.score(view, candidate, &asker, factor)
-            })
+        let marks: Vec<Mark> = candidates
+            .iter()
+            .map(|candidate| self.mark(view, candidate, &asker, boost(candidate.product)))
             .collect();
-        let mut order: Vec<u32> = (0..scored.len() as u32).collect();
+        let mut order: Vec<u32> = (0..marks.len() as u32).collect();
         order.sort_unstable_by(|&a, &b| {
-            let (a, b) = (&scored[a as usize], &scored[b as usize]);
-            let popular = |s: &Scored| s.candidate.item.baskets + s.candidate.item.browsed;
-            b.key
-                .total_cmp(&a.key)
+            let (a, b) = (a as usize, b as usize);
+            let popular =
+                |place: usize| candidates[place].item.baskets + candidates[place].item.browsed;
+            let by_key = marks[b].key.total_cmp(&marks[a].key);
+            by_key
                 .then_with(|| popular(b).total_cmp(&popular(a)))
-                .then(a.candidate.product.cmp(&b.candidate.product))
+                .then_with(|| candidates[a].product.cmp(&candidates[b].product))
         });
         Ranked {
-            scored,
+            candidates,
+            marks,
             order,
             asker,
             mask: *self.mask,
         }
     }
 
-    fn score(&self, view: &View<'_>, candidate: Candidate, asker: &Asker, boost: f64) -> Scored {
+    fn mark(&self, view: &View<'_>, candidate: &Candidate, asker: &Asker, boost: f64) -> Mark {
         let stage = view.stage.0;
         match self.model {
             Some(model) if self.recipe.ranker == Ranker::Logistic => {
-                let features = self.mask.features(&candidate, asker);
+                let features = self.mask.features(candidate, asker);
                 // a boost multiplies the odds
                 let odds = model.ranker.score(stage, &features);
                 let key = odds + boost.ln();
@@ -230,8 +243,7 @@ impl Ranking<'_> {
                     Some(calibration) => (calibration.probability(odds), true),
                     None => (1.0 / (1.0 + (-odds).exp()), false),
                 };
-                Scored {
-                    candidate,
+                Mark {
                     key,
                     score,
                     calibrated,
@@ -245,14 +257,13 @@ impl Ranking<'_> {
                     .iter()
                     .map(|(_, weight)| weight / 61.0)
                     .sum();
-                let key = blend(&candidate, self.recipe) * boost;
+                let key = blend(&candidate.ranks, self.recipe) * boost;
                 let score = if best > 0.0 {
                     (key / best).clamp(0.0, 1.0)
                 } else {
                     0.0
                 };
-                Scored {
-                    candidate,
+                Mark {
                     key,
                     score,
                     calibrated: false,

@@ -15,8 +15,10 @@ use crate::domain::{
     CustomerId, Event, EventKind, ProductId, Source, StageIndex, Timestamp, VisitorId,
 };
 use crate::state::State;
-use crate::state::candidates::{Scratch, View, filler};
+use crate::state::candidates::filler;
 use crate::state::people::Person;
+use crate::state::scratch::Scratch;
+use crate::state::view::View;
 
 /// How many products are answered where the caller does not say.
 pub const DEFAULT_PRODUCTS: usize = 10;
@@ -464,7 +466,7 @@ fn explained(
     let names = crate::algorithms::features::NAMES;
     let kept = ranked.iter().map(|scored| ExplainedCandidate {
         product: product_id(state, scored.candidate.product),
-        score: scored.score,
+        score: scored.mark.score,
         source_ranks: Source::ALL
             .iter()
             .map(|&source| {
@@ -475,8 +477,12 @@ fn explained(
             })
             .filter(|&(_, rank)| rank > 0)
             .collect(),
-        features: names.iter().copied().zip(ranked.features(scored)).collect(),
-        boost: scored.boost,
+        features: names
+            .iter()
+            .copied()
+            .zip(ranked.features(scored.candidate))
+            .collect(),
+        boost: scored.mark.boost,
     });
     let dropped = dropped.iter().map(|&(product, code)| DroppedCandidate {
         product: product_id(state, product),

@@ -17,8 +17,9 @@ use crate::application::history::{Ahead, History};
 use crate::application::model::{FeatureMask, Model, Ranked, Ranking, Scored};
 use crate::domain::time::DAY_MS;
 use crate::domain::{EventKind, Recipe, Record, RecordBody, Subject as Who, Timestamp};
-use crate::state::candidates::{Scratch, View};
 use crate::state::people::Person;
+use crate::state::scratch::Scratch;
+use crate::state::view::View;
 use crate::state::{FoldSettings, State};
 
 /// At most so many positive rows of one question: a large basket must not outweigh many small ones.
@@ -308,16 +309,16 @@ impl Run<'_> {
     /// Keeps a sample of the candidates as rows, and all scores of questions the fit has not seen.
     fn learn(&mut self, part: usize, asked: &Asked) {
         self.questions[part] += 1;
-        let is_true = |scored: &Scored| asked.truth.contains(&scored.candidate.product);
+        let is_true = |scored: &Scored<'_>| asked.truth.contains(&scored.candidate.product);
         if part > 0 {
             let (scores, outcomes) = &mut self.scores[asked.stage as usize];
             for scored in asked.ranked.iter() {
-                scores.push(scored.key);
-                outcomes.push(is_true(scored));
+                scores.push(scored.mark.key);
+                outcomes.push(is_true(&scored));
             }
         }
-        let (mut positives, mut negatives): (Vec<&Scored>, Vec<&Scored>) =
-            asked.ranked.iter().partition(|scored| is_true(scored));
+        let (mut positives, mut negatives): (Vec<Scored<'_>>, Vec<Scored<'_>>) =
+            asked.ranked.iter().partition(is_true);
         if positives.is_empty() {
             return;
         }
@@ -331,7 +332,7 @@ impl Run<'_> {
             let sample = rows.iter().take(most);
             self.rows.extend(sample.map(|scored| Row {
                 stage: asked.stage,
-                features: asked.ranked.features(scored),
+                features: asked.ranked.features(scored.candidate),
                 label,
             }));
         }

@@ -1,27 +1,26 @@
 //! Why a product is recommended, in words and in codes.
 
+use crate::algorithms::features::Candidate;
 use crate::application::model::Scored;
 use crate::application::recommend::{RankedProduct, Reason, product_id};
 use crate::domain::{EventKind, Recipe, Source};
 use crate::state::State;
-use crate::state::candidates::View;
+use crate::state::view::View;
 
 /// At most so many reasons.
 const MOST: usize = 3;
 
 /// A ranked candidate as it is answered.
-pub(super) fn ranked(view: &View<'_>, scored: &Scored, recipe: &Recipe) -> RankedProduct {
+pub(super) fn ranked(view: &View<'_>, scored: Scored<'_>, recipe: &Recipe) -> RankedProduct {
     let state = view.state;
-    let source = strongest(scored, recipe);
-    let mut reasons = reasons(view, scored);
-    reasons.truncate(MOST);
+    let source = strongest(scored.candidate, recipe);
     RankedProduct {
         product: product_id(state, scored.candidate.product),
-        score: scored.score,
-        calibrated: scored.calibrated,
+        score: scored.mark.score,
+        calibrated: scored.mark.calibrated,
         source: source.as_str(),
-        reasons,
-        fallback: source == Source::Popular && !scored.calibrated && view.is_unknown(),
+        reasons: reasons(view, scored.candidate),
+        fallback: source == Source::Popular && !scored.mark.calibrated && view.is_unknown(),
     }
 }
 
@@ -43,12 +42,12 @@ pub(super) fn filling(state: &State, product: u32) -> RankedProduct {
 }
 
 /// The source that speaks most for a candidate: the best weighted reciprocal rank.
-fn strongest(scored: &Scored, recipe: &Recipe) -> Source {
+fn strongest(candidate: &Candidate, recipe: &Recipe) -> Source {
     let weight = |source: Source| {
         let named = recipe.blend.iter().find(|(other, _)| *other == source);
         named.map_or(0.1, |&(_, weight)| weight.max(0.1))
     };
-    let strength = |source: Source| match scored.candidate.ranks[source as usize] {
+    let strength = |source: Source| match candidate.ranks[source as usize] {
         0 => 0.0,
         rank => weight(source) / (10.0 + f64::from(rank)),
     };
@@ -61,98 +60,132 @@ fn strongest(scored: &Scored, recipe: &Recipe) -> Source {
     .unwrap_or(Source::Popular)
 }
 
-/// Everything that speaks for a candidate, the strongest first.
-fn reasons(view: &View<'_>, scored: &Scored) -> Vec<Reason> {
-    let candidate = &scored.candidate;
-    let rank = |source: Source| f64::from(candidate.ranks[source as usize]);
-    let mut reasons: Vec<(f64, Reason)> = Vec::new();
-    let mut add = |strength: f64, code: &'static str, text: String, because: Option<u32>| {
-        let because = because.map(|product| product_id(view.state, product));
-        reasons.push((
-            strength,
-            Reason {
-                code,
-                text,
-                because,
-            },
-        ));
+/// What may speak for a candidate.
+#[derive(Debug, Clone, Copy)]
+enum Argument {
+    BoughtBefore,
+    ViewedRecently,
+    /// It goes with this product.
+    Together(u32),
+    /// It reads like this product.
+    SimilarContent(u32),
+    Trending,
+    PopularInStage,
+    Popular,
+}
+
+/// What speaks most for a candidate, the strongest first.
+fn reasons(view: &View<'_>, candidate: &Candidate) -> Vec<Reason> {
+    let mut arguments = arguments(candidate);
+    arguments.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let told = arguments
+        .iter()
+        .filter(|(strength, _)| *strength > 0.0)
+        .take(MOST);
+    told.map(|&(_, argument)| put(argument, view, candidate))
+        .collect()
+}
+
+/// How strongly each argument speaks for a candidate; 0: not at all.
+fn arguments(candidate: &Candidate) -> [(f64, Argument); 7] {
+    let (own, steps) = (&candidate.own, &candidate.steps);
+    let holds = |holds: bool, strength: f64| if holds { strength } else { 0.0 };
+    let rank = |source: Source, weight: f64| match candidate.ranks[source as usize] {
+        0 => 0.0,
+        rank => weight / f64::from(rank).sqrt(),
     };
-    if candidate.own.baskets > 0.0 {
-        let (times, days) = (candidate.own.baskets, candidate.own.last_days);
-        let times = if times < 1.5 {
-            "once".to_owned()
-        } else {
-            format!("{times:.0} times")
-        };
-        let text = format!("bought {times}, last {}", ago(days));
-        add(2.0 + candidate.own.slow, "BOUGHT_BEFORE", text, None);
+    let together = candidate.bought_together + candidate.browsed_together;
+    let because = candidate.because.unwrap_or_default();
+    let alike = candidate.content_because.unwrap_or_default();
+    [
+        (
+            holds(own.baskets > 0.0, 2.0 + own.slow),
+            Argument::BoughtBefore,
+        ),
+        (
+            holds(steps.weight > 0.0, 1.5 / (1.0 + steps.products_ago)),
+            Argument::ViewedRecently,
+        ),
+        (
+            holds(candidate.because.is_some(), 1.0 + together.min(1.0)),
+            Argument::Together(because),
+        ),
+        (
+            holds(
+                candidate.content_because.is_some(),
+                candidate.content.min(1.0),
+            ),
+            Argument::SimilarContent(alike),
+        ),
+        (rank(Source::Trending, 0.9), Argument::Trending),
+        (rank(Source::Stage, 0.8), Argument::PopularInStage),
+        (rank(Source::Popular, 0.5), Argument::Popular),
+    ]
+}
+
+/// An argument in words and in a code.
+fn put(argument: Argument, view: &View<'_>, candidate: &Candidate) -> Reason {
+    let state = view.state;
+    let (code, text, because) = match argument {
+        Argument::BoughtBefore => {
+            let times = match candidate.own.baskets {
+                times if times < 1.5 => "once".to_owned(),
+                times => format!("{times:.0} times"),
+            };
+            let text = format!("bought {times}, last {}", ago(candidate.own.last_days));
+            ("BOUGHT_BEFORE", text, None)
+        }
+        Argument::ViewedRecently => {
+            let text = format!("viewed {}", ago(candidate.steps.last_hours / 24.0));
+            ("VIEWED_RECENTLY", text, None)
+        }
+        Argument::Together(because) => {
+            let (code, what) = together(view, because);
+            (
+                code,
+                format!("{what} {}", name(state, because)),
+                Some(because),
+            )
+        }
+        Argument::SimilarContent(because) => {
+            let text = format!("similar to {}", name(state, because));
+            ("SIMILAR_CONTENT", text, Some(because))
+        }
+        Argument::Trending => ("TRENDING", "sells more than usual".to_owned(), None),
+        Argument::PopularInStage => {
+            let stage = state.journey().name(view.stage);
+            (
+                "POPULAR_IN_STAGE",
+                format!("what people in {stage} go for"),
+                None,
+            )
+        }
+        Argument::Popular => ("POPULAR", "popular in this shop".to_owned(), None),
+    };
+    let because = because.map(|product| product_id(state, product));
+    Reason {
+        code,
+        text,
+        because,
     }
-    if candidate.steps.weight > 0.0 {
-        let text = format!("viewed {}", ago(candidate.steps.last_hours / 24.0));
-        add(
-            1.5 / (1.0 + candidate.steps.products_ago),
-            "VIEWED_RECENTLY",
-            text,
-            None,
-        );
+}
+
+/// What connects a candidate with the product it goes with.
+fn together(view: &View<'_>, because: u32) -> (&'static str, &'static str) {
+    let steps = view
+        .steps
+        .iter()
+        .rev()
+        .filter(|step| step.product == Some(because));
+    // a basket says it as well, but what was done since says it better
+    match steps
+        .map(|step| step.kind)
+        .find(|&kind| kind != EventKind::Purchase)
+    {
+        Some(EventKind::AddToCart) => ("IN_CART_TOGETHER", "goes with"),
+        Some(_) => ("VIEWED_TOGETHER", "looked at together with"),
+        None => ("BOUGHT_TOGETHER", "bought together with"),
     }
-    if let Some(because) = candidate.because {
-        let other = name(view.state, because);
-        let steps = view
-            .steps
-            .iter()
-            .rev()
-            .filter(|step| step.product == Some(because));
-        // a basket says it as well, but what was done since says it better
-        let since = steps
-            .map(|step| step.kind)
-            .find(|&kind| kind != EventKind::Purchase);
-        let (code, what) = match since {
-            Some(EventKind::AddToCart) => ("IN_CART_TOGETHER", "goes with"),
-            Some(_) => ("VIEWED_TOGETHER", "looked at together with"),
-            None => ("BOUGHT_TOGETHER", "bought together with"),
-        };
-        let strength = candidate.bought_together + candidate.browsed_together;
-        add(
-            1.0 + strength.min(1.0),
-            code,
-            format!("{what} {other}"),
-            Some(because),
-        );
-    }
-    if let Some(because) = candidate.content_because {
-        let text = format!("similar to {}", name(view.state, because));
-        add(
-            candidate.content.min(1.0),
-            "SIMILAR_CONTENT",
-            text,
-            Some(because),
-        );
-    }
-    if rank(Source::Trending) > 0.0 {
-        let text = "sells more than usual".to_owned();
-        add(0.9 / rank(Source::Trending).sqrt(), "TRENDING", text, None);
-    }
-    if rank(Source::Stage) > 0.0 {
-        let stage = view.state.journey().name(view.stage);
-        let text = format!("what people in {stage} go for");
-        add(
-            0.8 / rank(Source::Stage).sqrt(),
-            "POPULAR_IN_STAGE",
-            text,
-            None,
-        );
-    }
-    if rank(Source::Popular) > 0.0 {
-        add(
-            0.5 / rank(Source::Popular).sqrt(),
-            "POPULAR",
-            "popular in this shop".to_owned(),
-            None,
-        );
-    }
-    reasons.sort_by(|a, b| b.0.total_cmp(&a.0));
-    reasons.into_iter().map(|(_, reason)| reason).collect()
 }
 
 fn name(state: &State, product: u32) -> String {

@@ -7,7 +7,8 @@ use crate::algorithms::metrics::{self, Tally, Truth};
 use crate::application::model::{Model, Ranked, Ranking};
 use crate::domain::{Baseline, EventKind, Record, RecordBody};
 use crate::state::State;
-use crate::state::candidates::{Scratch, View};
+use crate::state::scratch::Scratch;
+use crate::state::view::View;
 
 /// The method that is ours.
 pub(super) const OURS: &str = "nextbest";
