@@ -4,8 +4,10 @@
 //! has one definition and nothing leaks from the future.
 
 pub mod candidates;
+pub mod neighbours;
 pub mod people;
 pub mod products;
+pub mod relations;
 pub mod scratch;
 pub mod subjects;
 pub mod view;
@@ -13,6 +15,7 @@ pub mod view;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::covisitation::Covisitation;
+use crate::algorithms::sessions::{SILENCE_MS, Sessions};
 use crate::domain::journey::{Journey, Step};
 use crate::domain::time::{DAY_MS, HOUR_MS};
 use crate::domain::{
@@ -21,12 +24,10 @@ use crate::domain::{
 };
 use crate::state::people::{People, Person};
 use crate::state::products::Products;
-use crate::state::subjects::Subject;
+use crate::state::subjects::{Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 2;
-/// How many lines of a basket before a new one go together with it.
-const BASKET_PARTNERS: usize = 16;
+const FORMAT: u32 = 3;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.
@@ -62,10 +63,10 @@ pub struct State {
     pub products: Products,
     /// The customers and visitors.
     pub people: People,
-    /// What is bought in the same basket.
-    pub bought_together: Covisitation,
     /// What is viewed, carted and bought within a day.
     pub browsed_together: Covisitation,
+    /// What was looked at in the same visit.
+    pub sessions: Sessions,
     /// The revisions that went live, newest last.
     activations: Vec<Box<str>>,
 }
@@ -86,8 +87,8 @@ impl State {
             newest: Timestamp::default(),
             products: Products::new(stages),
             people: People::default(),
-            bought_together: Covisitation::default(),
             browsed_together: Covisitation::default(),
+            sessions: Sessions::default(),
             activations: Vec::new(),
         }
     }
@@ -227,14 +228,13 @@ impl State {
         let key = basket_key(event);
         let added = subject.add_line(event.time, key, product, event.quantity as f32);
         if added.new_line {
-            let lines = subject.lines_of(added.basket);
-            let before = &lines[..lines.len() - 1];
-            for line in before.iter().rev().take(BASKET_PARTNERS) {
-                self.bought_together.add(product, line.product, 1.0);
-            }
             subject.trim();
             self.products
-                .count_basket(product, event.time, added.other_baskets);
+                .count_basket(product, person, event.time, added.other_baskets);
+            if let Some(last) = added.before {
+                self.products
+                    .count_gap(product, event.time.days_since(last));
+            }
             self.products
                 .count_stage(product, stage, event.time, weight(event.kind));
             self.go_together(event, person, product);
@@ -259,6 +259,27 @@ impl State {
         self.products
             .count_stage(product, stage, event.time, weight);
         self.go_together(event, person, product);
+        self.visit(event, person, product);
+    }
+
+    /// Notes the step in the session it belongs to.
+    fn visit(&mut self, event: &Event, person: Person, product: u32) {
+        let Some(subject) = self.people.subject_mut(person) else {
+            return;
+        };
+        let name = event.session.as_ref().map(|id| hash(id.as_str()));
+        let same = subject.visit.filter(|visit| match name {
+            Some(_) => visit.name == name,
+            None => (event.time.ms() - visit.last.ms()).abs() <= SILENCE_MS,
+        });
+        let mut visit = same.unwrap_or_else(|| Visit {
+            session: self.sessions.begin(),
+            name,
+            last: event.time,
+        });
+        visit.last = visit.last.max(event.time);
+        subject.visit = Some(visit);
+        self.sessions.step(visit.session, product, event.time);
     }
 
     /// Counts the product together with those of the steps of the day before, the nearer the more.
@@ -332,9 +353,14 @@ impl State {
             }
         }
         subject.orders += forgotten_orders;
+        let newer = |visit: &Visit| subject.visit.is_none_or(|mine| mine.last < visit.last);
+        if let Some(visit) = history.visit.filter(newer) {
+            subject.visit = Some(visit);
+        }
         for (&product, (mine, theirs)) in products.iter().zip(before) {
             let together = subject.baskets_with(product);
-            self.products.count_merge(product, mine, theirs, together);
+            self.products
+                .count_merge(product, customer, [mine, theirs, together]);
         }
         subject.trim();
         for &(time, product) in &history.refunds {
@@ -348,12 +374,15 @@ impl State {
 
 /// The identity of the basket of a purchase: its order's id, or its moment.
 fn basket_key(event: &Event) -> u64 {
-    use std::hash::BuildHasher as _;
-    let hasher = foldhash::quality::FixedState::with_seed(1);
     match &event.order {
-        Some(order) => hasher.hash_one(order.as_str()),
-        None => hasher.hash_one(event.time.ms()),
+        Some(order) => hash(order.as_str()),
+        None => hash(event.time.ms()),
     }
+}
+
+fn hash(what: impl std::hash::Hash) -> u64 {
+    use std::hash::BuildHasher as _;
+    foldhash::quality::FixedState::with_seed(1).hash_one(what)
 }
 
 /// How much an event says about the interest in its product.

@@ -1,5 +1,6 @@
 //! The features of a candidate: one definition for training and serving.
 
+use crate::algorithms::repurchase::{Gaps, Rhythm};
 use crate::domain::Source;
 
 /// How many sources there are.
@@ -26,6 +27,8 @@ pub struct Own {
     pub quantity: f64,
     /// Times it was given back.
     pub refunds: f64,
+    /// Between the purchases.
+    pub gaps: Gaps,
 }
 
 /// What the steps of this visit and the days before say of a candidate.
@@ -62,6 +65,8 @@ pub struct Item {
     pub repeat_buyers: f64,
     /// Days since its first event.
     pub age_days: f64,
+    /// Between purchases of it, of everybody.
+    pub gaps: Gaps,
 }
 
 /// A candidate with everything the features are made of.
@@ -83,6 +88,16 @@ pub struct Candidate {
     pub browsed_together: f64,
     /// The seed that speaks most for `bought_together` or `browsed_together`.
     pub because: Option<u32>,
+    /// Σ of EASE weights of the products bought.
+    pub ease: f64,
+    /// The share of the last baskets of similar customers that hold it.
+    pub liked_ever: f64,
+    /// How much similar customers bought it lately.
+    pub liked_now: f64,
+    /// Σ of what sessions like this one say.
+    pub sessions: f64,
+    /// The product of this session that speaks most for `sessions`.
+    pub session_because: Option<u32>,
     /// Cosine of the texts.
     pub content: f64,
     /// The product whose text is nearest.
@@ -102,6 +117,8 @@ pub struct Asker {
     pub rhythm_days: f64,
     /// Share of repeat buyers among buyers over all products, for products with few.
     pub mean_repeat_rate: f64,
+    /// Between purchases of the same product, of everybody.
+    pub gaps: Gaps,
 }
 
 /// ln(1 + x), 0 below 0: counts and days span orders of magnitude. `ln_1p` is exact near 0, which nobody
@@ -147,6 +164,9 @@ features! { c, a;
     "own_gap" = gap(c),
     "own_gap_distance" = gap(c).abs(),
     "own_gap_known" = flag(c.own.baskets > 1.5),
+    "own_due" = own(c) * rhythm(c, a).due(c.own.last_days, DUE_DAYS),
+    "own_lateness" = own(c) * rhythm(c, a).lateness(c.own.last_days).clamp(-4.0, 4.0),
+    "own_lateness_distance" = own(c) * rhythm(c, a).lateness(c.own.last_days).abs().min(4.0),
     "own_quantity" = ratio(c.own.quantity, c.own.baskets).log_1p(),
     "own_refunds" = c.own.refunds.log_1p(),
     "own_x_repeat_share" = own(c) * a.repeat_share,
@@ -169,6 +189,14 @@ features! { c, a;
     "new_x_bought_together" = (1.0 - own(c)) * (10.0 * c.bought_together).log_1p(),
     "browsed_together" = (10.0 * c.browsed_together).log_1p(),
     "new_x_browsed_together" = (1.0 - own(c)) * (10.0 * c.browsed_together).log_1p(),
+    "ease" = (10.0 * c.ease).log_1p(),
+    "new_x_ease" = (1.0 - own(c)) * (10.0 * c.ease).log_1p(),
+    "liked_ever" = (50.0 * c.liked_ever).log_1p(),
+    "new_x_liked_ever" = (1.0 - own(c)) * (50.0 * c.liked_ever).log_1p(),
+    "liked_now" = (20.0 * c.liked_now).log_1p(),
+    "new_x_liked_now" = (1.0 - own(c)) * (20.0 * c.liked_now).log_1p(),
+    "sessions" = (20.0 * c.sessions).log_1p(),
+    "seen_x_sessions" = flag(c.steps.weight > 0.0) * (20.0 * c.sessions).log_1p(),
     "content" = c.content,
     "new_x_content" = (1.0 - own(c)) * c.content,
     "step_weight" = c.steps.weight.log_1p(),
@@ -179,11 +207,21 @@ features! { c, a;
     "step_in_cart" = flag(c.steps.in_cart),
     "rank_personal" = reciprocal(c, Source::Personal),
     "rank_together" = reciprocal(c, Source::Together),
+    "rank_ease" = reciprocal(c, Source::Ease),
+    "rank_customers" = reciprocal(c, Source::Customers),
+    "rank_sessions" = reciprocal(c, Source::Sessions),
     "rank_recent" = reciprocal(c, Source::Recent),
     "rank_trending" = reciprocal(c, Source::Trending),
     "rank_stage" = reciprocal(c, Source::Stage),
     "rank_content" = reciprocal(c, Source::Content),
     "rank_popular" = reciprocal(c, Source::Popular),
+}
+
+/// Within how many days something is due.
+const DUE_DAYS: f64 = 28.0;
+
+fn rhythm(c: &Candidate, a: &Asker) -> Rhythm {
+    Rhythm::of(&c.own.gaps, &c.item.gaps, &a.gaps)
 }
 
 fn flag(holds: bool) -> f64 {

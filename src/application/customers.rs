@@ -276,6 +276,6 @@ fn profile(state: &State, who: Who, subject: &Subject, now: Timestamp) -> Profil
         last_event: subject.seen.map(|(_, last)| last),
         events: subject.events,
         orders: subject.orders,
-        products: subject.distinct_products(),
+        products: subject.distinct.into(),
     }
 }

@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use crate::algorithms::content::Content;
 use crate::algorithms::metrics::Truth;
 use crate::application::history::{History, time};
 use crate::application::model::{FeatureMask, Model, Ranking};
 use crate::application::recommend::Who;
 use crate::application::train::{
-    FigureTable, Judge, Lesson, Progress, Standings, TrainError, TrainSettings, texts, train,
+    FigureTable, Judge, Lesson, Progress, Standings, TrainError, TrainSettings, train,
 };
 use crate::application::truth::Case;
 use crate::domain::{Recipe, Record, Timestamp};
 use crate::state::candidates::filler;
+use crate::state::relations::Relations;
 use crate::state::scratch::Scratch;
 use crate::state::view::View;
 use crate::state::{FoldSettings, State};
@@ -122,7 +122,7 @@ struct Examination<'a> {
     model: Option<&'a Model>,
     masks: Vec<FeatureMask>,
     state: State,
-    content: Content,
+    relations: Relations,
     scratch: Scratch,
     judge: Judge,
     answer_ms: Vec<f64>,
@@ -132,13 +132,12 @@ impl<'a> Examination<'a> {
     fn new(settings: &'a EvaluateSettings<'a>, model: Option<&'a Model>, known: &[Record]) -> Self {
         let mut state = State::new(settings.fold.clone());
         known.iter().for_each(|record| state.apply(record));
-        let content = Content::fit(&texts(&state));
         Self {
             masks: settings.recipes.iter().map(FeatureMask::of).collect(),
             settings,
             model,
             state,
-            content,
+            relations: Relations::default(),
             scratch: Scratch::default(),
             judge: Judge::new(settings.ks),
             answer_ms: Vec::new(),
@@ -152,6 +151,7 @@ impl<'a> Examination<'a> {
             Who::Visitor(id) => state.people.visitor(id),
             Who::Nobody => None,
         };
+        self.relations.keep_current(state);
         let started = Instant::now();
         let subject = person.and_then(|person| state.subject(person));
         let view = View::new(state, subject, &[], case.at);
@@ -160,7 +160,7 @@ impl<'a> Examination<'a> {
             recipe: &self.settings.recipes[stage],
             mask: &self.masks[stage],
             model: self.model,
-            content: &self.content,
+            relations: &self.relations,
         };
         let had = if self.settings.discover {
             self.judge.had(&view)

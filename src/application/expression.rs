@@ -265,7 +265,7 @@ pub fn customer_value(subject: Option<&Subject>, journey: &Journey, now: Timesta
         ),
         (
             "product_count",
-            count(subject.map_or(0, Subject::distinct_products)),
+            count(subject.map_or(0, |subject| subject.distinct.into())),
         ),
     ];
     let ordered = subject.and_then(Subject::last_basket);

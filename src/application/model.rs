@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::calibration::Calibration;
-use crate::algorithms::content::Content;
 use crate::algorithms::features::{self, Asker, COUNT, Candidate, NAMES};
 use crate::algorithms::ranker::FittedRanker;
 use crate::domain::{Fingerprint, Ranker, Recipe, Timestamp};
 use crate::state::candidates::{blend, propose};
+use crate::state::relations::Relations;
 use crate::state::scratch::Scratch;
 use crate::state::view::View;
 
@@ -188,8 +188,8 @@ pub struct Ranking<'a> {
     pub mask: &'a FeatureMask,
     /// The model that is live, if one is.
     pub model: Option<&'a Model>,
-    /// The texts of the products.
-    pub content: &'a Content,
+    /// What goes with what.
+    pub relations: &'a Relations,
 }
 
 impl Ranking<'_> {
@@ -203,7 +203,7 @@ impl Ranking<'_> {
         allowed: impl FnMut(u32) -> bool,
         mut boost: impl FnMut(u32) -> f64,
     ) -> Ranked {
-        let (candidates, asker) = propose(view, self.recipe, self.content, scratch, allowed);
+        let (candidates, asker) = propose(view, self.recipe, self.relations, scratch, allowed);
         let marks: Vec<Mark> = candidates
             .iter()
             .map(|candidate| self.mark(view, candidate, &asker, boost(candidate.product)))

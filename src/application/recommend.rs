@@ -273,7 +273,7 @@ impl Recommender {
             recipe,
             mask: &self.shop.masks[view.stage.0 as usize],
             model: live.as_ref().map(|live| &live.model),
-            content: &known.content,
+            relations: &known.relations,
         };
         let scope = prepared.scope(state, subject, view.stage);
         let mut gate = Gate::new(prepared, state, &view, scope.as_ref());

@@ -6,16 +6,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
-use crate::algorithms::content::Content;
 use crate::application::error::AppError;
 use crate::application::model::{FeatureMask, Model};
-use crate::application::train::texts;
 use crate::domain::{Position, Recipe, Record, Timestamp};
+use crate::state::relations::Relations;
 use crate::state::{FoldSettings, State};
 use crate::store::{Checkpoint, Checkpoints, Journal, JournalError, Loaded};
 
 /// How many records are folded under one hold of the lock, so that answers never wait long.
 const FOLD_AT_ONCE: usize = 256;
+/// How many products are worked out anew while writing waits.
+const REFRESH_AT_ONCE: usize = 32;
 
 /// Tells the time; a value, so that tests can say what time it is.
 #[derive(Clone)]
@@ -65,14 +66,13 @@ pub struct ShopSettings {
     pub write_queue: usize,
 }
 
-/// State, and what is derived from its catalog.
+/// State, and what is worked out from it.
 #[derive(Debug)]
 pub struct Known {
     /// The fold of the journal.
     pub state: State,
-    /// The texts of the products, as of `content_version` of the catalog.
-    pub content: Arc<Content>,
-    content_version: u64,
+    /// What goes with what; kept current by [`Shop::refresh_relations`].
+    pub relations: Arc<Relations>,
 }
 
 /// The model that is live.
@@ -132,8 +132,7 @@ impl Shop {
         settings: ShopSettings,
     ) -> Result<(Arc<Self>, Opened), JournalError> {
         let (state, opened) = fold(&*journal, checkpoints.as_ref(), &settings.fold)?;
-        let content = Arc::new(Content::fit(&texts(&state)));
-        let content_version = state.products.catalog_version;
+        let relations = Arc::new(Relations::of(&state));
         let masks = settings.recipes.iter().map(FeatureMask::of).collect();
         let shop = Self {
             journal,
@@ -141,11 +140,7 @@ impl Shop {
             clock,
             settings,
             masks,
-            known: RwLock::new(Known {
-                state,
-                content,
-                content_version,
-            }),
+            known: RwLock::new(Known { state, relations }),
             live: ArcSwapOption::empty(),
             ready: watch::Sender::new(false),
         };
@@ -189,43 +184,45 @@ impl Shop {
     pub fn fold_anew(&self) -> Result<(), JournalError> {
         let mut state = State::new(self.settings.fold.clone());
         fold_rest(&*self.journal, &mut state)?;
-        let content = Arc::new(Content::fit(&texts(&state)));
-        let content_version = state.products.catalog_version;
+        let relations = Arc::new(Relations::of(&state));
         let mut known = self.known_mut();
         // what was written meanwhile
         fold_rest(&*self.journal, &mut state)?;
-        *known = Known {
-            state,
-            content,
-            content_version,
-        };
+        *known = Known { state, relations };
         Ok(())
     }
 
-    /// Fits the texts of the products again if the catalog changed since. Returns whether it did.
-    pub fn refresh_content(&self) -> bool {
-        let (texts, version, products) = {
+    /// Works out anew what goes with what, where enough has changed since. Returns whether anything had.
+    pub fn refresh_relations(&self) -> bool {
+        let (before, texts) = {
             let known = self.known();
-            let version = known.state.products.catalog_version;
-            if version == known.content_version {
+            if !known.relations.is_stale(&known.state) {
                 return false;
             }
             (
-                texts(&known.state),
-                version,
-                known.state.products.items().len(),
+                known.relations.clone(),
+                known.relations.changed_texts(&known.state),
             )
         };
-        let content = Arc::new(Content::fit(&texts));
+        let mut relations = Relations::clone(&before);
+        if let Some((version, texts)) = texts {
+            relations.read(version, &texts);
+        }
+        loop {
+            // writing waits while State is read, so only a part at a time
+            let known = self.known();
+            let is_same = Arc::ptr_eq(&known.relations, &before);
+            if !is_same || relations.refresh_some(&known.state, REFRESH_AT_ONCE) == 0 {
+                break;
+            }
+        }
         let mut known = self.known_mut();
         // the products of a State that was folded anew meanwhile may have other numbers
-        let same = known.state.products.items().len() >= products
-            && known.state.products.catalog_version >= version;
-        if same {
-            known.content = content;
-            known.content_version = version;
+        let is_same = Arc::ptr_eq(&known.relations, &before);
+        if is_same {
+            known.relations = Arc::new(relations);
         }
-        same
+        is_same
     }
 
     /// Writes a checkpoint of State as it is now. Answers go on; writing waits while State is encoded.

@@ -10,7 +10,6 @@ pub use questions::{Moment, QuestionSettings, choose};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::calibration::{Calibration, expected_error};
-use crate::algorithms::content::Content;
 use crate::algorithms::metrics::Truth;
 use crate::algorithms::ranker::{self, FitError, RankerParams, Row};
 use crate::application::history::{Ahead, History};
@@ -18,6 +17,7 @@ use crate::application::model::{FeatureMask, Model, Ranked, Ranking, Scored};
 use crate::domain::time::DAY_MS;
 use crate::domain::{EventKind, Recipe, Record, RecordBody, Subject as Who, Timestamp};
 use crate::state::people::Person;
+use crate::state::relations::Relations;
 use crate::state::scratch::Scratch;
 use crate::state::view::View;
 use crate::state::{FoldSettings, State};
@@ -216,7 +216,7 @@ impl Run<'_> {
         } = self.lesson;
         let mut state = State::new(fold.clone());
         history.known.iter().for_each(|record| state.apply(record));
-        let content = Content::fit(&texts(&state));
+        let mut relations = Relations::default();
         let mut scratch = Scratch::default();
         let mut folded = 0;
         for (number, moment) in plan.questions.iter().enumerate() {
@@ -240,6 +240,7 @@ impl Run<'_> {
             let Some(person) = person(&state, ahead, moment) else {
                 continue;
             };
+            relations.keep_current(&state);
             let view = View::new(&state, state.subject(person), &[], moment.time);
             let recipe = &recipes[view.stage.0 as usize];
             let truth = truth(&state, ahead, moment, recipe, history);
@@ -250,7 +251,7 @@ impl Run<'_> {
                 recipe,
                 mask: &self.masks[view.stage.0 as usize],
                 model: self.fitted.as_ref(),
-                content: &content,
+                relations: &relations,
             };
             let allowed = |product| state.products.recommendable(product);
             let ranked = ranking.rank(&view, &mut scratch, allowed, |_| 1.0);
@@ -406,20 +407,6 @@ fn sample(questions: usize, max_rows: usize) -> (usize, usize) {
     let room = (max_rows / questions.max(1)).clamp(2, POSITIVES + NEGATIVES);
     let positives = (room * POSITIVES / (POSITIVES + NEGATIVES)).max(1);
     (positives, room - positives)
-}
-
-/// The texts of all products, by number.
-#[must_use]
-pub fn texts(state: &State) -> Vec<String> {
-    let text = |item: &crate::state::products::Item| match &item.listing {
-        Some(listing) => {
-            let levels = listing.category.iter().map(|level| &**level);
-            let parts = [&*listing.name, &*listing.brand].into_iter().chain(levels);
-            parts.collect::<Vec<_>>().join(" ")
-        }
-        None => String::new(),
-    };
-    state.products.items().iter().map(text).collect()
 }
 
 /// The person a past question was about, as State knew them then.

@@ -134,7 +134,7 @@ fn prepare(
             summary.failures.is_empty(),
             "the simulated shop could not be imported"
         );
-        service.shop.refresh_content();
+        service.shop.refresh_relations();
         std::fs::write(&imported, "").with_context(|| imported.display().to_string())?;
     }
     if service.shop.live().is_none() {

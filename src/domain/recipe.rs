@@ -49,6 +49,12 @@ names! {
         Personal = "personal",
         /// What goes with what was bought, carted or viewed lately (item-to-item co-visitation).
         Together = "together",
+        /// What follows from everything somebody bought (local EASE).
+        Ease = "ease",
+        /// What customers like this one buy (UP-CF).
+        Customers = "customers",
+        /// What sessions like this one went on to (VMIS-kNN).
+        Sessions = "sessions",
         /// What was viewed lately and not bought.
         Recent = "recent",
         /// What sells more than it used to.

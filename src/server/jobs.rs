@@ -10,8 +10,8 @@ use crate::application::models::Models;
 use crate::application::shop::Shop;
 use crate::config::Training;
 
-/// How often the texts of the products are looked at for changes.
-const CONTENT_EVERY: Duration = Duration::from_secs(2);
+/// How often it is looked whether what goes with what has changed.
+const RELATIONS_EVERY: Duration = Duration::from_secs(2);
 /// How long after a start the first scheduled training is due, so that a start stays quick.
 const FIRST_TRAINING: Duration = Duration::from_secs(60);
 
@@ -21,7 +21,7 @@ pub(super) struct Jobs(Vec<JoinHandle<()>>);
 impl Jobs {
     /// Starts them.
     pub(super) fn start(shop: &Arc<Shop>, models: &Models, training: &Training) -> Self {
-        let mut jobs = vec![tokio::spawn(refresh_content(shop.clone()))];
+        let mut jobs = vec![tokio::spawn(refresh_relations(shop.clone()))];
         if training.every_hours > 0 {
             let every = Duration::from_secs(u64::from(training.every_hours) * 3600);
             jobs.push(tokio::spawn(train(shop.clone(), models.clone(), every)));
@@ -35,13 +35,13 @@ impl Jobs {
     }
 }
 
-/// Fits the texts of the products anew when the catalog has changed.
-async fn refresh_content(shop: Arc<Shop>) {
+/// Works out anew what goes with what, where enough has changed.
+async fn refresh_relations(shop: Arc<Shop>) {
     loop {
-        tokio::time::sleep(CONTENT_EVERY).await;
+        tokio::time::sleep(RELATIONS_EVERY).await;
         let shop = shop.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || shop.refresh_content()).await {
-            tracing::error!(%error, "the texts of the products could not be fitted");
+        if let Err(error) = tokio::task::spawn_blocking(move || shop.refresh_relations()).await {
+            tracing::error!(%error, "what goes with what could not be worked out anew");
         }
     }
 }

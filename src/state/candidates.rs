@@ -1,11 +1,11 @@
 //! From a question to its candidates: what each source proposes, and everything the features are made of.
 
-use crate::algorithms::content::Content;
 use crate::algorithms::features::{Asker, Candidate, Item, Own, SOURCES, Steps};
 use crate::algorithms::top::TopList;
 use crate::domain::{Recipe, Source};
 use crate::state::State;
 use crate::state::products::{FAST_DAYS, RECENT_DAYS, SLOW_DAYS};
+use crate::state::relations::Relations;
 use crate::state::scratch::{Reach, Scratch};
 use crate::state::view::View;
 
@@ -26,7 +26,7 @@ pub(super) struct Proposal {
 pub fn propose(
     view: &View<'_>,
     recipe: &Recipe,
-    content: &Content,
+    relations: &Relations,
     scratch: &mut Scratch,
     mut allowed: impl FnMut(u32) -> bool,
 ) -> (Vec<Candidate>, Asker) {
@@ -34,7 +34,7 @@ pub fn propose(
     let asker = view.asker(&own);
     let stepped = view.stepped();
     scratch.prepare(view.state.products.items().len());
-    scratch.accumulate(view, &stepped, content);
+    scratch.accumulate(view, &own, &stepped, relations);
     for &(source, quota) in &recipe.sources {
         let ranking = ranking(source, view, &own, &asker, &stepped, scratch);
         take(scratch, source, quota, ranking, &mut allowed);
@@ -170,6 +170,9 @@ fn ranking<'v>(
                 reach.bought / bought + reach.browsed / browsed
             }))
         }
+        Source::Ease => scored(touched(&|reach| reach.ease)),
+        Source::Customers => scored(touched(&|reach| reach.liked_ever + reach.liked_now)),
+        Source::Sessions => scored(touched(&|reach| reach.sessions)),
         Source::Content => scored(touched(&|reach| reach.content)),
         Source::Recent => Box::new(stepped.iter().map(|&(product, _)| product)),
         Source::Trending if products.trending.is_empty() => listed(&products.browsed),
@@ -261,6 +264,11 @@ fn candidate(
         bought_together: f64::from(reach.bought),
         browsed_together: f64::from(reach.browsed),
         because: because(reach.best),
+        ease: f64::from(reach.ease),
+        liked_ever: f64::from(reach.liked_ever),
+        liked_now: f64::from(reach.liked_now),
+        sessions: f64::from(reach.sessions),
+        session_because: because(reach.session_best),
         content: f64::from(reach.content),
         content_because: because(reach.content_best),
     }
@@ -280,6 +288,7 @@ fn item(view: &View<'_>, product: u32) -> Item {
         buyers: f64::from(item.buyers),
         repeat_buyers: f64::from(item.repeat_buyers),
         age_days: view.now.days_since(born).max(0.0),
+        gaps: item.gaps,
     }
 }
 

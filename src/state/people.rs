@@ -17,6 +17,24 @@ pub enum Person {
     Visitor(u32),
 }
 
+impl Person {
+    /// In four bytes.
+    pub(super) fn packed(self) -> u32 {
+        match self {
+            Self::Customer(number) => number << 1,
+            Self::Visitor(number) => number << 1 | 1,
+        }
+    }
+
+    /// From four bytes.
+    pub(super) fn unpacked(packed: u32) -> Self {
+        match packed & 1 {
+            0 => Self::Customer(packed >> 1),
+            _ => Self::Visitor(packed >> 1),
+        }
+    }
+}
+
 /// Everybody.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct People {

@@ -6,10 +6,12 @@ use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::decay::Fading;
+use crate::algorithms::repurchase::Gaps;
 use crate::algorithms::top::TopList;
 use crate::domain::{
     Currency, InventorySet, Micros, Product, ProductId, StageIndex, Timestamp, Traits,
 };
+use crate::state::people::Person;
 
 /// Half-life of what counts as trending.
 pub const FAST_DAYS: f64 = 7.0;
@@ -19,6 +21,8 @@ pub const RECENT_DAYS: f64 = 28.0;
 pub const SLOW_DAYS: f64 = 112.0;
 /// How many products the short lists hold.
 pub const TOP: usize = 256;
+/// How many of its last buyers are remembered of a product.
+pub const MAX_BUYERS: usize = 1_000;
 
 /// A product in the catalog.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,6 +76,10 @@ pub struct Item {
     pub first: Option<Timestamp>,
     /// By stage: weighted events of people in it, fading in [`RECENT_DAYS`].
     pub by_stage: Vec<Fading>,
+    /// Its last buyers, the newest last; a visitor's place may have become somebody else's since.
+    buyers_last: Vec<u32>,
+    /// How long people took to buy it again.
+    pub gaps: Gaps,
 }
 
 /// All products.
@@ -85,6 +93,8 @@ pub struct Products {
     /// Pairs of a buyer and a product, and those bought again.
     buyers: u64,
     repeat_buyers: u64,
+    /// How long people took to buy anything again.
+    pub gaps: Gaps,
     /// Grows with every change of the catalog: what is derived from it is stale then.
     pub catalog_version: u64,
     /// Most bought, ever.
@@ -109,6 +119,7 @@ impl Products {
             listed: 0,
             buyers: 0,
             repeat_buyers: 0,
+            gaps: Gaps::default(),
             catalog_version: 0,
             popular: TopList::new(TOP),
             recent: TopList::new(TOP),
@@ -154,6 +165,8 @@ impl Products {
             browsed: Fading::default(),
             first: None,
             by_stage: vec![Fading::default(); self.by_stage.len()],
+            buyers_last: Vec::new(),
+            gaps: Gaps::default(),
         });
         number
     }
@@ -231,11 +244,18 @@ impl Products {
     }
 
     /// Counts a basket that holds the product.
-    pub(super) fn count_basket(&mut self, number: u32, time: Timestamp, others: u32) {
+    pub(super) fn count_basket(
+        &mut self,
+        number: u32,
+        buyer: Person,
+        time: Timestamp,
+        others: u32,
+    ) {
         let item = &mut self.items[number as usize];
         item.baskets += 1;
         match others {
             0 => {
+                item.add_buyer(buyer);
                 item.buyers += 1;
                 self.buyers += 1;
             }
@@ -253,12 +273,27 @@ impl Products {
         self.trending.raise(number, item.bought_fast.key());
     }
 
-    /// Takes back what was counted twice when two histories of `mine` and `theirs` baskets became one of `together`.
-    pub(super) fn count_merge(&mut self, number: u32, mine: u32, theirs: u32, together: u32) {
+    /// Counts that a product was bought again after `days`.
+    pub(super) fn count_gap(&mut self, number: u32, days: f64) {
+        self.items[number as usize].gaps.add(days);
+        self.gaps.add(days);
+    }
+
+    /// Takes back what was counted twice when two histories of `mine` and `theirs` baskets became one of `together`,
+    /// that of `buyer`.
+    pub(super) fn count_merge(
+        &mut self,
+        number: u32,
+        buyer: Person,
+        [mine, theirs, together]: [u32; 3],
+    ) {
         let repeats = |baskets: u32| u32::from(baskets >= 2);
         let twice = u32::from(mine > 0 && theirs > 0);
         let (before, after) = (repeats(mine) + repeats(theirs), repeats(together));
         let item = &mut self.items[number as usize];
+        if mine == 0 && theirs > 0 {
+            item.add_buyer(buyer);
+        }
         item.baskets = item.baskets.saturating_sub(mine + theirs - together);
         item.buyers = item.buyers.saturating_sub(twice);
         item.repeat_buyers = (item.repeat_buyers + after).saturating_sub(before);
@@ -293,6 +328,22 @@ impl Products {
         let item = &mut self.items[number as usize];
         item.by_stage[stage].add(time, weight, RECENT_DAYS);
         self.by_stage[stage].raise(number, item.by_stage[stage].key());
+    }
+}
+
+impl Item {
+    fn add_buyer(&mut self, buyer: Person) {
+        // twice the room, so that the oldest are let go of rarely
+        if self.buyers_last.len() >= 2 * MAX_BUYERS {
+            self.buyers_last.drain(..MAX_BUYERS);
+        }
+        self.buyers_last.push(buyer.packed());
+    }
+
+    /// Its last buyers, the newest last, at most [`MAX_BUYERS`]. Some may be gone, or be somebody else by now.
+    pub fn last_buyers(&self) -> impl DoubleEndedIterator<Item = Person> + ExactSizeIterator {
+        let some = &self.buyers_last[self.buyers_last.len().saturating_sub(MAX_BUYERS)..];
+        some.iter().map(|&packed| Person::unpacked(packed))
     }
 }
 

@@ -1,16 +1,20 @@
 //! What goes with what somebody bought and looked at, added up per product: dense sums, reused from question to question.
 
 use crate::algorithms::content::Content;
-use crate::algorithms::covisitation::Covisitation;
-use crate::algorithms::features::Steps;
+use crate::algorithms::features::{Own, Steps};
+use crate::algorithms::sessions::SessionScratch;
 use crate::state::State;
 use crate::state::candidates::Proposal;
+use crate::state::neighbours::{self, NeighbourScratch};
+use crate::state::relations::Relations;
 use crate::state::view::View;
 
 /// How many steps say what goes with them.
 const STEP_SEEDS: usize = 12;
 /// How many seeds say which texts are alike.
 const CONTENT_SEEDS: usize = 6;
+/// How many own products count in EASE.
+const EASE_SEEDS: usize = 200;
 
 /// What is added up for one product while a question is answered.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,6 +25,16 @@ pub(super) struct Reach {
     pub(super) browsed: f32,
     /// Σ of cosines of the texts.
     pub(super) content: f32,
+    /// Σ of EASE weights of what was bought.
+    pub(super) ease: f32,
+    /// Σ of what sessions like this one say.
+    pub(super) sessions: f32,
+    /// See [`super::neighbours::Liked::ever`].
+    pub(super) liked_ever: f32,
+    /// See [`super::neighbours::Liked::now`].
+    pub(super) liked_now: f32,
+    /// The strongest part of `sessions`, and the product it follows from.
+    pub(super) session_best: (f32, u32),
     /// The strongest part of `bought` or `browsed`, and its seed.
     pub(super) best: (f32, u32),
     /// The strongest part of `content`, and its seed.
@@ -39,6 +53,8 @@ pub struct Scratch {
     touched: Vec<u32>,
     /// The proposals of the question, see [`super::candidates`].
     pub(super) proposals: Vec<Proposal>,
+    session: SessionScratch,
+    neighbours: NeighbourScratch,
 }
 
 impl Scratch {
@@ -83,8 +99,9 @@ impl Scratch {
     pub(super) fn accumulate(
         &mut self,
         view: &View<'_>,
+        own: &[(u32, Own)],
         stepped: &[(u32, Steps)],
-        content: &Content,
+        relations: &Relations,
     ) {
         let bought = view.bought_seeds();
         let steps: Vec<(u32, f32)> = stepped
@@ -97,42 +114,89 @@ impl Scratch {
             .collect();
         let state = view.state;
         for &(seed, by) in bought.iter().chain(&steps) {
-            self.together(state, &state.bought_together, seed, by, true);
+            for &(product, cosine) in relations.bought_with(seed) {
+                let reach = self.touch(product);
+                let part = by * cosine;
+                reach.bought += part;
+                if part > reach.best.0 {
+                    reach.best = (part, seed);
+                }
+            }
         }
         for &(seed, by) in steps.iter().chain(bought.iter().take(STEP_SEEDS)) {
-            self.together(state, &state.browsed_together, seed, by, false);
+            self.browsed_with(state, seed, by);
         }
+        self.follow(own, relations);
+        self.ask_neighbours(view, own);
+        self.ask_sessions(view, stepped);
         let seeds = steps
             .iter()
             .take(CONTENT_SEEDS)
             .chain(bought.iter().take(CONTENT_SEEDS));
         for &(seed, by) in seeds {
-            self.alike(content, seed, by);
+            self.alike(relations.content(), seed, by);
         }
     }
 
-    fn together(
-        &mut self,
-        state: &State,
-        table: &Covisitation,
-        seed: u32,
-        by: f32,
-        is_bought: bool,
-    ) {
+    /// Adds up the EASE weights of what was bought, the newest first.
+    fn follow(&mut self, own: &[(u32, Own)], relations: &Relations) {
+        for (seed, _) in newest(own, EASE_SEEDS) {
+            for &(product, weight) in relations.effects(seed) {
+                self.touch(product).ease += weight;
+            }
+        }
+    }
+
+    fn ask_neighbours(&mut self, view: &View<'_>, own: &[(u32, Own)]) {
+        if own.is_empty() {
+            return;
+        }
+        let seeds: Vec<(u32, f32)> = newest(own, usize::MAX)
+            .map(|(seed, _)| (seed, 1.0))
+            .collect();
+        let mut neighbours = std::mem::take(&mut self.neighbours);
+        for liked in neighbours::like(view, &seeds, own.len(), &mut neighbours) {
+            let reach = self.touch(liked.product);
+            reach.liked_ever = liked.ever;
+            reach.liked_now = liked.now;
+        }
+        self.neighbours = neighbours;
+    }
+
+    fn ask_sessions(&mut self, view: &View<'_>, stepped: &[(u32, Steps)]) {
+        let current: Vec<u32> = stepped.iter().map(|&(product, _)| product).collect();
+        let own = view
+            .subject
+            .and_then(|subject| subject.visit)
+            .map(|visit| visit.session);
+        let mut session = std::mem::take(&mut self.session);
+        let sessions = &view.state.sessions;
+        sessions.like(
+            &current,
+            own,
+            view.now,
+            &mut session,
+            |product, part, because| {
+                let reach = self.touch(product);
+                reach.sessions += part;
+                if part > reach.session_best.0 {
+                    reach.session_best = (part, because);
+                }
+            },
+        );
+        self.session = session;
+    }
+
+    fn browsed_with(&mut self, state: &State, seed: u32, by: f32) {
         let often = |number: u32| {
             let item = state.products.item(number);
-            let steps = if is_bought { 0 } else { item.steps };
-            (item.baskets + steps) as f32 + 5.0
+            (item.baskets + item.steps) as f32 + 5.0
         };
         let from = often(seed);
-        for (product, count) in table.neighbours(seed) {
+        for (product, count) in state.browsed_together.neighbours(seed) {
             let part = by * count / (from * often(product)).sqrt();
             let reach = self.touch(product);
-            if is_bought {
-                reach.bought += part;
-            } else {
-                reach.browsed += part;
-            }
+            reach.browsed += part;
             if part > reach.best.0 {
                 reach.best = (part, seed);
             }
@@ -151,4 +215,12 @@ impl Scratch {
             }
         });
     }
+}
+
+/// The `most` own products that were bought last, the newest first; equal ones in the order of their numbers.
+fn newest(own: &[(u32, Own)], most: usize) -> impl Iterator<Item = (u32, Own)> {
+    let mut own = own.to_vec();
+    own.sort_by(|a, b| a.1.last_days.total_cmp(&b.1.last_days));
+    own.truncate(most);
+    own.into_iter()
 }

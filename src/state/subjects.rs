@@ -32,6 +32,17 @@ pub struct Line {
     pub quantity: f32,
 }
 
+/// The visit somebody is on, or was on last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    /// Its number in [`crate::algorithms::sessions::Sessions`].
+    pub session: u64,
+    /// A hash of the name the caller gives it, if any.
+    pub name: Option<u64>,
+    /// Its newest step.
+    pub last: Timestamp,
+}
+
 /// What became of a bought line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineAdded {
@@ -43,6 +54,8 @@ pub struct LineAdded {
     pub new_line: bool,
     /// In how many other remembered baskets the product is.
     pub other_baskets: u32,
+    /// The newest remembered basket before this one that holds the product, if the line is new.
+    pub before: Option<Timestamp>,
 }
 
 /// One customer or visitor.
@@ -68,6 +81,10 @@ pub struct Subject {
     pub events: u64,
     /// Baskets, also those no longer remembered.
     pub orders: u64,
+    /// Different products in the remembered baskets.
+    pub distinct: u32,
+    /// The visit they are on, or were on last.
+    pub visit: Option<Visit>,
 }
 
 impl Subject {
@@ -151,12 +168,24 @@ impl Subject {
         let same = self.lines[start..end]
             .iter()
             .position(|line| line.product == product);
-        let all = self
-            .lines
-            .iter()
-            .filter(|line| line.product == product)
-            .count();
+        let mut all = 0;
+        let mut last = None;
+        for (place, line) in self.lines.iter().enumerate() {
+            if line.product == product {
+                all += 1;
+                last = if place < start {
+                    Some(place as u32)
+                } else {
+                    last
+                };
+            }
+        }
         let new_line = same.is_none();
+        let before = last.filter(|_| new_line).map(|place| {
+            let basket = self.baskets.partition_point(|basket| basket.end <= place);
+            self.baskets[basket].time
+        });
+        self.distinct += u32::from(all == 0);
         match same {
             Some(place) => self.lines[start + place].quantity += quantity,
             None => {
@@ -170,7 +199,8 @@ impl Subject {
             basket,
             new_basket,
             new_line,
-            other_baskets: (all - usize::from(!new_line)) as u32,
+            other_baskets: all - u32::from(!new_line),
+            before,
         }
     }
 
@@ -231,6 +261,9 @@ impl Subject {
 
     /// Forgets the oldest baskets while there are more than [`MAX_LINES`] lines; the newest one always stays.
     pub fn trim(&mut self) {
+        if self.lines.len() <= MAX_LINES {
+            return;
+        }
         while self.lines.len() > MAX_LINES && self.baskets.len() > 1 {
             let gone = self.baskets.remove(0).end;
             self.lines.drain(..gone as usize);
@@ -238,6 +271,10 @@ impl Subject {
                 .iter_mut()
                 .for_each(|basket| basket.end -= gone);
         }
+        let mut products: Vec<u32> = self.lines.iter().map(|line| line.product).collect();
+        products.sort_unstable();
+        products.dedup();
+        self.distinct = products.len() as u32;
     }
 
     /// Adds a refund.
@@ -258,15 +295,6 @@ impl Subject {
             .iter()
             .filter(|line| line.product == product)
             .count() as u32
-    }
-
-    /// How many different products are remembered as bought.
-    #[must_use]
-    pub fn distinct_products(&self) -> u64 {
-        let mut products: Vec<u32> = self.lines.iter().map(|line| line.product).collect();
-        products.sort_unstable();
-        products.dedup();
-        products.len() as u64
     }
 }
 

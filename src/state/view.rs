@@ -97,6 +97,9 @@ impl<'a> View<'a> {
             let Some((_, stats)) = own.last_mut() else {
                 continue;
             };
+            if stats.baskets > 0.0 {
+                stats.gaps.add(stats.last_days - days);
+            }
             stats.baskets += 1.0;
             stats.last_days = days;
             stats.baskets_ago = baskets_ago;
@@ -139,6 +142,7 @@ impl<'a> View<'a> {
             basket_size: if baskets > 0.0 { lines / baskets } else { 0.0 },
             rhythm_days,
             mean_repeat_rate: self.state.products.mean_repeat_rate(),
+            gaps: self.state.products.gaps,
         }
     }
 

@@ -1,0 +1,141 @@
+//! What customers like this one buy (UP-CF: Faggioli et al. 2020, "Recency aware collaborative filtering for next basket
+//! recommendation").
+
+use crate::domain::Timestamp;
+use crate::state::State;
+use crate::state::people::Person;
+use crate::state::view::View;
+
+/// How many of the asker's products look for customers who bought them.
+const SEEDS: usize = 120;
+/// How many customers answer.
+const NEIGHBOURS: usize = 120;
+/// The share of the asker's size in the asymmetric cosine.
+const ASYMMETRY: f32 = 0.5;
+/// The power that sharpens similarities.
+const POWER: i32 = 4;
+/// How many of a neighbour's last baskets count.
+const BASKETS: usize = 25;
+/// Half-life of what a neighbour bought, for what they buy now.
+const NOW_DAYS: f64 = 30.0;
+
+/// What customers like the asker buy.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Liked {
+    /// The product.
+    pub product: u32,
+    /// The share of the neighbours' last baskets that hold it, a mean weighted by similarity^4.
+    pub ever: f32,
+    /// Σ 2^(−days/30) over the neighbour's last baskets that hold it, a mean weighted by similarity^4.
+    pub now: f32,
+}
+
+/// Room to work in.
+#[derive(Debug, Default)]
+pub struct NeighbourScratch {
+    overlap: Vec<f32>,
+    touched: Vec<u32>,
+    ever: Vec<f32>,
+    now: Vec<f32>,
+    products: Vec<u32>,
+}
+
+/// What customers like the asker buy, ordered by product; `own` are the asker's products. Nothing for somebody who has
+/// bought nothing.
+#[must_use]
+pub fn like(
+    view: &View<'_>,
+    seeds: &[(u32, f32)],
+    own: usize,
+    scratch: &mut NeighbourScratch,
+) -> Vec<Liked> {
+    let state = view.state;
+    let similar = similar(view, seeds, own, scratch);
+    let products = state.products.items().len();
+    scratch.ever.resize(products, 0.0);
+    scratch.now.resize(products, 0.0);
+    let mut total = 0.0;
+    for (customer, similarity) in similar {
+        if let Some(subject) = state.subject(Person::Customer(customer)) {
+            let weight = similarity.powi(POWER);
+            total += weight;
+            scratch.add(subject, weight, view.now);
+        }
+    }
+    let mean = |sum: &mut f32| std::mem::take(sum) / total;
+    scratch.products.sort_unstable();
+    let mut liked = Vec::with_capacity(scratch.products.len());
+    for product in scratch.products.drain(..) {
+        let place = product as usize;
+        liked.push(Liked {
+            product,
+            ever: mean(&mut scratch.ever[place]),
+            now: mean(&mut scratch.now[place]),
+        });
+    }
+    liked
+}
+
+/// The customers most like the asker, with their similarity.
+fn similar(
+    view: &View<'_>,
+    seeds: &[(u32, f32)],
+    own: usize,
+    scratch: &mut NeighbourScratch,
+) -> Vec<(u32, f32)> {
+    let state: &State = view.state;
+    scratch.overlap.resize(state.people.customers().len(), 0.0);
+    for &(product, weight) in seeds.iter().take(SEEDS) {
+        for person in state.products.item(product).last_buyers() {
+            if let Person::Customer(customer) = person {
+                let overlap = &mut scratch.overlap[customer as usize];
+                if *overlap <= 0.0 {
+                    scratch.touched.push(customer);
+                }
+                *overlap += weight;
+            }
+        }
+    }
+    let mine = (own as f32).max(1.0).powf(ASYMMETRY);
+    let mut similar: Vec<(u32, f32)> = Vec::with_capacity(scratch.touched.len());
+    for customer in scratch.touched.drain(..) {
+        let overlap = std::mem::take(&mut scratch.overlap[customer as usize]);
+        let subject = &state.people.customers()[customer as usize];
+        if view
+            .subject
+            .is_some_and(|asker| std::ptr::eq(asker, subject))
+            || subject.distinct == 0
+        {
+            continue;
+        }
+        let theirs = (subject.distinct as f32).powf(1.0 - ASYMMETRY);
+        similar.push((customer, overlap / (mine * theirs)));
+    }
+    let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    if similar.len() > NEIGHBOURS {
+        similar.select_nth_unstable_by(NEIGHBOURS, order);
+        similar.truncate(NEIGHBOURS);
+    }
+    similar.sort_unstable_by_key(|&(customer, _)| customer);
+    similar
+}
+
+impl NeighbourScratch {
+    fn add(&mut self, subject: &crate::state::subjects::Subject, weight: f32, now: Timestamp) {
+        let past = subject.baskets.partition_point(|basket| basket.time <= now);
+        let from = past.saturating_sub(BASKETS);
+        let share = weight / (past - from).max(1) as f32;
+        for basket in from..past {
+            let days = now.days_since(subject.baskets[basket].time);
+            let fresh = weight * (-days / NOW_DAYS).exp2() as f32;
+            for line in subject.lines_of(basket) {
+                let place = line.product as usize;
+                if self.ever[place] <= 0.0 {
+                    self.products.push(line.product);
+                }
+                self.ever[place] += share;
+                self.now[place] += fresh;
+            }
+        }
+    }
+}
