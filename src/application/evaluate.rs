@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use crate::algorithms::metrics::Truth;
 use crate::application::history::{History, time};
-use crate::application::model::{FeatureMask, Model, Ranking};
+use crate::application::model::{FeatureMask, Model, Ranked, Ranking, Scored};
 use crate::application::recommend::Who;
 use crate::application::train::{
     FigureTable, Judge, Lesson, Progress, Standings, TrainError, TrainSettings, train,
 };
 use crate::application::truth::Case;
-use crate::domain::{Recipe, Record, Timestamp};
+use crate::domain::{Ranker, Recipe, Record, Source, Timestamp};
 use crate::state::candidates::filler;
 use crate::state::relations::Relations;
 use crate::state::scratch::Scratch;
@@ -30,6 +30,8 @@ pub struct EvaluateSettings<'a> {
     pub ks: &'a [usize],
     /// Take what somebody had before out of answers and truth.
     pub discover: bool,
+    /// Judge each source alone, and the union of them.
+    pub sources: bool,
 }
 
 /// What came of it.
@@ -187,7 +189,70 @@ impl<'a> Examination<'a> {
                 is_repeat: false,
             })
             .collect();
-        let lists = Standings { ours, live: None };
+        let sources = if self.settings.sources {
+            sources(&view, &ranking, &ranked, &truth, &mut self.scratch, allowed)
+        } else {
+            Vec::new()
+        };
+        let lists = Standings {
+            ours,
+            live: None,
+            sources,
+        };
         self.judge.add(&view, lists, &truth, self.settings.discover);
     }
+}
+
+/// How many products a source may propose when it is judged alone.
+const ALONE: usize = 100;
+
+/// The list of each source alone; of what is true among all candidates, the most any ranker could reach; and of what
+/// would be left of that without each source.
+fn sources(
+    view: &View<'_>,
+    ranking: &Ranking<'_>,
+    ranked: &Ranked,
+    truth: &[Truth],
+    scratch: &mut Scratch,
+    allowed: impl Fn(u32) -> bool,
+) -> Vec<(String, Vec<u32>)> {
+    let is_true = |product: u32| truth.iter().any(|t| t.product == Some(product));
+    let perfect = |keep: &dyn Fn(&Scored<'_>) -> bool| -> Vec<u32> {
+        let found = ranked
+            .iter()
+            .filter(|scored| is_true(scored.candidate.product) && keep(scored));
+        found.map(|scored| scored.candidate.product).collect()
+    };
+    let mut lists = Vec::new();
+    for &source in Source::ALL {
+        let alone = Recipe {
+            sources: vec![(source, ALONE)],
+            blend: vec![(source, 1.0)],
+            ranker: Ranker::Blend,
+            ..ranking.recipe.clone()
+        };
+        let ranking = Ranking {
+            recipe: &alone,
+            ..*ranking
+        };
+        let list = ranking.rank(view, scratch, &allowed, |_| 1.0);
+        lists.push((
+            format!("source:{}", source.as_str()),
+            list.products().collect(),
+        ));
+    }
+    lists.push(("candidates:all".to_owned(), perfect(&|_| true)));
+    for &source in Source::ALL {
+        let others = |scored: &Scored<'_>| {
+            let ranks = scored.candidate.ranks.iter().enumerate();
+            ranks
+                .filter(|&(other, _)| other != source as usize)
+                .any(|(_, &rank)| rank > 0)
+        };
+        lists.push((
+            format!("candidates:without {}", source.as_str()),
+            perfect(&others),
+        ));
+    }
+    lists
 }

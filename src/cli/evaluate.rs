@@ -46,6 +46,9 @@ pub struct Args {
     /// Take what somebody had before out of answers and truth
     #[arg(long)]
     pub discover: bool,
+    /// Judge each source alone as well, and what it adds to the candidates
+    #[arg(long)]
+    pub sources: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -91,6 +94,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         train: &train,
         ks: &ks,
         discover: args.discover,
+        sources: args.sources,
     };
     let mut bar = Bar::new()?;
     let report = evaluate(

@@ -43,6 +43,8 @@ pub struct Standings {
     pub ours: Vec<u32>,
     /// The live model's, if one is live.
     pub live: Option<Vec<u32>>,
+    /// Of each source alone, and of their union, by name.
+    pub sources: Vec<(String, Vec<u32>)>,
 }
 
 impl Standings {
@@ -72,6 +74,7 @@ impl Standings {
         Self {
             ours: ranked.products().collect(),
             live,
+            sources: Vec::new(),
         }
     }
 }
@@ -84,7 +87,7 @@ pub struct Judge {
     /// By kind of shop: what the baselines count.
     has_purchases: bool,
     views: Baselines,
-    methods: Vec<(&'static str, Vec<Tally>)>,
+    methods: Vec<(String, Vec<Tally>)>,
     recommendable: usize,
 }
 
@@ -192,17 +195,21 @@ impl Judge {
             &mut self.views
         };
         let recent = counts.recent(view.now, k, allowed);
-        let mut answers = vec![(OURS, lists.ours.clone())];
+        let mut answers = vec![(OURS.to_owned(), lists.ours.clone())];
         if let Some(live) = lists.live {
-            answers.extend([(LIVE, live), (OURS_AGAINST_LIVE, lists.ours)]);
+            answers.extend([
+                (LIVE.to_owned(), live),
+                (OURS_AGAINST_LIVE.to_owned(), lists.ours),
+            ]);
         }
+        answers.extend(lists.sources);
         for &baseline in Baseline::ALL {
             let list = match baseline {
                 Baseline::Popularity => counts.popularity(k, allowed),
                 Baseline::RecentPopularity => recent.clone(),
                 Baseline::PersonalFrequency => counts.personal(&had, k, allowed),
             };
-            answers.push((baseline.as_str(), list));
+            answers.push((baseline.as_str().to_owned(), list));
         }
         for (method, list) in answers {
             let place = match self.methods.iter().position(|(name, _)| *name == method) {
@@ -249,7 +256,7 @@ impl Judge {
         let methods = self.methods.iter();
         FigureTable(
             methods
-                .map(|(name, tallies)| ((*name).to_owned(), figures(tallies)))
+                .map(|(name, tallies)| (name.clone(), figures(tallies)))
                 .collect(),
         )
     }
