@@ -11,7 +11,7 @@ use crate::application::train::{
 };
 use crate::application::truth::Case;
 use crate::domain::{Ranker, Recipe, Record, Source, Timestamp};
-use crate::state::candidates::filler;
+use crate::state::candidates::{Gathered, filler};
 use crate::state::relations::Relations;
 use crate::state::scratch::Scratch;
 use crate::state::view::View;
@@ -162,7 +162,6 @@ impl<'a> Examination<'a> {
             recipe: &self.settings.recipes[stage],
             mask: &self.masks[stage],
             model: self.model,
-            relations: &self.relations,
         };
         let had = if self.settings.discover {
             self.judge.had(&view)
@@ -173,7 +172,8 @@ impl<'a> Examination<'a> {
             state.products.recommendable(product) && !had.iter().any(|&(known, _)| known == product)
         };
         let most = self.settings.ks.iter().copied().max().unwrap_or(10);
-        let ranked = ranking.rank(&view, &mut self.scratch, allowed, |_| 1.0);
+        let mut gathered = Gathered::of(&view, &self.relations, &mut self.scratch);
+        let ranked = ranking.rank(&mut gathered, allowed, |_| 1.0);
         let mut ours: Vec<u32> = ranked.products().take(most).collect();
         if ours.len() < most {
             let missing = most - ours.len();
@@ -190,7 +190,7 @@ impl<'a> Examination<'a> {
             })
             .collect();
         let sources = if self.settings.sources {
-            sources(&view, &ranking, &ranked, &truth, &mut self.scratch, allowed)
+            sources(&mut gathered, &ranking, &ranked, &truth, allowed)
         } else {
             Vec::new()
         };
@@ -209,11 +209,10 @@ const ALONE: usize = 100;
 /// The list of each source alone; of what is true among all candidates, the most any ranker could reach; and of what
 /// would be left of that without each source.
 fn sources(
-    view: &View<'_>,
+    gathered: &mut Gathered<'_>,
     ranking: &Ranking<'_>,
     ranked: &Ranked,
     truth: &[Truth],
-    scratch: &mut Scratch,
     allowed: impl Fn(u32) -> bool,
 ) -> Vec<(String, Vec<u32>)> {
     let is_true = |product: u32| truth.iter().any(|t| t.product == Some(product));
@@ -235,7 +234,7 @@ fn sources(
             recipe: &alone,
             ..*ranking
         };
-        let list = ranking.rank(view, scratch, &allowed, |_| 1.0);
+        let list = ranking.rank(gathered, &allowed, |_| 1.0);
         lists.push((
             format!("source:{}", source.as_str()),
             list.products().collect(),

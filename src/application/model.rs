@@ -6,9 +6,7 @@ use crate::algorithms::calibration::Calibration;
 use crate::algorithms::features::{self, Asker, COUNT, Candidate, NAMES};
 use crate::algorithms::ranker::FittedRanker;
 use crate::domain::{Fingerprint, Ranker, Recipe, Timestamp};
-use crate::state::candidates::{blend, propose};
-use crate::state::relations::Relations;
-use crate::state::scratch::Scratch;
+use crate::state::candidates::{Gathered, blend};
 use crate::state::view::View;
 
 /// Grows with every change of the features or the format.
@@ -188,8 +186,6 @@ pub struct Ranking<'a> {
     pub mask: &'a FeatureMask,
     /// The model that is live, if one is.
     pub model: Option<&'a Model>,
-    /// What goes with what.
-    pub relations: &'a Relations,
 }
 
 impl Ranking<'_> {
@@ -198,12 +194,12 @@ impl Ranking<'_> {
     #[must_use]
     pub fn rank(
         &self,
-        view: &View<'_>,
-        scratch: &mut Scratch,
+        gathered: &mut Gathered<'_>,
         allowed: impl FnMut(u32) -> bool,
         mut boost: impl FnMut(u32) -> f64,
     ) -> Ranked {
-        let (candidates, asker) = propose(view, self.recipe, self.relations, scratch, allowed);
+        let candidates = gathered.propose(self.recipe, allowed);
+        let (view, asker) = (gathered.view(), gathered.asker);
         let marks: Vec<Mark> = candidates
             .iter()
             .map(|candidate| self.mark(view, candidate, &asker, boost(candidate.product)))

@@ -15,7 +15,7 @@ use crate::domain::{
     CustomerId, Event, EventKind, ProductId, Source, StageIndex, Timestamp, VisitorId,
 };
 use crate::state::State;
-use crate::state::candidates::filler;
+use crate::state::candidates::{Gathered, filler};
 use crate::state::people::Person;
 use crate::state::scratch::Scratch;
 use crate::state::view::View;
@@ -273,15 +273,14 @@ impl Recommender {
             recipe,
             mask: &self.shop.masks[view.stage.0 as usize],
             model: live.as_ref().map(|live| &live.model),
-            relations: &known.relations,
         };
         let scope = prepared.scope(state, subject, view.stage);
         let mut gate = Gate::new(prepared, state, &view, scope.as_ref());
         let ranked = SCRATCH.with_borrow_mut(|scratch| {
             let mut faults = Vec::new();
+            let mut gathered = Gathered::of(&view, &known.relations, scratch);
             let ranked = ranking.rank(
-                &view,
-                scratch,
+                &mut gathered,
                 |product| gate.admits(product),
                 |product| prepared.boost(scope.as_ref(), state, product, &mut faults),
             );

@@ -16,6 +16,7 @@ use crate::application::history::{Ahead, History};
 use crate::application::model::{FeatureMask, Model, Ranked, Ranking, Scored};
 use crate::domain::time::DAY_MS;
 use crate::domain::{EventKind, Recipe, Record, RecordBody, Subject as Who, Timestamp};
+use crate::state::candidates::Gathered;
 use crate::state::people::Person;
 use crate::state::relations::Relations;
 use crate::state::scratch::Scratch;
@@ -251,12 +252,12 @@ impl Run<'_> {
                 recipe,
                 mask: &self.masks[view.stage.0 as usize],
                 model: self.fitted.as_ref(),
-                relations: &relations,
             };
             let allowed = |product| state.products.recommendable(product);
-            let ranked = ranking.rank(&view, &mut scratch, allowed, |_| 1.0);
+            let mut gathered = Gathered::of(&view, &relations, &mut scratch);
+            let ranked = ranking.rank(&mut gathered, allowed, |_| 1.0);
             if part == 2 {
-                let lists = Standings::of(&view, &ranking, self.live, &ranked, &mut scratch);
+                let lists = Standings::of(&mut gathered, &ranking, self.live, &ranked);
                 self.judge.add(&view, lists, &truth, false);
             }
             let truth: Vec<u32> = truth.iter().filter_map(|truth| truth.product).collect();

@@ -17,37 +17,85 @@ const FUSION: f64 = 60.0;
 /// A product that a source proposes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Proposal {
-    product: u32,
+    pub(super) product: u32,
     ranks: [u16; SOURCES],
 }
 
-/// The candidates of a question, at most `recipe.limit`, in no order that matters, with everything their features are
-/// made of. `allowed` says whether a product may be answered; it is asked only for products that a source proposes.
-pub fn propose(
-    view: &View<'_>,
-    recipe: &Recipe,
-    relations: &Relations,
-    scratch: &mut Scratch,
-    mut allowed: impl FnMut(u32) -> bool,
-) -> (Vec<Candidate>, Asker) {
-    let own = view.own();
-    let asker = view.asker(&own);
-    let stepped = view.stepped();
-    scratch.prepare(view.state.products.items().len());
-    scratch.accumulate(view, &own, &stepped, relations);
-    for &(source, quota) in &recipe.sources {
-        let ranking = ranking(source, view, &own, &asker, &stepped, scratch);
-        take(scratch, source, quota, ranking, &mut allowed);
+/// Everything that is known for a question, before anything is chosen: several rankings may choose from it.
+#[derive(Debug)]
+pub struct Gathered<'v> {
+    view: &'v View<'v>,
+    own: Vec<(u32, Own)>,
+    stepped: Vec<(u32, Steps)>,
+    /// What is the same for all candidates.
+    pub asker: Asker,
+    scratch: &'v mut Scratch,
+}
+
+impl<'v> Gathered<'v> {
+    /// Asks every source.
+    #[must_use]
+    pub fn of(view: &'v View<'v>, relations: &Relations, scratch: &'v mut Scratch) -> Self {
+        let own = view.own();
+        let asker = view.asker(&own);
+        let stepped = view.stepped();
+        scratch.prepare(view.state.products.items().len());
+        scratch.accumulate(view, &own, &stepped, relations);
+        Self {
+            view,
+            own,
+            stepped,
+            asker,
+            scratch,
+        }
     }
-    let mut proposals = std::mem::take(&mut scratch.proposals);
-    keep_best(&mut proposals, recipe);
-    let candidates = proposals
-        .iter()
-        .map(|&proposal| candidate(proposal, view, &own, &stepped, scratch))
-        .collect();
-    scratch.proposals = proposals;
-    scratch.clear();
-    (candidates, asker)
+
+    /// The question.
+    #[must_use]
+    pub fn view(&self) -> &'v View<'v> {
+        self.view
+    }
+
+    /// The own purchases until the moment of the question, by product, ordered by product.
+    #[must_use]
+    pub fn own(&self) -> &[(u32, Own)] {
+        &self.own
+    }
+
+    /// The candidates, at most `recipe.limit`, in no order that matters, with everything their features are made of.
+    /// `allowed` says whether a product may be answered; it is asked only for products that a source proposes.
+    pub fn propose(
+        &mut self,
+        recipe: &Recipe,
+        mut allowed: impl FnMut(u32) -> bool,
+    ) -> Vec<Candidate> {
+        let scratch = &mut *self.scratch;
+        for &(source, quota) in &recipe.sources {
+            let ranking = ranking(
+                source,
+                self.view,
+                &self.own,
+                &self.asker,
+                &self.stepped,
+                scratch,
+            );
+            take(scratch, source, quota, ranking, &mut allowed);
+        }
+        let mut proposals = scratch.take_proposals();
+        keep_best(&mut proposals, recipe);
+        let candidates = proposals
+            .iter()
+            .map(|&proposal| candidate(proposal, self.view, &self.own, &self.stepped, scratch))
+            .collect();
+        scratch.give_back(proposals);
+        candidates
+    }
+}
+
+impl Drop for Gathered<'_> {
+    fn drop(&mut self) {
+        self.scratch.clear();
+    }
 }
 
 /// Takes note of what a source proposes, `quota` products at most.
@@ -64,13 +112,10 @@ fn take(
             break;
         }
         let place = match scratch.reach(product).slot {
-            0 if allowed(product) => {
-                let ranks = [0; SOURCES];
-                scratch.proposals.push(Proposal { product, ranks });
-                let slot = scratch.proposals.len();
-                scratch.touch(product).slot = slot as u32;
-                slot - 1
-            }
+            0 if allowed(product) => scratch.propose(Proposal {
+                product,
+                ranks: [0; SOURCES],
+            }),
             0 => continue,
             slot => slot as usize - 1,
         };

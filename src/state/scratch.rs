@@ -87,12 +87,34 @@ impl Scratch {
         reach
     }
 
+    /// Adds a proposal of a product that was not proposed yet; returns its place.
+    pub(super) fn propose(&mut self, proposal: Proposal) -> usize {
+        self.proposals.push(proposal);
+        let slot = self.proposals.len();
+        self.touch(proposal.product).slot = slot as u32;
+        slot - 1
+    }
+
+    /// Takes the proposals out; nothing is proposed then.
+    pub(super) fn take_proposals(&mut self) -> Vec<Proposal> {
+        let proposals = std::mem::take(&mut self.proposals);
+        for proposal in &proposals {
+            self.reach[proposal.product as usize].slot = 0;
+        }
+        proposals
+    }
+
+    /// Gives the room of proposals back.
+    pub(super) fn give_back(&mut self, mut proposals: Vec<Proposal>) {
+        proposals.clear();
+        self.proposals = proposals;
+    }
+
     /// Back to zero, at the cost of what was touched.
     pub(super) fn clear(&mut self) {
         for product in self.touched.drain(..) {
             self.reach[product as usize] = Reach::default();
         }
-        self.proposals.clear();
     }
 
     /// Adds up what goes with what was bought, and with what the steps were about.

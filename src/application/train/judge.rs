@@ -7,7 +7,7 @@ use crate::algorithms::metrics::{self, Tally, Truth};
 use crate::application::model::{Model, Ranked, Ranking};
 use crate::domain::{Baseline, EventKind, Record, RecordBody};
 use crate::state::State;
-use crate::state::scratch::Scratch;
+use crate::state::candidates::Gathered;
 use crate::state::view::View;
 
 /// The method that is ours.
@@ -51,12 +51,12 @@ impl Standings {
     /// Our list and that of the live model.
     #[must_use]
     pub fn of(
-        view: &View<'_>,
+        gathered: &mut Gathered<'_>,
         ranking: &Ranking<'_>,
         live: Option<&Model>,
         ranked: &Ranked,
-        scratch: &mut Scratch,
     ) -> Self {
+        let view = gathered.view();
         // what it learned from it knows by heart
         let live = live
             .filter(|model| model.learned_until < view.now)
@@ -67,7 +67,7 @@ impl Standings {
                 };
                 let allowed = |product| view.state.products.recommendable(product);
                 ranking
-                    .rank(view, scratch, allowed, |_| 1.0)
+                    .rank(gathered, allowed, |_| 1.0)
                     .products()
                     .collect()
             });
