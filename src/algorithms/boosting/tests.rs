@@ -1,0 +1,3 @@
+//! Fitting as a whole.
+
+use super::*;
