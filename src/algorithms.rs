@@ -1,6 +1,7 @@
 //! Arithmetic on ndarray and linfa: sources, features, fitted models, metrics. Pure and deterministic.
 
 pub mod baselines;
+pub mod boosting;
 pub mod calibration;
 pub mod content;
 pub mod covisitation;
@@ -10,5 +11,6 @@ pub mod features;
 pub mod metrics;
 pub mod ranker;
 pub mod repurchase;
+pub mod rows;
 pub mod sessions;
 pub mod top;

@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::features::{COUNT, NAMES};
+use crate::algorithms::rows::{self, Rows};
 
 /// Features that may weigh differently from stage to stage.
 const CROSSED: &[&str] = &[
@@ -27,17 +28,6 @@ const CROSSED: &[&str] = &[
 ];
 /// A stage needs so many positive rows for a part of its own.
 const MIN_STAGE_POSITIVES: usize = 300;
-
-/// One candidate of one past question.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    /// The stage of the question.
-    pub stage: u8,
-    /// Its features; those the stage's recipe does not name are 0.
-    pub features: [f64; COUNT],
-    /// Whether it was truly next.
-    pub label: bool,
-}
 
 /// How to fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,11 +82,11 @@ struct StageWeights {
 ///
 /// # Errors
 /// [`FitError`].
-pub fn fit(rows: &[Row], stages: usize, params: &RankerParams) -> Result<FittedRanker, FitError> {
+pub fn fit(rows: &Rows, stages: usize, params: &RankerParams) -> Result<FittedRanker, FitError> {
     if !(params.l2 >= 0.0 && params.l2.is_finite()) {
         return Err(FitError::Params("l2 must be zero or more"));
     }
-    let positives = rows.iter().filter(|row| row.label).count();
+    let positives = rows.positives();
     if positives == 0 || positives == rows.len() {
         return Err(FitError::OneClass {
             positives,
@@ -111,11 +101,11 @@ pub fn fit(rows: &[Row], stages: usize, params: &RankerParams) -> Result<FittedR
     let (mean, scale) = standard(rows);
     let columns = COUNT + parts * (crossed.len() + 1);
     let mut x = Array2::<f64>::zeros((rows.len(), columns));
-    for (row, mut out) in rows.iter().zip(x.rows_mut()) {
+    for ((row, _), mut out) in rows.iter().zip(x.rows_mut()) {
         for feature in 0..COUNT {
-            out[feature] = (row.features[feature] - mean[feature]) / scale[feature];
+            out[feature] = (f64::from(row[feature]) - mean[feature]) / scale[feature];
         }
-        if let Some(part) = own_part[row.stage as usize] {
+        if let Some(part) = own_part[rows::stage(row) as usize] {
             let start = COUNT + part * (crossed.len() + 1);
             for (place, &feature) in crossed.iter().enumerate() {
                 out[start + place] = out[feature];
@@ -123,7 +113,7 @@ pub fn fit(rows: &[Row], stages: usize, params: &RankerParams) -> Result<FittedR
             out[start + crossed.len()] = 1.0;
         }
     }
-    let y: Array1<bool> = rows.iter().map(|row| row.label).collect();
+    let y: Array1<bool> = rows.iter().map(|(_, label)| label).collect();
     let fitted = LogisticRegression::default()
         .alpha(params.l2)
         .max_iterations(params.max_iterations)
@@ -161,10 +151,10 @@ pub fn fit(rows: &[Row], stages: usize, params: &RankerParams) -> Result<FittedR
 }
 
 /// The number of each stage's own part; none for stages with too few positive rows, and where there is but one stage.
-fn own_parts(rows: &[Row], stages: usize) -> Vec<Option<usize>> {
+fn own_parts(rows: &Rows, stages: usize) -> Vec<Option<usize>> {
     let mut positives = vec![0usize; stages];
-    for row in rows.iter().filter(|row| row.label) {
-        positives[row.stage as usize] += 1;
+    for (row, _) in rows.iter().filter(|(_, label)| *label) {
+        positives[rows::stage(row) as usize] += 1;
     }
     let enough = |&&count: &&usize| count >= MIN_STAGE_POSITIVES;
     let several = positives.iter().filter(enough).count() > 1;
@@ -182,17 +172,17 @@ fn own_parts(rows: &[Row], stages: usize) -> Vec<Option<usize>> {
 }
 
 /// Mean and standard deviation of each feature; the deviation of a constant one is 1.
-fn standard(rows: &[Row]) -> ([f64; COUNT], [f64; COUNT]) {
+fn standard(rows: &Rows) -> ([f64; COUNT], [f64; COUNT]) {
     let n = rows.len() as f64;
     let (mut mean, mut scale) = ([0.0; COUNT], [0.0; COUNT]);
-    for row in rows {
-        for (mean, value) in mean.iter_mut().zip(&row.features) {
-            *mean += value / n;
+    for (row, _) in rows.iter() {
+        for (mean, &value) in mean.iter_mut().zip(row) {
+            *mean += f64::from(value) / n;
         }
     }
-    for row in rows {
-        for ((scale, mean), value) in scale.iter_mut().zip(&mean).zip(&row.features) {
-            *scale += (value - mean).powi(2) / n;
+    for (row, _) in rows.iter() {
+        for ((scale, mean), &value) in scale.iter_mut().zip(&mean).zip(row) {
+            *scale += (f64::from(value) - mean).powi(2) / n;
         }
     }
     for variance in &mut scale {
@@ -224,6 +214,13 @@ impl FittedRanker {
         }
     }
 
+    /// The log-odds of a row.
+    #[must_use]
+    pub fn score_row(&self, row: &[f32]) -> f64 {
+        let features = std::array::from_fn(|i| f64::from(row[i]));
+        self.score(rows::stage(row), &features)
+    }
+
     /// The weights of a stage, with the names of the features.
     pub fn weights(&self, stage: u8) -> impl Iterator<Item = (&'static str, f64)> + '_ {
         let part = self.stages.get(stage as usize);
@@ -237,32 +234,30 @@ mod tests {
     use super::*;
 
     /// Rows in which feature 0 decides in stage 0, and feature `own_slow` the other way in stage 1.
-    fn rows() -> Vec<Row> {
+    fn rows(keep: impl Fn(bool) -> bool) -> Rows {
         let crossed = NAMES.iter().position(|&name| name == "own_slow").unwrap();
-        (0..4_000u32)
-            .map(|i| {
-                let stage = (i % 2) as u8;
-                let value = f64::from(i * 7919 % 1000) / 500.0 - 1.0;
-                let noise = f64::from(i * 104_729 % 1000) / 1000.0 - 0.5;
-                let mut features = [0.0; COUNT];
-                features[crossed] = value;
-                let label = if stage == 0 {
-                    value + noise > 0.3
-                } else {
-                    value + noise < -0.3
-                };
-                Row {
-                    stage,
-                    features,
-                    label,
-                }
-            })
-            .collect()
+        let mut rows = Rows::default();
+        let all = (0..4_000u32).map(|i| {
+            let stage = (i % 2) as u8;
+            let value = f64::from(i * 7919 % 1000) / 500.0 - 1.0;
+            let noise = f64::from(i * 104_729 % 1000) / 1000.0 - 0.5;
+            let mut features = [0.0; COUNT];
+            features[crossed] = value;
+            let label = if stage == 0 {
+                value + noise > 0.3
+            } else {
+                value + noise < -0.3
+            };
+            (rows::row(stage, &features), label)
+        });
+        all.filter(|&(_, label)| keep(label))
+            .for_each(|row| rows.push(std::iter::once(row)));
+        rows
     }
 
     #[test]
     fn stages_have_weights_of_their_own() {
-        let fitted = fit(&rows(), 3, &RankerParams::default()).unwrap();
+        let fitted = fit(&rows(|_| true), 3, &RankerParams::default()).unwrap();
         let crossed = NAMES.iter().position(|&name| name == "own_slow").unwrap();
         let mut high = [0.0; COUNT];
         high[crossed] = 0.8;
@@ -270,16 +265,18 @@ mod tests {
         assert!(fitted.score(0, &high) > fitted.score(0, &low) + 2.0);
         assert!(fitted.score(1, &high) < fitted.score(1, &low) - 2.0);
         assert!(fitted.score(2, &high).is_finite());
-        assert_eq!(fitted, fit(&rows(), 3, &RankerParams::default()).unwrap());
+        assert_eq!(
+            fitted,
+            fit(&rows(|_| true), 3, &RankerParams::default()).unwrap()
+        );
     }
 
     #[test]
     fn one_class_is_an_error_not_a_model() {
-        let rows: Vec<Row> = rows().into_iter().filter(|row| row.label).collect();
-        let result = fit(&rows, 2, &RankerParams::default());
+        let result = fit(&rows(|label| label), 2, &RankerParams::default());
         assert!(matches!(result, Err(FitError::OneClass { .. })));
         assert!(matches!(
-            fit(&[], 2, &RankerParams::default()),
+            fit(&Rows::default(), 2, &RankerParams::default()),
             Err(FitError::OneClass { .. })
         ));
     }

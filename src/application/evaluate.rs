@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::algorithms::metrics::Truth;
 use crate::application::history::{History, time};
-use crate::application::model::{FeatureMask, Model, Ranked, Ranking, Scored};
+use crate::application::model::{Aim, FeatureMask, Model, Ranked, Ranking, Scored};
 use crate::application::recommend::Who;
 use crate::application::train::{
     FigureTable, Judge, Lesson, Progress, Standings, TrainError, TrainSettings, train,
@@ -158,10 +158,16 @@ impl<'a> Examination<'a> {
         let subject = person.and_then(|person| state.subject(person));
         let view = View::new(state, subject, &[], case.at);
         let stage = view.stage.0 as usize;
+        let aim = if self.settings.discover {
+            Aim::Discover
+        } else {
+            Aim::Next
+        };
         let ranking = Ranking {
             recipe: &self.settings.recipes[stage],
             mask: &self.masks[stage],
-            model: self.model,
+            scorer: self.model.map(|model| model.scorer(aim)),
+            with_trees: true,
         };
         let had = if self.settings.discover {
             self.judge.had(&view)

@@ -2,15 +2,38 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::algorithms::boosting::FittedBoosting;
 use crate::algorithms::calibration::Calibration;
 use crate::algorithms::features::{self, Asker, COUNT, Candidate, NAMES};
 use crate::algorithms::ranker::FittedRanker;
-use crate::domain::{Fingerprint, Ranker, Recipe, Timestamp};
+use crate::algorithms::rows::{self, COLUMNS};
+use crate::domain::{Fingerprint, Ranker, Recipe, StageIndex, Timestamp};
 use crate::state::candidates::{Gathered, blend};
-use crate::state::view::View;
 
+/// How many of the best candidates are corrected by the trees: beyond them hardly anything moves up, and trees take time.
+pub const CORRECTED: usize = 80;
 /// Grows with every change of the features or the format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+/// What an answer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// What comes next, known to the customer or not.
+    Next,
+    /// What is new to the customer.
+    Discover,
+}
+
+/// How candidates are scored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scorer {
+    /// Scores every candidate.
+    pub ranker: FittedRanker,
+    /// Corrects the scores of the best; absent where that was no better.
+    pub boosting: Option<FittedBoosting>,
+    /// By stage; absent where too little is known.
+    pub calibrations: Vec<Option<Calibration>>,
+}
 
 /// What one training run made. Holds no time of its making and no figures: the same journal, settings and seed give the
 /// same bytes.
@@ -20,10 +43,10 @@ pub struct Model {
     features: Vec<String>,
     /// The names of the stages it was fitted for, in order.
     pub stages: Vec<String>,
-    /// The weights.
-    pub ranker: FittedRanker,
-    /// By stage; absent where too little is known.
-    pub calibrations: Vec<Option<Calibration>>,
+    /// Ranks for [`Aim::Next`].
+    pub next: Scorer,
+    /// Ranks for [`Aim::Discover`]; absent where too little is known.
+    pub discovery: Option<Scorer>,
     /// The seed of its run.
     pub seed: u64,
     /// The last moment of the history it learned from: it must not be judged on what came before.
@@ -46,8 +69,8 @@ impl Model {
     #[must_use]
     pub fn new(
         stages: Vec<String>,
-        ranker: FittedRanker,
-        calibrations: Vec<Option<Calibration>>,
+        next: Scorer,
+        discovery: Option<Scorer>,
         seed: u64,
         learned_until: Timestamp,
     ) -> Self {
@@ -56,10 +79,19 @@ impl Model {
             format: FORMAT,
             features,
             stages,
-            ranker,
-            calibrations,
+            next,
+            discovery,
             seed,
             learned_until,
+        }
+    }
+
+    /// What scores for an aim.
+    #[must_use]
+    pub fn scorer(&self, aim: Aim) -> &Scorer {
+        match (aim, &self.discovery) {
+            (Aim::Discover, Some(discovery)) => discovery,
+            _ => &self.next,
         }
     }
 
@@ -184,8 +216,10 @@ pub struct Ranking<'a> {
     pub recipe: &'a Recipe,
     /// Its features.
     pub mask: &'a FeatureMask,
-    /// The model that is live, if one is.
-    pub model: Option<&'a Model>,
+    /// What scores; absent: the blend of the sources.
+    pub scorer: Option<&'a Scorer>,
+    /// Whether its trees count, if it has any.
+    pub with_trees: bool,
 }
 
 impl Ranking<'_> {
@@ -200,20 +234,36 @@ impl Ranking<'_> {
     ) -> Ranked {
         let candidates = gathered.propose(self.recipe, allowed);
         let (view, asker) = (gathered.view(), gathered.asker);
-        let marks: Vec<Mark> = candidates
+        let boosts: Vec<f64> = candidates
             .iter()
-            .map(|candidate| self.mark(view, candidate, &asker, boost(candidate.product)))
+            .map(|candidate| boost(candidate.product))
             .collect();
-        let mut order: Vec<u32> = (0..marks.len() as u32).collect();
-        order.sort_unstable_by(|&a, &b| {
+        let mut keys: Vec<f64> = candidates
+            .iter()
+            .zip(&boosts)
+            .map(|(candidate, boost)| self.key(view.stage, candidate, &asker, *boost))
+            .collect();
+        let mut order: Vec<u32> = (0..keys.len() as u32).collect();
+        let by_key = |keys: &[f64], a: u32, b: u32| {
             let (a, b) = (a as usize, b as usize);
             let popular =
                 |place: usize| candidates[place].item.baskets + candidates[place].item.browsed;
-            let by_key = marks[b].key.total_cmp(&marks[a].key);
+            let by_key = keys[b].total_cmp(&keys[a]);
             by_key
                 .then_with(|| popular(b).total_cmp(&popular(a)))
                 .then_with(|| candidates[a].product.cmp(&candidates[b].product))
-        });
+        };
+        order.sort_unstable_by(|&a, &b| by_key(&keys, a, b));
+        if let Some(boosting) = self.boosting() {
+            let best = &order[..order.len().min(CORRECTED)];
+            self.correct(boosting, view.stage, &candidates, &asker, best, &mut keys);
+            order.sort_unstable_by(|&a, &b| by_key(&keys, a, b));
+        }
+        let marks = keys
+            .iter()
+            .zip(&boosts)
+            .map(|(&key, &boost)| self.mark(view.stage, key, boost))
+            .collect();
         Ranked {
             candidates,
             marks,
@@ -223,17 +273,62 @@ impl Ranking<'_> {
         }
     }
 
-    fn mark(&self, view: &View<'_>, candidate: &Candidate, asker: &Asker, boost: f64) -> Mark {
-        let stage = view.stage.0;
-        match self.model {
-            Some(model) if self.recipe.ranker == Ranker::Logistic => {
+    fn boosting(&self) -> Option<&FittedBoosting> {
+        let counts = self.with_trees && self.recipe.ranker == Ranker::Logistic;
+        self.scorer.filter(|_| counts)?.boosting.as_ref()
+    }
+
+    /// What orders a candidate before the trees correct it; a boost multiplies the odds.
+    fn key(&self, stage: StageIndex, candidate: &Candidate, asker: &Asker, boost: f64) -> f64 {
+        match self.scorer {
+            Some(scorer) if self.recipe.ranker == Ranker::Logistic => {
                 let features = self.mask.features(candidate, asker);
-                // a boost multiplies the odds
-                let odds = model.ranker.score(stage, &features);
-                let key = odds + boost.ln();
-                let calibration = model
+                scorer.ranker.score(stage.0, &features) + boost.ln()
+            }
+            _ => blend(&candidate.ranks, self.recipe) * boost,
+        }
+    }
+
+    /// Adds to the keys of the best candidates what the trees say; the others stay behind them, in their order.
+    fn correct(
+        &self,
+        boosting: &FittedBoosting,
+        stage: StageIndex,
+        candidates: &[Candidate],
+        asker: &Asker,
+        best: &[u32],
+        keys: &mut [f64],
+    ) {
+        let mut numbers = Vec::with_capacity(best.len() * COLUMNS);
+        for &place in best {
+            let features = self.mask.features(&candidates[place as usize], asker);
+            numbers.extend(rows::row(stage.0, &features));
+        }
+        let mut corrections = Vec::new();
+        boosting.score_many(&numbers, COLUMNS, &mut corrections);
+        let last = best
+            .last()
+            .map_or(f64::INFINITY, |&place| keys[place as usize]);
+        let mut lowest = f64::INFINITY;
+        let mut is_best = vec![false; keys.len()];
+        for (&place, correction) in best.iter().zip(corrections) {
+            keys[place as usize] += f64::from(correction);
+            lowest = lowest.min(keys[place as usize]);
+            is_best[place as usize] = true;
+        }
+        let down = (last - lowest).max(0.0);
+        for (key, _) in keys.iter_mut().zip(is_best).filter(|(_, is_best)| !is_best) {
+            *key -= down;
+        }
+    }
+
+    fn mark(&self, stage: StageIndex, key: f64, boost: f64) -> Mark {
+        match self.scorer {
+            Some(scorer) if self.recipe.ranker == Ranker::Logistic => {
+                let odds = key - boost.ln();
+                let calibration = scorer
                     .calibrations
-                    .get(stage as usize)
+                    .get(stage.0 as usize)
                     .and_then(Option::as_ref);
                 let (score, calibrated) = match calibration {
                     Some(calibration) => (calibration.probability(odds), true),
@@ -253,7 +348,6 @@ impl Ranking<'_> {
                     .iter()
                     .map(|(_, weight)| weight / 61.0)
                     .sum();
-                let key = blend(&candidate.ranks, self.recipe) * boost;
                 let score = if best > 0.0 {
                     (key / best).clamp(0.0, 1.0)
                 } else {

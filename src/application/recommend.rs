@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::application::error::AppError;
 use crate::application::expression::{Expression, Scope, customer_value, product_value};
-use crate::application::model::{Ranked, Ranking};
+use crate::application::model::{Aim, Ranked, Ranking};
 use crate::application::shop::{Known, Shop};
 use crate::domain::journey::Step;
 use crate::domain::{
@@ -269,10 +269,16 @@ impl Recommender {
 
         let recipe = &self.shop.settings.recipes[view.stage.0 as usize];
         let live = self.shop.live();
+        let aim = if question.exclude_bought {
+            Aim::Discover
+        } else {
+            Aim::Next
+        };
         let ranking = Ranking {
             recipe,
             mask: &self.shop.masks[view.stage.0 as usize],
-            model: live.as_ref().map(|live| &live.model),
+            scorer: live.as_ref().map(|live| live.model.scorer(aim)),
+            with_trees: true,
         };
         let scope = prepared.scope(state, subject, view.stage);
         let mut gate = Gate::new(prepared, state, &view, scope.as_ref());

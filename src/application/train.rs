@@ -2,18 +2,20 @@
 //! serving would have been asked, and what really came next is the lesson.
 
 mod judge;
+mod learner;
 mod questions;
 
 pub use judge::{FigureTable, Judge, Standings};
 pub use questions::{Moment, QuestionSettings, choose};
 
+use learner::{Asked, FitSettings, Learner};
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::calibration::{Calibration, expected_error};
+use crate::algorithms::boosting::BoostingParams;
 use crate::algorithms::metrics::Truth;
-use crate::algorithms::ranker::{self, FitError, RankerParams, Row};
+use crate::algorithms::ranker::{FitError, RankerParams};
 use crate::application::history::{Ahead, History};
-use crate::application::model::{FeatureMask, Model, Ranked, Ranking, Scored};
+use crate::application::model::{Aim, FeatureMask, Model, Ranking};
 use crate::domain::time::DAY_MS;
 use crate::domain::{EventKind, Recipe, Record, RecordBody, Subject as Who, Timestamp};
 use crate::state::candidates::Gathered;
@@ -23,10 +25,8 @@ use crate::state::scratch::Scratch;
 use crate::state::view::View;
 use crate::state::{FoldSettings, State};
 
-/// At most so many positive rows of one question: a large basket must not outweigh many small ones.
-const POSITIVES: usize = 12;
-/// So many negative rows of one question.
-const NEGATIVES: usize = 24;
+/// The most rows of one question.
+const MAX_ROWS_PER_QUESTION: usize = 44;
 /// Lists are judged at this length.
 pub const GATE_K: usize = 10;
 
@@ -43,6 +43,8 @@ pub struct TrainSettings {
     pub max_rows: usize,
     /// Of the ranker.
     pub ranker: RankerParams,
+    /// Of the trees that correct it.
+    pub boosting: BoostingParams,
 }
 
 impl Default for TrainSettings {
@@ -51,8 +53,14 @@ impl Default for TrainSettings {
             seed: 7,
             max_questions: 10_000,
             min_questions: 200,
-            max_rows: 200_000,
+            max_rows: 400_000,
             ranker: RankerParams::default(),
+            boosting: BoostingParams {
+                trees: 60,
+                feature_share: 0.5,
+                learning_rate: 0.08,
+                ..BoostingParams::default()
+            },
         }
     }
 }
@@ -126,13 +134,6 @@ pub struct Lesson<'a> {
     pub recipes: &'a [Recipe],
 }
 
-/// A past question with its candidates and what was truly next.
-struct Asked {
-    stage: u8,
-    ranked: Ranked,
-    truth: Vec<u32>,
-}
-
 /// Trains a model on a history and judges it on the held-back end, against the baselines and the `live` model.
 ///
 /// # Errors
@@ -157,27 +158,26 @@ pub fn train(
     if plan.questions.len() < settings.min_questions {
         return Err(too_little(plan.questions.len()));
     }
+    let fit = FitSettings {
+        ranker: &settings.ranker,
+        boosting: &settings.boosting,
+        stages: lesson.recipes.len(),
+        rows_per_question: (settings.max_rows / plan.questions.len())
+            .clamp(3, MAX_ROWS_PER_QUESTION),
+    };
     let mut run = Run {
         settings,
         live,
         masks: lesson.recipes.iter().map(FeatureMask::of).collect(),
-        sample: sample(plan.questions.len(), settings.max_rows),
-        rows: Vec::new(),
         questions: [0; 3],
-        fitted: None,
-        scores: vec![(Vec::new(), Vec::new()); lesson.recipes.len()],
-        checked: (Vec::new(), Vec::new()),
+        learners: [Aim::Next, Aim::Discover].map(|aim| Learner::new(aim, fit, settings.seed)),
         judge: Judge::new(&[GATE_K]),
-        salt: settings.seed,
         lesson,
+        part: 0,
     };
     run.replay(&ahead, &plan, progress)?;
-    if run.questions.iter().sum::<u64>() < settings.min_questions as u64 || run.fitted.is_none() {
+    if run.questions.iter().sum::<u64>() < settings.min_questions as u64 {
         return Err(too_little(run.questions.iter().sum::<u64>() as usize));
-    }
-    progress.at("fitting", 0.8);
-    if progress.is_cancelled() {
-        return Err(TrainError::Cancelled);
     }
     run.finish(progress)
 }
@@ -188,19 +188,12 @@ struct Run<'a> {
     settings: &'a TrainSettings,
     live: Option<&'a Model>,
     masks: Vec<FeatureMask>,
-    /// How many positive and negative rows of one question.
-    sample: (usize, usize),
-    rows: Vec<Row>,
     /// Questions to learn from, to calibrate with and to judge by.
     questions: [u64; 3],
-    /// Fitted on the questions to learn from alone.
-    fitted: Option<Model>,
-    /// By stage: scores and outcomes of questions the fit has not seen.
-    scores: Vec<(Vec<f64>, Vec<bool>)>,
-    /// What was said and what came, on the held-back end.
-    checked: (Vec<f64>, Vec<bool>),
+    /// Which of them are being asked.
+    part: usize,
+    learners: [Learner<'a>; 2],
     judge: Judge,
-    salt: u64,
 }
 
 impl Run<'_> {
@@ -210,11 +203,7 @@ impl Run<'_> {
         plan: &questions::Plan,
         progress: &mut dyn Progress,
     ) -> Result<(), TrainError> {
-        let Lesson {
-            history,
-            fold,
-            recipes,
-        } = self.lesson;
+        let Lesson { history, fold, .. } = self.lesson;
         let mut state = State::new(fold.clone());
         history.known.iter().for_each(|record| state.apply(record));
         let mut relations = Relations::default();
@@ -222,10 +211,8 @@ impl Run<'_> {
         let mut folded = 0;
         for (number, moment) in plan.questions.iter().enumerate() {
             if number.is_multiple_of(64) {
-                progress.at(
-                    "replaying",
-                    0.05 + 0.75 * number as f64 / plan.questions.len() as f64,
-                );
+                let share = number as f64 / plan.questions.len() as f64;
+                progress.at("replaying", 0.05 + 0.65 * share);
                 if progress.is_cancelled() {
                     return Err(TrainError::Cancelled);
                 }
@@ -234,137 +221,132 @@ impl Run<'_> {
                 self.judge.fold(&mut state, record);
             }
             folded = moment.place;
-            let part = plan.part(moment.time);
-            if part > 0 && self.fitted.is_none() {
-                self.fit_first()?;
-            }
+            self.enter(plan.part(moment.time), progress)?;
             let Some(person) = person(&state, ahead, moment) else {
                 continue;
             };
             relations.keep_current(&state);
             let view = View::new(&state, state.subject(person), &[], moment.time);
-            let recipe = &recipes[view.stage.0 as usize];
+            let recipe = &self.lesson.recipes[view.stage.0 as usize];
             let truth = truth(&state, ahead, moment, recipe, history);
             if truth.is_empty() {
                 continue;
             }
-            let ranking = Ranking {
-                recipe,
-                mask: &self.masks[view.stage.0 as usize],
-                model: self.fitted.as_ref(),
-            };
-            let allowed = |product| state.products.recommendable(product);
+            self.questions[self.part] += 1;
             let mut gathered = Gathered::of(&view, &relations, &mut scratch);
-            let ranked = ranking.rank(&mut gathered, allowed, |_| 1.0);
-            if part == 2 {
-                let lists = Standings::of(&mut gathered, &ranking, self.live, &ranked);
-                self.judge.add(&view, lists, &truth, false);
+            for learner in 0..self.learners.len() {
+                self.ask(learner, &mut gathered, &truth);
             }
-            let truth: Vec<u32> = truth.iter().filter_map(|truth| truth.product).collect();
-            self.learn(
-                part,
-                &Asked {
-                    stage: view.stage.0,
-                    ranked,
-                    truth,
-                },
-            );
         }
-        if self.fitted.is_none() {
-            self.fit_first()?;
+        self.enter(2, progress)
+    }
+
+    /// Enters a part of the questions: before any is asked that must not be learned from, what is learned is fitted.
+    fn enter(&mut self, part: usize, progress: &mut dyn Progress) -> Result<(), TrainError> {
+        while self.part < part {
+            self.part += 1;
+            for learner in &mut self.learners {
+                if self.part == 1 {
+                    progress.at("fitting", 0.7);
+                    learner.fit_first(&mut || !progress.is_cancelled())?;
+                } else {
+                    learner.decide();
+                }
+            }
         }
         Ok(())
     }
 
-    /// Fits the questions to learn from, to have scores of questions the fit has not seen.
-    fn fit_first(&mut self) -> Result<(), TrainError> {
-        let ranker = self.fit(&self.rows)?;
-        self.fitted = Some(self.model(ranker, Vec::new()));
-        Ok(())
-    }
-
-    fn fit(&self, rows: &[Row]) -> Result<ranker::FittedRanker, FitError> {
-        ranker::fit(rows, self.lesson.recipes.len(), &self.settings.ranker)
-    }
-
-    fn model(&self, ranker: ranker::FittedRanker, calibrations: Vec<Option<Calibration>>) -> Model {
-        let stages = self
-            .lesson
-            .recipes
+    /// Puts a question to one of the rankings.
+    fn ask(&mut self, learner: usize, gathered: &mut Gathered<'_>, truth: &[Truth]) {
+        let aim = self.learners[learner].aim;
+        let view = gathered.view();
+        let had = match aim {
+            Aim::Next => Vec::new(),
+            Aim::Discover => self.judge.had(view),
+        };
+        let is_had = |product: u32| had.iter().any(|&(known, _)| known == product);
+        let products = &view.state.products;
+        let allowed = |product: u32| products.recommendable(product) && !is_had(product);
+        let wanted: Vec<Truth> = truth
             .iter()
-            .map(|recipe| recipe.stage.clone())
+            .copied()
+            .filter(|t| !t.product.is_some_and(is_had))
             .collect();
-        let learned_until = self
-            .lesson
-            .history
-            .span()
-            .map_or(Timestamp::MIN, |(_, last)| last);
-        Model::new(
-            stages,
-            ranker,
-            calibrations,
-            self.settings.seed,
-            learned_until,
-        )
-    }
-
-    /// Keeps a sample of the candidates as rows, and all scores of questions the fit has not seen.
-    fn learn(&mut self, part: usize, asked: &Asked) {
-        self.questions[part] += 1;
-        let is_true = |scored: &Scored<'_>| asked.truth.contains(&scored.candidate.product);
-        if part > 0 {
-            let (scores, outcomes) = &mut self.scores[asked.stage as usize];
-            for scored in asked.ranked.iter() {
-                scores.push(scored.mark.key);
-                outcomes.push(is_true(&scored));
-            }
-        }
-        let (mut positives, mut negatives): (Vec<Scored<'_>>, Vec<Scored<'_>>) =
-            asked.ranked.iter().partition(is_true);
-        if positives.is_empty() {
+        let known: Vec<u32> = wanted.iter().filter_map(|truth| truth.product).collect();
+        if known.is_empty() {
             return;
         }
-        for (rows, most, label) in [
-            (&mut positives, self.sample.0, true),
-            (&mut negatives, self.sample.1, false),
-        ] {
-            self.salt = self.salt.wrapping_add(1);
-            let salt = self.salt;
-            rows.sort_by_key(|scored| questions::mix(salt, u64::from(scored.candidate.product)));
-            let sample = rows.iter().take(most);
-            self.rows.extend(sample.map(|scored| Row {
-                stage: asked.stage,
-                features: asked.ranked.features(scored.candidate),
-                label,
-            }));
+        let stage = view.stage.0;
+        let fitted = self.learners[learner].fitted.as_ref();
+        let ranking = Ranking {
+            recipe: &self.lesson.recipes[stage as usize],
+            mask: &self.masks[stage as usize],
+            scorer: fitted,
+            with_trees: true,
+        };
+        let ranked = ranking.rank(gathered, allowed, |_| 1.0);
+        if self.part == 2 && aim == Aim::Next {
+            let lists = Standings::of(gathered, &ranking, self.live, &ranked);
+            self.judge.add(view, lists, truth, false);
         }
+        if self.part == 1 && fitted.is_some_and(|fitted| fitted.boosting.is_some()) {
+            let ranking = Ranking {
+                with_trees: false,
+                ..ranking
+            };
+            let without = ranking.rank(gathered, allowed, |_| 1.0);
+            let lists = [&without, &ranked].map(|ranked| ranked.products().collect::<Vec<u32>>());
+            self.learners[learner].compare([&lists[0], &lists[1]], &wanted);
+        }
+        let asked = Asked {
+            stage,
+            ranked: &ranked,
+            truth: &known,
+        };
+        let learner = &mut self.learners[learner];
+        if self.part > 0 {
+            learner.calibrate(&asked);
+        }
+        learner.learn(&asked);
     }
 
     /// Fits everything, calibrates, and says whether the model may go live.
     fn finish(mut self, progress: &mut dyn Progress) -> Result<Trained, TrainError> {
-        let ranker = self.fit(&self.rows)?;
-        progress.at("calibrating", 0.92);
-        let calibrations: Vec<Option<Calibration>> = self
-            .scores
-            .iter()
-            .map(|(scores, outcomes)| Calibration::fit(scores, outcomes))
-            .collect();
-        for ((scores, outcomes), calibration) in self.scores.iter().zip(&calibrations) {
-            if let Some(calibration) = calibration {
-                let said = scores.iter().map(|&score| calibration.probability(score));
-                self.checked.0.extend(said);
-                self.checked.1.extend(outcomes);
-            }
+        let mut scorers = Vec::new();
+        for (learner, share) in self.learners.iter_mut().zip([0.75, 0.87]) {
+            progress.at("fitting", share);
+            scorers.push(learner.finish(&mut || !progress.is_cancelled())?);
         }
-        progress.at("judging", 0.97);
+        progress.at("judging", 0.98);
+        let discovery = scorers.pop().flatten();
+        let Some(next) = scorers.pop().flatten() else {
+            return Err(TrainError::Fit(FitError::OneClass {
+                positives: 0,
+                rows: 0,
+            }));
+        };
         let figures = self.judge.table();
         let refusal = self.refusal(&figures);
+        let history = self.lesson.history;
+        let stages = self
+            .lesson
+            .recipes
+            .iter()
+            .map(|recipe| recipe.stage.clone());
+        let learned_until = history.span().map_or(Timestamp::MIN, |(_, last)| last);
         Ok(Trained {
-            model: self.model(ranker, calibrations),
-            records: (self.lesson.history.known.len() + self.lesson.history.moments.len()) as u64,
+            model: Model::new(
+                stages.collect(),
+                next,
+                discovery,
+                self.settings.seed,
+                learned_until,
+            ),
+            records: (history.known.len() + history.moments.len()) as u64,
             training_questions: self.questions[0] + self.questions[1],
             held_back_questions: self.questions[2],
-            calibration_error: expected_error(&self.checked.0, &self.checked.1),
+            calibration_error: self.learners[0].calibration_error(),
             figures,
             refusal,
         })
@@ -401,13 +383,6 @@ impl Run<'_> {
         unbeaten.dedup();
         unbeaten.join("; ")
     }
-}
-
-/// How many positive and negative rows of one question are kept, so that all questions stay under `max_rows`.
-fn sample(questions: usize, max_rows: usize) -> (usize, usize) {
-    let room = (max_rows / questions.max(1)).clamp(2, POSITIVES + NEGATIVES);
-    let positives = (room * POSITIVES / (POSITIVES + NEGATIVES)).max(1);
-    (positives, room - positives)
 }
 
 /// The person a past question was about, as State knew them then.

@@ -62,7 +62,7 @@ impl Standings {
             .filter(|model| model.learned_until < view.now)
             .map(|model| {
                 let ranking = Ranking {
-                    model: Some(model),
+                    scorer: Some(&model.next),
                     ..*ranking
                 };
                 let allowed = |product| view.state.products.recommendable(product);
