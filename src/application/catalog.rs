@@ -94,7 +94,7 @@ impl Catalog {
         limit: usize,
         filter: &str,
     ) -> Result<Page<StoredProduct>, AppError> {
-        let filter = Expression::compile("filter", filter, &["product"])?;
+        let filter = Expression::filter(filter, &["product"])?;
         let now = self.shop.clock.now();
         let known = self.shop.known();
         let state = &known.state;

@@ -101,7 +101,7 @@ impl Customers {
         selection: &Selection,
     ) -> Result<Page<Profile>, AppError> {
         let now = self.shop.clock.now();
-        let filter = Expression::compile("filter", &selection.filter, &["customer"])?;
+        let filter = Expression::filter(&selection.filter, &["customer"])?;
         let journey = &self.shop.settings.fold.journey;
         if !selection.stage.is_empty() && journey.stage(&selection.stage).is_none() {
             let names: Vec<&str> = journey.stages.iter().map(|s| s.name.as_str()).collect();

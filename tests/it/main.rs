@@ -22,6 +22,7 @@ mod settings;
 mod simulation;
 mod state_fold;
 mod wire_bad_input;
+mod wire_expressions;
 mod wire_guard;
 mod wire_lifecycle;
 mod wire_raw;
