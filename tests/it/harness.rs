@@ -16,7 +16,7 @@ use nextbest::proto::v1::model_service_client::ModelServiceClient;
 use nextbest::proto::v1::recommendation_service_client::RecommendationServiceClient;
 use nextbest::server::Service;
 use nextbest::state::State;
-use nextbest::store::{Artefacts, MemoryJournal};
+use nextbest::store::{Artefacts, Journal, MemoryJournal};
 use nextbest::transport::grpc::limits::Limits;
 use nextbest::transport::grpc::{ServeError, serve};
 use tempfile::TempDir;
@@ -64,9 +64,18 @@ impl Harness {
 
     /// Not ready yet, by other recipes.
     pub(crate) async fn start_by(limits: Limits, recipes: &Recipes) -> Self {
+        Self::start_on(Arc::new(MemoryJournal::new()), limits, recipes).await
+    }
+
+    /// Not ready yet, on a journal of one's own.
+    pub(crate) async fn start_on(
+        journal: Arc<dyn Journal>,
+        limits: Limits,
+        recipes: &Recipes,
+    ) -> Self {
         let models = tempfile::tempdir().unwrap();
         let service = Service::with(
-            Arc::new(MemoryJournal::new()),
+            journal,
             None,
             Artefacts::open(models.path()).unwrap(),
             Clock::system(),
