@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +116,11 @@ impl Harness {
     /// Clients of every service over one connection.
     pub(crate) async fn clients(&self) -> Clients {
         Clients::over(&self.channel().await)
+    }
+
+    /// The folder of model revisions.
+    pub(crate) fn models(&self) -> &Path {
+        self.models.path()
     }
 
     /// What the readiness of the service is from now on.

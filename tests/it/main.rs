@@ -17,6 +17,7 @@ mod journal_speed;
 mod journal_stories;
 mod python_client;
 mod recipes;
+mod service_damage;
 mod service_kill;
 mod settings;
 mod simulation;
