@@ -8,7 +8,7 @@ use crate::application::error::AppError;
 use crate::application::expression::{Expression, Scope, product_value};
 use crate::application::ingest::{Ingest, Written};
 use crate::application::shop::Shop;
-use crate::domain::{InventorySet, Product, ProductId, RecordBody, Timestamp};
+use crate::domain::{FaultCode, Faults, InventorySet, Product, ProductId, RecordBody, Timestamp};
 use crate::state::State;
 
 /// The most products of one batch.
@@ -184,10 +184,11 @@ impl Catalog {
         self.ingest.write(bodies.collect()).await
     }
 
-    /// Says what is in stock and what it costs; older news than what is known changes nothing.
+    /// Says what is in stock and what it costs, in the product's currency; older news than what is known changes
+    /// nothing.
     ///
     /// # Errors
-    /// `ProductNotFound`; those of writing.
+    /// `ProductNotFound`; `Invalid` for a price if the product has no currency; those of writing.
     pub async fn set_inventory(
         &self,
         id: &ProductId,
@@ -195,6 +196,13 @@ impl Catalog {
     ) -> Result<StoredProduct, AppError> {
         let _one_at_a_time = self.gate.lock().await;
         let before = self.get(id)?;
+        if news.price.is_some() && before.product.currency.is_none() {
+            let mut faults = Faults::new();
+            let reason =
+                "the product has no currency; set price and currency_code with UpdateProduct";
+            faults.add("price", FaultCode::NotAllowed, reason);
+            return Err(faults.into());
+        }
         if before.inventory_at.is_none_or(|known| known < news.set_at) {
             self.ingest
                 .write(vec![RecordBody::InventorySet(id.clone(), news)])
