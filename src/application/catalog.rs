@@ -14,7 +14,7 @@ use crate::state::State;
 /// The most products of one batch.
 pub const MAX_PRODUCTS_IN_BATCH: usize = 1_000;
 /// How many products one page looks at, at most, to find those of its filter.
-const MAX_SCAN: u64 = 20_000;
+const MAX_SCAN: usize = 20_000;
 
 /// A product as it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,8 +83,8 @@ impl Catalog {
             .ok_or_else(|| AppError::ProductNotFound { id: id.to_string() })
     }
 
-    /// Lists products from `from` on, in the order in which they became known; looks at no more than a bounded number,
-    /// so a page may be short although more follow.
+    /// Lists products from journal position `from` on, in the order in which they came into the catalog; looks at no
+    /// more than a bounded number, so a page may be short although more follow.
     ///
     /// # Errors
     /// `InvalidExpression`.
@@ -98,37 +98,32 @@ impl Catalog {
         let now = self.shop.clock.now();
         let known = self.shop.known();
         let state = &known.state;
-        let total = state.products.items().len() as u64;
+        let catalog = state.products.catalog();
+        let first = catalog.partition_point(|(position, _)| position.0 < from);
+        let end = catalog.len().min(first + MAX_SCAN);
         let mut items = Vec::new();
-        let mut next = from;
-        let end = total.min(from.saturating_add(MAX_SCAN));
+        let mut next = first;
         let is_late = || filter.as_ref().is_some_and(Expression::is_late);
         while next < end && items.len() < limit && !is_late() {
-            let number = next as u32;
-            next += 1;
-            let Some(product) = stored(state, number) else {
-                continue;
-            };
-            let wanted = match &filter {
-                None => true,
-                Some(filter) => {
-                    let value = product_value(state.products.item(number), now);
-                    // a product without the field is not one of those that were asked for
-                    filter
-                        .holds(&Scope::default(), Some(value))
-                        .unwrap_or(false)
-                }
-            };
+            let (_, number) = catalog[next];
+            let wanted = filter.as_ref().is_none_or(|filter| {
+                let value = product_value(state.products.item(number), now);
+                // a product without the field is not one of those that were asked for
+                filter
+                    .holds(&Scope::default(), Some(value))
+                    .unwrap_or(false)
+            });
             if wanted {
-                items.push(product);
+                items.extend(stored(state, number));
             } else if is_late() {
                 // whether this one is wanted was not found out
-                next = u64::from(number);
+                break;
             }
+            next += 1;
         }
         Ok(Page {
             items,
-            next: (next < total).then_some(next),
+            next: catalog.get(next).map(|(position, _)| position.0),
         })
     }
 

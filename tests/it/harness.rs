@@ -123,6 +123,23 @@ impl Harness {
         self.models.path()
     }
 
+    /// Waits until State is folded anew after an erasure.
+    pub(crate) async fn folded_anew(&self) {
+        let has_gap = || {
+            let known = self.service.shop.known();
+            let customers = known.state.people.customers();
+            customers.iter().any(|customer| customer.id.is_empty())
+        };
+        let folded = async {
+            while has_gap() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, folded)
+            .await
+            .expect("State is folded anew");
+    }
+
     /// What the readiness of the service is from now on.
     pub(crate) fn set_ready(&self, ready: bool) {
         self.service.shop.set_ready(ready);

@@ -26,6 +26,7 @@ mod wire_bad_input;
 mod wire_expressions;
 mod wire_guard;
 mod wire_lifecycle;
+mod wire_places;
 mod wire_raw;
 mod wire_story;
 mod wire_story_bulk;

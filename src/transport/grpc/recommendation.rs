@@ -204,7 +204,8 @@ impl Campaign {
             outlet.check()?;
             let page = self.customers.list(from, CAMPAIGN_PAGE, &self.selection)?;
             for profile in page.items {
-                let (Who::Customer(customer), Some(number)) = (&profile.who, profile.number) else {
+                let (Who::Customer(customer), Some(place)) = (&profile.who, profile.position)
+                else {
                     continue;
                 };
                 let customer_id = customer.as_str().to_owned();
@@ -214,7 +215,7 @@ impl Campaign {
                     customer_id,
                     response: Some(render(&answer)),
                     // also after the last one: those follow who became known since
-                    resume_token: binding.token(Some(number + 1)),
+                    resume_token: binding.token(Some(place.plus(1).0)),
                 })?;
             }
             at = page.next;
