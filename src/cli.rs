@@ -62,3 +62,43 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Config(args) => config::run(&args),
     }
 }
+
+/// An error with its causes, each said once: most errors name their cause in their own text already.
+#[must_use]
+pub fn in_full(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::Context as _;
+
+    use super::*;
+    use crate::server::ServerError;
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let gone = || io::Error::new(io::ErrorKind::NotFound, "no such file");
+        let what = "data".to_owned();
+        let twice = anyhow::Error::from(ServerError::Io {
+            what,
+            source: gone(),
+        });
+        assert_eq!(format!("{twice:#}"), "data: no such file: no such file");
+        assert_eq!(in_full(&twice), "data: no such file");
+        let once = Err::<(), _>(gone()).context("opening").context("starting");
+        assert_eq!(
+            in_full(&once.unwrap_err()),
+            "starting: opening: no such file"
+        );
+    }
+}

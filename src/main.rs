@@ -9,7 +9,7 @@ fn main() -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // what a user has to mend needs no backtrace
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", nextbest::cli::in_full(&error));
             ExitCode::FAILURE
         }
     }

@@ -143,9 +143,6 @@ impl Service {
             write_queue: settings.server.write_queue_batches,
         };
         let (shop, opened) = Shop::open(journal, checkpoints, clock, shop_settings)?;
-        for ignored in &opened.ignored {
-            tracing::info!(?ignored, "a checkpoint is not used");
-        }
         tracing::info!(
             checkpoint = opened.checkpoint.map(|position| position.0),
             folded_records = opened.folded,
@@ -225,6 +222,13 @@ fn log_recovery(recovery: &Recovery) {
                 "a copy of the journal was mended from the other"
             );
         }
+    }
+    if recovery.format_rewritten {
+        let path = "FORMAT";
+        tracing::warn!(
+            path,
+            "the format of the data folder was unreadable and is written anew"
+        );
     }
     if let Some(reason) = &recovery.keys_rebuilt {
         tracing::warn!(reason, "the event keys were gathered anew");

@@ -27,7 +27,7 @@ use crate::state::products::Products;
 use crate::state::subjects::{Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.
@@ -63,6 +63,8 @@ pub struct State {
     pub products: Products,
     /// The customers and visitors.
     pub people: People,
+    /// By customer: the position of the record by which they became known.
+    customer_positions: Vec<Position>,
     /// What is viewed, carted and bought within a day.
     pub browsed_together: Covisitation,
     /// What was looked at in the same visit.
@@ -87,6 +89,7 @@ impl State {
             newest: Timestamp::default(),
             products: Products::new(stages),
             people: People::default(),
+            customer_positions: Vec::new(),
             browsed_together: Covisitation::default(),
             sessions: Sessions::default(),
             activations: Vec::new(),
@@ -139,6 +142,14 @@ impl State {
         self.activations.iter().rev().map(|id| &**id)
     }
 
+    /// The positions of the records by which the customers became known, in the order of
+    /// [`People::customers`]. Numbers change when State is folded anew after an erasure; these positions do not: the
+    /// record that makes a customer known is their own, and those of others stay where they are.
+    #[must_use]
+    pub fn customer_positions(&self) -> &[Position] {
+        &self.customer_positions
+    }
+
     /// What is remembered of somebody.
     #[must_use]
     pub fn subject(&self, person: Person) -> Option<&Subject> {
@@ -150,7 +161,7 @@ impl State {
     pub fn apply(&mut self, record: &Record) {
         match &record.body {
             RecordBody::Event(event) => self.apply_event(event),
-            RecordBody::ProductUpserted(product) => self.products.upsert(product),
+            RecordBody::ProductUpserted(product) => self.products.upsert(product, self.end),
             RecordBody::ProductDeleted(id) => self.products.delete(id),
             RecordBody::InventorySet(id, news) => self.products.set_inventory(id, news),
             RecordBody::CustomerUpserted(customer) => {
@@ -169,6 +180,9 @@ impl State {
             }
             RecordBody::CustomerErased(_) | RecordBody::Redacted => {}
         }
+        // a record makes one customer known at most
+        let customers = self.people.customers().len();
+        self.customer_positions.resize(customers, self.end);
         self.end = self.end.plus(1);
         if self.end.0.is_multiple_of(SWEEP_EVERY) {
             let idle = i64::from(self.settings.visitor_idle_days) * DAY_MS;

@@ -8,13 +8,13 @@ use crate::application::error::AppError;
 use crate::application::expression::{Expression, Scope, product_value};
 use crate::application::ingest::{Ingest, Written};
 use crate::application::shop::Shop;
-use crate::domain::{InventorySet, Product, ProductId, RecordBody, Timestamp};
+use crate::domain::{FaultCode, Faults, InventorySet, Product, ProductId, RecordBody, Timestamp};
 use crate::state::State;
 
 /// The most products of one batch.
 pub const MAX_PRODUCTS_IN_BATCH: usize = 1_000;
 /// How many products one page looks at, at most, to find those of its filter.
-const MAX_SCAN: u64 = 20_000;
+const MAX_SCAN: usize = 20_000;
 
 /// A product as it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,8 +83,8 @@ impl Catalog {
             .ok_or_else(|| AppError::ProductNotFound { id: id.to_string() })
     }
 
-    /// Lists products from `from` on, in the order in which they became known; looks at no more than a bounded number,
-    /// so a page may be short although more follow.
+    /// Lists products from journal position `from` on, in the order in which they came into the catalog; looks at no
+    /// more than a bounded number, so a page may be short although more follow.
     ///
     /// # Errors
     /// `InvalidExpression`.
@@ -94,41 +94,36 @@ impl Catalog {
         limit: usize,
         filter: &str,
     ) -> Result<Page<StoredProduct>, AppError> {
-        let filter = Expression::compile("filter", filter, &["product"])?;
+        let filter = Expression::filter(filter, &["product"])?;
         let now = self.shop.clock.now();
         let known = self.shop.known();
         let state = &known.state;
-        let total = state.products.items().len() as u64;
+        let catalog = state.products.catalog();
+        let first = catalog.partition_point(|(position, _)| position.0 < from);
+        let end = catalog.len().min(first + MAX_SCAN);
         let mut items = Vec::new();
-        let mut next = from;
-        let end = total.min(from.saturating_add(MAX_SCAN));
+        let mut next = first;
         let is_late = || filter.as_ref().is_some_and(Expression::is_late);
         while next < end && items.len() < limit && !is_late() {
-            let number = next as u32;
-            next += 1;
-            let Some(product) = stored(state, number) else {
-                continue;
-            };
-            let wanted = match &filter {
-                None => true,
-                Some(filter) => {
-                    let value = product_value(state.products.item(number), now);
-                    // a product without the field is not one of those that were asked for
-                    filter
-                        .holds(&Scope::default(), Some(value))
-                        .unwrap_or(false)
-                }
-            };
+            let (_, number) = catalog[next];
+            let wanted = filter.as_ref().is_none_or(|filter| {
+                let value = product_value(state.products.item(number), now);
+                // a product without the field is not one of those that were asked for
+                filter
+                    .holds(&Scope::default(), Some(value))
+                    .unwrap_or(false)
+            });
             if wanted {
-                items.push(product);
+                items.extend(stored(state, number));
             } else if is_late() {
                 // whether this one is wanted was not found out
-                next = u64::from(number);
+                break;
             }
+            next += 1;
         }
         Ok(Page {
             items,
-            next: (next < total).then_some(next),
+            next: catalog.get(next).map(|(position, _)| position.0),
         })
     }
 
@@ -184,10 +179,11 @@ impl Catalog {
         self.ingest.write(bodies.collect()).await
     }
 
-    /// Says what is in stock and what it costs; older news than what is known changes nothing.
+    /// Says what is in stock and what it costs, in the product's currency; older news than what is known changes
+    /// nothing.
     ///
     /// # Errors
-    /// `ProductNotFound`; those of writing.
+    /// `ProductNotFound`; `Invalid` for a price if the product has no currency; those of writing.
     pub async fn set_inventory(
         &self,
         id: &ProductId,
@@ -195,6 +191,13 @@ impl Catalog {
     ) -> Result<StoredProduct, AppError> {
         let _one_at_a_time = self.gate.lock().await;
         let before = self.get(id)?;
+        if news.price.is_some() && before.product.currency.is_none() {
+            let mut faults = Faults::new();
+            let reason =
+                "the product has no currency; set price and currency_code with UpdateProduct";
+            faults.add("price", FaultCode::NotAllowed, reason);
+            return Err(faults.into());
+        }
         if before.inventory_at.is_none_or(|known| known < news.set_at) {
             self.ingest
                 .write(vec![RecordBody::InventorySet(id.clone(), news)])

@@ -18,17 +18,17 @@ use crate::state::people::Person;
 use crate::state::subjects::Subject;
 
 /// How many customers one page looks at, at most, to find those of its selection.
-const MAX_SCAN: u64 = 20_000;
+const MAX_SCAN: usize = 20_000;
 /// How many of them under one hold of the lock, so that writing never waits long.
-const SCAN_AT_ONCE: u64 = 256;
+const SCAN_AT_ONCE: usize = 256;
 
 /// What is known of a customer or visitor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
     /// Who; never `Nobody`.
     pub who: Who,
-    /// The place in the order in which customers became known; absent for visitors and for what is not stored.
-    pub number: Option<u64>,
+    /// The position of the record by which the customer became known; absent for visitors and for what is not stored.
+    pub position: Option<Position>,
     /// Country, segment, …
     pub traits: Traits,
     /// Where they stand now.
@@ -81,7 +81,9 @@ impl Customers {
             .ok_or(AppError::CustomerNotFound)?;
         let now = self.shop.clock.now();
         Ok(match person {
-            Person::Customer(number) => customer_profile(&known.state, number.into(), subject, now),
+            Person::Customer(number) => {
+                customer_profile(&known.state, number as usize, subject, now)
+            }
             Person::Visitor(_) => {
                 let who = Who::Visitor(VisitorId::trusted(subject.id.to_string()));
                 profile(&known.state, who, subject, now)
@@ -89,8 +91,9 @@ impl Customers {
         })
     }
 
-    /// Lists customers from `from` on, in the order in which they became known; looks at no more than a bounded number
-    /// of them, so a page may be short although more follow.
+    /// Lists customers from journal position `from` on, in the order in which they became known; looks at no more than
+    /// a bounded number of them, so a page may be short although more follow. Who reads page by page meets everybody
+    /// once, also if somebody is erased meanwhile.
     ///
     /// # Errors
     /// `InvalidExpression`, `UnknownStage`.
@@ -101,7 +104,7 @@ impl Customers {
         selection: &Selection,
     ) -> Result<Page<Profile>, AppError> {
         let now = self.shop.clock.now();
-        let filter = Expression::compile("filter", &selection.filter, &["customer"])?;
+        let filter = Expression::filter(&selection.filter, &["customer"])?;
         let journey = &self.shop.settings.fold.journey;
         if !selection.stage.is_empty() && journey.stage(&selection.stage).is_none() {
             let names: Vec<&str> = journey.stages.iter().map(|s| s.name.as_str()).collect();
@@ -112,28 +115,35 @@ impl Customers {
                 known: names.join(", "),
             });
         }
-        let stop = from.saturating_add(MAX_SCAN);
-        let (mut items, mut next) = (Vec::new(), from);
+        let (mut items, mut from, mut seen) = (Vec::new(), from, 0);
         let is_late = || filter.as_ref().is_some_and(Expression::is_late);
         loop {
             let known = self.shop.known();
             let customers = known.state.people.customers();
-            let total = customers.len() as u64;
-            let end = total.min(stop).min(next.saturating_add(SCAN_AT_ONCE));
+            // numbers may have changed since the lock was held before, positions have not
+            let positions = known.state.customer_positions();
+            let first = positions.partition_point(|position| position.0 < from);
+            let end = customers.len().min(first + SCAN_AT_ONCE);
+            let mut next = first;
             while next < end && items.len() < limit {
-                let (number, subject) = (next, &customers[next as usize]);
-                next += 1;
+                let subject = &customers[next];
                 if selected(subject, journey, selection, filter.as_ref(), now) {
-                    items.push(customer_profile(&known.state, number, subject, now));
+                    items.push(customer_profile(&known.state, next, subject, now));
                 } else if is_late() {
                     // whether this one is selected was not found out
-                    next = number;
                     break;
                 }
+                next += 1;
             }
-            if items.len() == limit || next >= total.min(stop) || is_late() {
-                let next = (next < total).then_some(next);
-                return Ok(Page { items, next });
+            seen += next - first;
+            match positions.get(next) {
+                Some(position) if items.len() < limit && seen < MAX_SCAN && !is_late() => {
+                    from = position.0;
+                }
+                position => {
+                    let next = position.map(|position| position.0);
+                    return Ok(Page { items, next });
+                }
             }
         }
     }
@@ -258,10 +268,10 @@ fn selected(
     })
 }
 
-fn customer_profile(state: &State, number: u64, subject: &Subject, now: Timestamp) -> Profile {
+fn customer_profile(state: &State, number: usize, subject: &Subject, now: Timestamp) -> Profile {
     let who = Who::Customer(CustomerId::trusted(subject.id.to_string()));
     Profile {
-        number: Some(number),
+        position: state.customer_positions().get(number).copied(),
         ..profile(state, who, subject, now)
     }
 }
@@ -269,7 +279,7 @@ fn customer_profile(state: &State, number: u64, subject: &Subject, now: Timestam
 fn profile(state: &State, who: Who, subject: &Subject, now: Timestamp) -> Profile {
     Profile {
         who,
-        number: None,
+        position: None,
         traits: subject.traits.clone(),
         stage: stage_of(state, &subject.steps, now),
         first_event: subject.seen.map(|(first, _)| first),

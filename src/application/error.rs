@@ -77,6 +77,14 @@ pub enum AppError {
         /// Which was asked for.
         id: String,
     },
+    /// There is such a revision, but what is kept of it is damaged.
+    #[error("what is kept of model revision {id} cannot be read: {reason}")]
+    ModelRevisionDamaged {
+        /// Which.
+        id: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The revision was refused, and it was not forced.
     #[error("model revision {id} was refused: {refusal}")]
     ModelRevisionRefused {

@@ -1,10 +1,12 @@
 //! CEL expressions over products, customers and the request: filters and boosts.
 
+mod fields;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use cel::common::ast::{EntryExpr, Expr};
-use cel::{Context, IdedExpr, Program, Value};
+use cel::{Context, ExecutionError, IdedExpr, Program, Value};
 
 use crate::application::error::AppError;
 use crate::domain::Timestamp;
@@ -23,32 +25,14 @@ pub const MAX_BOOST: f64 = 100.0;
 /// is held meanwhile.
 const MOST_TIME: Duration = Duration::from_secs(1);
 
-const PRODUCT: &[&str] = &[
-    "id",
-    "name",
-    "category",
-    "category_path",
-    "brand",
-    "price",
-    "currency",
-    "unit_cost",
-    "available",
-    "attributes",
-    "basket_count",
-    "created_days_ago",
-];
-const CUSTOMER: &[&str] = &[
-    "id",
-    "known",
-    "traits",
-    "stage",
-    "order_count",
-    "event_count",
-    "product_count",
-    "days_since_last_order",
-    "days_since_last_event",
-];
-const REQUEST: &[&str] = &["placement", "stage"];
+/// What an expression must give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gives {
+    /// True or false.
+    Truth,
+    /// A factor from [`MIN_BOOST`] to [`MAX_BOOST`].
+    Factor,
+}
 
 /// A compiled expression. Its cost is bounded: by its length, and because a macro (`all`, `exists`, `map`, …) may not
 /// stand inside another, nor work on what another made; and it is given one second over all products.
@@ -67,15 +51,29 @@ pub struct Scope {
 }
 
 impl Expression {
-    /// Compiles an expression over the variables in `allowed` (of `product`, `customer`, `request`);
-    /// nothing for a blank one.
+    /// Compiles a filter over the variables in `allowed` (of `product`, `customer`, `request`); nothing for a blank
+    /// text.
     ///
     /// # Errors
-    /// `InvalidExpression` with the place and what would be right.
-    pub fn compile(
+    /// `InvalidExpression` with the place and what would be right. What cannot be computed for everybody (a field that
+    /// is absent, a number that is no text) is no fault; what never gives true or false is one.
+    pub fn filter(text: &str, allowed: &[&str]) -> Result<Option<Self>, AppError> {
+        Self::compile("filter", text, allowed, Gives::Truth)
+    }
+
+    /// Compiles a boost, as [`Expression::filter`].
+    ///
+    /// # Errors
+    /// As those of a filter; what never gives a number, and a constant that is out of range, are faults.
+    pub fn boost(text: &str, allowed: &[&str]) -> Result<Option<Self>, AppError> {
+        Self::compile("boost", text, allowed, Gives::Factor)
+    }
+
+    fn compile(
         field: &'static str,
         text: &str,
         allowed: &[&str],
+        gives: Gives,
     ) -> Result<Option<Self>, AppError> {
         let invalid = |reason: String| AppError::InvalidExpression { field, reason };
         if text.trim().is_empty() {
@@ -92,13 +90,40 @@ impl Expression {
             allowed,
             locals: Vec::new(),
             macros_around: 0,
+            is_constant: true,
         };
         check.visit(program.expression()).map_err(invalid)?;
-        Ok(Some(Self {
+        let expression = Self {
             program,
             field,
             until: Instant::now() + MOST_TIME,
-        }))
+        };
+        match expression.sure_fault(gives, check.is_constant) {
+            Some(reason) => Err(invalid(reason)),
+            None => Ok(Some(expression)),
+        }
+    }
+
+    /// What is wrong with the expression whomever it is asked about: it has the wrong type for each of the samples, or
+    /// it is a constant that is out of range.
+    fn sure_fault(&self, gives: Gives, is_constant: bool) -> Option<String> {
+        let mut found = None;
+        for (scope, product) in fields::samples() {
+            let fault = match self.execute(&scope, Some(product)) {
+                Ok(value) => match gives {
+                    Gives::Truth => self.truth(&value).err(),
+                    // another product may bring a number into range
+                    Gives::Factor => match self.factor_of(&value) {
+                        Err(OffFactor::Range(reason)) if is_constant => Some(reason),
+                        Err(OffFactor::Type(reason)) => Some(reason),
+                        _ => None,
+                    },
+                },
+                Err(error) => is_of_type(&error).then(|| error.to_string()),
+            };
+            found = Some(fault?);
+        }
+        found
     }
 
     /// True if the expression is true of a product (or of a customer, without one).
@@ -106,11 +131,16 @@ impl Expression {
     /// # Errors
     /// If it cannot be computed for it: a field is absent, or of another type than the expression takes it for.
     pub fn holds(&self, scope: &Scope, product: Option<Value>) -> Result<bool, String> {
-        match self.evaluate(scope, product)? {
-            Value::Bool(holds) => Ok(holds),
+        self.truth(&self.evaluate(scope, product)?)
+    }
+
+    fn truth(&self, value: &Value) -> Result<bool, String> {
+        match value {
+            Value::Bool(holds) => Ok(*holds),
             other => Err(format!(
-                "{} must give true or false, not {other:?}",
-                self.field
+                "{} must give true or false, not a {}",
+                self.field,
+                other.type_of()
             )),
         }
     }
@@ -120,19 +150,28 @@ impl Expression {
     /// # Errors
     /// As [`Expression::holds`], or if it is no number in range.
     pub fn factor(&self, scope: &Scope, product: Value) -> Result<f64, String> {
-        let factor = match self.evaluate(scope, Some(product))? {
-            Value::Float(factor) => factor,
-            Value::Int(factor) => factor as f64,
-            Value::UInt(factor) => factor as f64,
-            other => return Err(format!("{} must give a number, not {other:?}", self.field)),
+        let value = self.evaluate(scope, Some(product))?;
+        self.factor_of(&value)
+            .map_err(|(OffFactor::Type(reason) | OffFactor::Range(reason))| reason)
+    }
+
+    fn factor_of(&self, value: &Value) -> Result<f64, OffFactor> {
+        let factor = match value {
+            Value::Float(factor) => *factor,
+            Value::Int(factor) => *factor as f64,
+            Value::UInt(factor) => *factor as f64,
+            other => {
+                let (field, found) = (self.field, other.type_of());
+                let reason = format!("{field} must give a number, not a {found}");
+                return Err(OffFactor::Type(reason));
+            }
         };
         if (MIN_BOOST..=MAX_BOOST).contains(&factor) {
             Ok(factor)
         } else {
-            Err(format!(
-                "{} must give {MIN_BOOST} to {MAX_BOOST}, not {factor}",
-                self.field
-            ))
+            let field = self.field;
+            let reason = format!("{field} must give {MIN_BOOST} to {MAX_BOOST}, not {factor}");
+            Err(OffFactor::Range(reason))
         }
     }
 
@@ -159,6 +198,11 @@ impl Expression {
                 self.field
             ));
         }
+        self.execute(scope, product)
+            .map_err(|error| error.to_string())
+    }
+
+    fn execute(&self, scope: &Scope, product: Option<Value>) -> Result<Value, ExecutionError> {
         let mut context = Context::default();
         let values = [
             ("product", product),
@@ -170,10 +214,33 @@ impl Expression {
                 context.add_variable_from_value(name, value);
             }
         }
-        self.program
-            .execute(&context)
-            .map_err(|error| error.to_string())
+        self.program.execute(&context)
     }
+}
+
+/// Why a value is no factor.
+enum OffFactor {
+    /// No number.
+    Type(String),
+    /// A number, but too small or too large.
+    Range(String),
+}
+
+/// True if an error follows from the types alone: other values of the same types would fail as well.
+fn is_of_type(error: &ExecutionError) -> bool {
+    matches!(
+        error,
+        ExecutionError::InvalidArgumentCount { .. }
+            | ExecutionError::UnsupportedTargetType { .. }
+            | ExecutionError::NotSupportedAsMethod { .. }
+            | ExecutionError::UnsupportedKeyType(_)
+            | ExecutionError::NoSuchOverload(_)
+            | ExecutionError::UndeclaredReference(_)
+            | ExecutionError::MissingArgumentOrTarget
+            | ExecutionError::ValuesNotComparable(..)
+            | ExecutionError::UnsupportedBinaryOperator(..)
+            | ExecutionError::UnsupportedIndex(..)
+    )
 }
 
 impl Scope {
@@ -293,6 +360,8 @@ struct Check<'a> {
     /// The variables of the macro around.
     locals: Vec<String>,
     macros_around: u32,
+    /// No variable was found: it is the same whomever it is asked about.
+    is_constant: bool,
 }
 
 impl Check<'_> {
@@ -320,7 +389,7 @@ impl Check<'_> {
                     && !self.locals.contains(name)
                 {
                     self.variable(name)?;
-                    return known_field(name, &select.field);
+                    return fields::check(name, &select.field);
                 }
                 self.visit(&select.operand)
             }
@@ -357,8 +426,11 @@ impl Check<'_> {
         }
     }
 
-    fn variable(&self, name: &str) -> Result<(), String> {
-        if self.allowed.contains(&name) || self.locals.iter().any(|local| local == name) {
+    fn variable(&mut self, name: &str) -> Result<(), String> {
+        if self.locals.iter().any(|local| local == name) {
+            Ok(())
+        } else if self.allowed.contains(&name) {
+            self.is_constant = false;
             Ok(())
         } else {
             Err(format!(
@@ -366,23 +438,6 @@ impl Check<'_> {
                 self.allowed.join(", ")
             ))
         }
-    }
-}
-
-fn known_field(variable: &str, field: &str) -> Result<(), String> {
-    let known = match variable {
-        "product" => PRODUCT,
-        "customer" => CUSTOMER,
-        "request" => REQUEST,
-        _ => return Ok(()),
-    };
-    if known.contains(&field) {
-        Ok(())
-    } else {
-        Err(format!(
-            "{variable} has no {field}; it has {}",
-            known.join(", ")
-        ))
     }
 }
 
@@ -402,7 +457,7 @@ mod tests {
             ),
         ]);
         let scope = Scope::new(object([("order_count", Value::Int(3))]), "home", "decision");
-        let found = Expression::compile("filter", text, ALL)
+        let found = Expression::filter(text, ALL)
             .map_err(|error| error.to_string())
             .and_then(|compiled| compiled.unwrap().holds(&scope, Some(product)));
         match (found, expected) {
@@ -456,7 +511,7 @@ mod tests {
 
     #[test]
     fn an_expression_is_given_a_second() {
-        let mut late = Expression::compile("filter", "true", ALL).unwrap().unwrap();
+        let mut late = Expression::filter("true", ALL).unwrap().unwrap();
         assert_eq!(late.holds(&Scope::default(), None), Ok(true));
         late.until = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
         assert!(late.is_late());
@@ -466,15 +521,81 @@ mod tests {
 
     #[test]
     fn boosts_are_bounded() {
+        let product = || object([("price", 20.0.into())]);
         let factor = |text: &str| {
-            let compiled = Expression::compile("boost", text, ALL).unwrap().unwrap();
-            compiled.factor(&Scope::default(), object([]))
+            let compiled = Expression::boost(text, ALL).map_err(|error| error.to_string())?;
+            compiled.unwrap().factor(&Scope::default(), product())
         };
         assert!((factor("1.5").unwrap() - 1.5).abs() < 1e-12);
         assert!((factor("2").unwrap() - 2.0).abs() < 1e-12);
-        assert!(factor("0.0").is_err());
-        assert!(factor("1e9").is_err());
-        assert!(factor("0.0 / 0.0").is_err());
+        for text in ["0.0", "1e9", "0.0 / 0.0", "product.price * 100.0"] {
+            let fault = factor(text).unwrap_err();
+            assert!(fault.contains("must give 0.01 to 100"), "{text}: {fault}");
+        }
         assert!(factor("'a'").is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_for_everybody_is_found_without_anybody() {
+        let filters = [
+            ("product.price", "must give true or false, not a float"),
+            ("customer.traits", "must give true or false, not a map"),
+            ("product.category_path", "not a list"),
+            ("product.name > 5", ""),
+            ("product.price.startsWith('a')", ""),
+            ("likely(product.price)", "likely"),
+            ("product.name.matches('[a-z]+')", "matches"),
+            ("1", "not a int"),
+        ];
+        for (text, words) in filters {
+            let fault = Expression::filter(text, ALL).unwrap_err().to_string();
+            assert!(fault.contains(words), "{text}: {fault}");
+        }
+        let boosts = [
+            ("product.price > 5.0", "must give a number, not a bool"),
+            ("product.name", "must give a number, not a string"),
+            ("1000", "must give 0.01 to 100, not 1000"),
+            ("-1.0", "must give 0.01 to 100, not -1"),
+            ("product.name * 2.0", ""),
+        ];
+        for (text, words) in boosts {
+            let fault = Expression::boost(text, ALL).unwrap_err().to_string();
+            assert!(fault.contains(words), "{text}: {fault}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_right_for_somebody_is_taken() {
+        for text in [
+            "product.attributes.size == 'L'",
+            "product.attributes['size'] in ['L', 'M']",
+            "has(product.attributes.size) && product.attributes.size == 'L'",
+            "customer.traits.vip == 'true' || customer.order_count > 3",
+            "product.category_path[3] == 'Audio'",
+            "product.category_path.exists(level, level.startsWith('A'))",
+            "int(customer.id) > 5",
+            "int(product.attributes.weight) > 5",
+            "100 / customer.order_count > 1",
+            "product.name.startsWith('S')",
+            "double(product.basket_count) > product.price",
+            "product.price > 10",
+            "product.price > 10.0 ? product.brand == 'Acme' : customer.known",
+            "request.stage == 'decision' && product.available",
+        ] {
+            let found = Expression::filter(text, ALL);
+            assert!(found.is_ok(), "{text}: {found:?}");
+        }
+        for text in [
+            "product.price * 100.0",
+            "customer.order_count",
+            "product.price > 50.0 ? 2.0 : 1.0",
+            "product.basket_count > 1000 ? 2 : 1.5",
+            "double(product.attributes.weight)",
+            "1.0 / product.unit_cost",
+            "product.brand == 'Acme' ? 3.0 : 1.0",
+        ] {
+            let found = Expression::boost(text, ALL);
+            assert!(found.is_ok(), "{text}: {found:?}");
+        }
     }
 }

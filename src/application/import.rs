@@ -134,11 +134,11 @@ pub enum ImportError {
     #[error(transparent)]
     Write(#[from] AppError),
     /// The file cannot be read any further.
-    #[error("the file cannot be read after line {line}: {source}")]
+    #[error("the file cannot be read after the row in line {line}: {source}")]
     Unreadable {
-        /// The last line that was read.
+        /// The line in which the last row began that was read; 1: the header.
         line: u64,
-        /// What the system says.
+        /// What the system, or whoever unpacks the file, says.
         source: io::Error,
     },
     /// A refused row could not be noted; going on would drop it silently.
@@ -236,7 +236,11 @@ pub fn import(
 
 /// Packs rows until the file ends, somebody cancels, or nobody takes them any more.
 fn read(rows: Rows<'_>, sender: &SyncSender<Chunk>, cancel: &AtomicBool) {
-    let mut chunk = Chunk::default();
+    let mut chunk = Chunk {
+        // the header was read before
+        line: 1,
+        ..Chunk::default()
+    };
     for row in rows {
         chunk.take(row);
         let ends = chunk.unreadable.is_some();
@@ -379,5 +383,13 @@ mod tests {
             Err(ImportError::Unreadable { line: 6, .. })
         ));
         assert_eq!(counts.new, 5);
+
+        let rows = std::iter::once_with(broken);
+        let (result, ..) = run(Box::new(rows), &cancel, |_| Ok(Written::default()));
+        let text = result.unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "the file cannot be read after the row in line 1: gone"
+        );
     }
 }

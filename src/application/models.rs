@@ -11,7 +11,7 @@ use crate::application::catalog::Page;
 use crate::application::error::AppError;
 use crate::application::history::History;
 use crate::application::ingest::Ingest;
-use crate::application::model::Model;
+use crate::application::model::{Model, ModelError};
 use crate::application::shop::{Live, Shop};
 use crate::application::train::{
     FigureTable, Lesson, Progress, TrainError, TrainSettings, Trained, train,
@@ -69,6 +69,8 @@ pub enum RevisionState {
     Ready,
     /// Did not beat the live one and the baselines.
     Refused,
+    /// What is kept of it cannot be read.
+    Damaged,
 }
 
 /// A revision, without its weights.
@@ -78,8 +80,8 @@ pub struct RevisionInfo {
     pub id: String,
     /// What became of it.
     pub state: RevisionState,
-    /// When it was made.
-    pub created: Timestamp,
+    /// When it was made; absent if that cannot be read.
+    pub created: Option<Timestamp>,
     /// Records it learned from.
     pub records: u64,
     /// Questions it learned from.
@@ -259,28 +261,37 @@ impl Models {
         page(all.collect(), from, limit)
     }
 
-    /// Revisions, newest first, from the `from`th on.
-    #[must_use]
-    pub fn revisions(&self, from: u64, limit: usize) -> Page<RevisionInfo> {
-        let mut all: Vec<RevisionInfo> = self
-            .ids()
-            .iter()
-            .filter_map(|id| self.revision(id).ok())
-            .collect();
+    /// Revisions, newest first, from the `from`th on; those that are damaged are the last.
+    ///
+    /// # Errors
+    /// `DataLoss` if the folder cannot be read.
+    pub fn revisions(&self, from: u64, limit: usize) -> Result<Page<RevisionInfo>, AppError> {
+        let mut all = Vec::new();
+        for id in self.ids()? {
+            match self.revision(&id) {
+                Ok(info) => all.push(info),
+                // one damaged file must not hide the others
+                Err(AppError::ModelRevisionDamaged { id, reason }) => {
+                    tracing::warn!(revision = id, reason, "a model revision cannot be read");
+                    all.push(RevisionInfo::damaged(id));
+                }
+                // forgotten meanwhile
+                Err(AppError::ModelRevisionNotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
         all.sort_by(|a, b| b.created.cmp(&a.created).then(a.id.cmp(&b.id)));
-        page(all, from, limit)
+        Ok(page(all, from, limit))
     }
 
     /// A revision.
     ///
     /// # Errors
-    /// `ModelRevisionNotFound`.
+    /// `ModelRevisionNotFound`, `ModelRevisionDamaged`; `DataLoss` if the disk cannot be read.
     pub fn revision(&self, id: &str) -> Result<RevisionInfo, AppError> {
-        let not_found = || AppError::ModelRevisionNotFound { id: id.to_owned() };
-        let bytes = self.artefacts.get(&format!("{id}{INFO}")).ok().flatten();
-        let kept: Kept = bytes
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .ok_or_else(not_found)?;
+        let bytes = self.read(id, &format!("{id}{INFO}"))?;
+        let kept: Kept =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(id, error.to_string()))?;
         let is_live = self.shop.live().is_some_and(|live| live.id == id);
         let state = match (is_live, kept.refusal.is_empty()) {
             (true, _) => RevisionState::Live,
@@ -290,7 +301,7 @@ impl Models {
         Ok(RevisionInfo {
             id: id.to_owned(),
             state,
-            created: kept.created,
+            created: Some(kept.created),
             records: kept.records,
             training_questions: kept.training_questions,
             held_back_questions: kept.held_back_questions,
@@ -303,7 +314,7 @@ impl Models {
     /// Makes a revision live.
     ///
     /// # Errors
-    /// `ModelRevisionNotFound`, `ModelRevisionRefused`; those of writing.
+    /// `ModelRevisionNotFound`, `ModelRevisionDamaged`, `ModelRevisionRefused`; those of writing.
     pub async fn activate(&self, id: &str, force: bool) -> Result<RevisionInfo, AppError> {
         let info = self.revision(id)?;
         if !info.refusal.is_empty() && !force {
@@ -342,20 +353,34 @@ impl Models {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ids(&self) -> Vec<String> {
-        let names = self.artefacts.list().unwrap_or_default();
-        names
+    fn ids(&self) -> Result<Vec<String>, AppError> {
+        let names = self.artefacts.list().map_err(|error| data_loss(&error))?;
+        Ok(names
             .iter()
             .filter_map(|name| name.strip_suffix(INFO))
             .map(str::to_owned)
-            .collect()
+            .collect())
     }
 
     fn load(&self, id: &str) -> Result<Model, AppError> {
-        let bytes = self.artefacts.get(id).map_err(|error| data_loss(&error))?;
-        let bytes = bytes.ok_or_else(|| AppError::ModelRevisionNotFound { id: id.to_owned() })?;
-        Model::decode(&bytes, &self.shop.stages())
-            .map_err(|error| AppError::DataLoss(error.to_string()))
+        let bytes = self.read(id, id)?;
+        Model::decode(&bytes, &self.shop.stages()).map_err(|error| match error {
+            ModelError::Bytes(_) => damaged(id, error.to_string()),
+            ModelError::Other(_) => AppError::DataLoss(error.to_string()),
+        })
+    }
+
+    /// What is kept of a revision under a name.
+    fn read(&self, id: &str, name: &str) -> Result<Vec<u8>, AppError> {
+        match self.artefacts.get(name) {
+            Ok(Some(bytes)) => Ok(bytes),
+            // what cannot be an id is none
+            Ok(None) | Err(ArtefactError::Id(_)) => {
+                Err(AppError::ModelRevisionNotFound { id: id.to_owned() })
+            }
+            Err(error @ ArtefactError::Damaged { .. }) => Err(damaged(id, error.to_string())),
+            Err(error) => Err(data_loss(&error)),
+        }
     }
 
     /// Keeps a revision, and goes live with it if it may. Returns its id and what became of it in words.
@@ -372,8 +397,9 @@ impl Models {
             refusal: trained.refusal.clone(),
             seed: trained.model.seed,
         };
-        // the same journal, settings and seed make the same revision again: what is known of it stays
-        if self.revision(&id).is_err() {
+        // the same journal, settings and seed make the same revision again: what is known of it stays, unless it is
+        // damaged
+        if self.revision(&id).is_err() || self.load(&id).is_err() {
             let info = serde_json::to_vec(&kept).map_err(|e| AppError::Internal(e.to_string()))?;
             self.artefacts
                 .put(&id, &bytes)
@@ -408,7 +434,14 @@ impl Models {
             .take(2)
             .map(str::to_owned)
             .collect();
-        for old in self.revisions(MAX_REVISIONS as u64, usize::MAX).items {
+        let old = match self.revisions(MAX_REVISIONS as u64, usize::MAX) {
+            Ok(page) => page.items,
+            Err(error) => {
+                tracing::warn!(%error, "old revisions stay");
+                return;
+            }
+        };
+        for old in old {
             if !keep.contains(&old.id) {
                 for name in [old.id.clone(), format!("{}{INFO}", old.id)] {
                     if let Err(error) = self.artefacts.delete(&name) {
@@ -418,6 +451,28 @@ impl Models {
             }
         }
     }
+}
+
+impl RevisionInfo {
+    /// Of a revision of which nothing can be read.
+    fn damaged(id: String) -> Self {
+        Self {
+            id,
+            state: RevisionState::Damaged,
+            created: None,
+            records: 0,
+            training_questions: 0,
+            held_back_questions: 0,
+            figures: Vec::new(),
+            refusal: String::new(),
+            seed: 0,
+        }
+    }
+}
+
+fn damaged(id: &str, reason: String) -> AppError {
+    let id = id.to_owned();
+    AppError::ModelRevisionDamaged { id, reason }
 }
 
 fn data_loss(error: &ArtefactError) -> AppError {

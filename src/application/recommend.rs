@@ -244,8 +244,8 @@ impl Recommender {
         };
         Ok(Prepared {
             question,
-            filter: Expression::compile("filter", &question.filter, VARIABLES)?,
-            boost: Expression::compile("boost", &question.boost, VARIABLES)?,
+            filter: Expression::filter(&question.filter, VARIABLES)?,
+            boost: Expression::boost(&question.boost, VARIABLES)?,
             stage,
             now: question.at.unwrap_or_else(|| self.shop.clock.now()),
         })

@@ -11,7 +11,9 @@ use crate::application::model::{FeatureMask, Model};
 use crate::domain::{Position, Recipe, Record, Timestamp};
 use crate::state::relations::Relations;
 use crate::state::{FoldSettings, State};
-use crate::store::{Checkpoint, Checkpoints, Journal, JournalError, Loaded};
+use crate::store::{
+    Checkpoint, Checkpoints, Ignored, IgnoredReason, Journal, JournalError, Loaded,
+};
 
 /// How many records are folded under one hold of the lock, so that answers never wait long.
 const FOLD_AT_ONCE: usize = 256;
@@ -115,7 +117,7 @@ pub struct Opened {
     /// The position of the checkpoint that was used.
     pub checkpoint: Option<Position>,
     /// Checkpoints that were not, and why.
-    pub ignored: Vec<crate::store::Ignored>,
+    pub ignored: Vec<Ignored>,
     /// How many records were folded.
     pub folded: u64,
 }
@@ -336,12 +338,18 @@ fn fold(
     checkpoints: Option<&Checkpoints>,
     settings: &FoldSettings,
 ) -> Result<(State, Opened), JournalError> {
-    let loaded = checkpoints.map_or_else(Loaded::default, |checkpoints| {
-        checkpoints.load(journal.epoch(), settings.schema(), journal.end())
+    let (kept, ignored) = checkpoints.map_or_else(Default::default, |checkpoints| {
+        let loaded = checkpoints.load(journal.epoch(), settings.schema(), journal.end());
+        decode(checkpoints, loaded)
     });
-    let kept = loaded
-        .checkpoint
-        .and_then(|kept| State::decode(&kept.bytes).ok());
+    for Ignored { path, reason } in &ignored {
+        let path = path.display();
+        if reason.is_expected() {
+            tracing::info!(%path, %reason, "a checkpoint is not used");
+        } else {
+            tracing::warn!(%path, %reason, "a checkpoint cannot be used: more of the journal is folded");
+        }
+    }
     let checkpoint = kept.as_ref().map(State::end);
     let mut state = kept.unwrap_or_else(|| State::new(settings.clone()));
     let folded = fold_rest(journal, &mut state)?;
@@ -349,10 +357,28 @@ fn fold(
         state,
         Opened {
             checkpoint,
-            ignored: loaded.ignored,
+            ignored,
             folded,
         },
     ))
+}
+
+/// State of the checkpoint that was loaded, and every checkpoint that is of no use.
+fn decode(checkpoints: &Checkpoints, loaded: Loaded) -> (Option<State>, Vec<Ignored>) {
+    let mut ignored = loaded.ignored;
+    let state = loaded
+        .checkpoint
+        .and_then(|kept| match State::decode(&kept.bytes) {
+            Ok(state) => Some(state),
+            Err(error) => {
+                ignored.push(Ignored {
+                    path: checkpoints.path(kept.position, kept.epoch),
+                    reason: IgnoredReason::NoState(error.to_string()),
+                });
+                None
+            }
+        });
+    (state, ignored)
 }
 
 /// Folds the records that are not folded in yet; returns how many.

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 
 use super::flags::SettingsFlags;
+use super::in_full;
 use crate::application::AppError;
 use crate::application::import::{
     Counts, Ending, ImportError, Refusal, Row, RowResult, Rows, Watcher, import,
@@ -204,7 +205,9 @@ pub fn carry_out(
                     error.downcast_ref::<ImportError>(),
                     Some(ImportError::Unreadable { .. })
                 );
-                summary.failures.push(format!("{name}: {error:#}"));
+                summary
+                    .failures
+                    .push(format!("{name}: {}", in_full(&error)));
                 if !goes_on {
                     break;
                 }

@@ -131,9 +131,22 @@ impl Layers {
                 settings,
                 effective: effective(&figment),
             }),
-            _ => Err(SettingFaults(faults)),
+            _ => {
+                // those of the file as they stand there, then those of the environment and the flags
+                faults.sort_by_key(|fault| line(file.map(|(name, _)| name.as_str()), fault));
+                Err(SettingFaults(faults))
+            }
         }
     }
+}
+
+/// The line of a fault in the file; those that stand elsewhere come after all lines.
+fn line(file: Option<&str>, fault: &SettingFault) -> usize {
+    let Some(place) = file.and_then(|name| fault.place.strip_prefix(name)) else {
+        return usize::MAX;
+    };
+    let line = place.strip_prefix(':').map_or(Ok(0), str::parse);
+    line.unwrap_or(usize::MAX)
 }
 
 fn dict(text: &str) -> Result<Dict, String> {

@@ -9,7 +9,7 @@ use crate::algorithms::decay::Fading;
 use crate::algorithms::repurchase::Gaps;
 use crate::algorithms::top::TopList;
 use crate::domain::{
-    Currency, InventorySet, Micros, Product, ProductId, StageIndex, Timestamp, Traits,
+    Currency, InventorySet, Micros, Position, Product, ProductId, StageIndex, Timestamp, Traits,
 };
 use crate::state::people::Person;
 
@@ -90,6 +90,8 @@ pub struct Products {
     numbers: HashMap<Box<str>, u32, FixedState>,
     /// How many are in the catalog.
     pub listed: u32,
+    /// By position of the record by which they came into it: the numbers of those in the catalog.
+    catalog: Vec<(Position, u32)>,
     /// Pairs of a buyer and a product, and those bought again.
     buyers: u64,
     repeat_buyers: u64,
@@ -117,6 +119,7 @@ impl Products {
             items: Vec::new(),
             numbers: HashMap::default(),
             listed: 0,
+            catalog: Vec::new(),
             buyers: 0,
             repeat_buyers: 0,
             gaps: Gaps::default(),
@@ -187,6 +190,13 @@ impl Products {
         &self.items
     }
 
+    /// The catalog in the order in which products came into it: the position of that record, and the product's number.
+    /// The positions stay the same when State is folded anew after an erasure.
+    #[must_use]
+    pub fn catalog(&self) -> &[(Position, u32)] {
+        &self.catalog
+    }
+
     /// A product as it stands in the catalog.
     #[must_use]
     pub fn product(&self, number: u32) -> Option<Product> {
@@ -205,7 +215,7 @@ impl Products {
         }
     }
 
-    pub(super) fn upsert(&mut self, product: &Product) {
+    pub(super) fn upsert(&mut self, product: &Product, position: Position) {
         let number = self.intern(product.id.as_str());
         self.catalog_version += 1;
         let item = &mut self.items[number as usize];
@@ -213,14 +223,20 @@ impl Products {
             .listing
             .as_ref()
             .and_then(|listing| listing.inventory_at);
-        self.listed += u32::from(item.listing.is_none());
+        if item.listing.is_none() {
+            self.listed += 1;
+            self.catalog.push((position, number));
+        }
         item.listing = Some(Box::new(Listing::of(product, inventory_at)));
     }
 
     pub(super) fn delete(&mut self, id: &ProductId) {
         if let Some(number) = self.number(id.as_str()) {
             let gone = self.items[number as usize].listing.take();
-            self.listed -= u32::from(gone.is_some());
+            if gone.is_some() {
+                self.listed -= 1;
+                self.catalog.retain(|&(_, other)| other != number);
+            }
             self.catalog_version += 1;
         }
     }

@@ -3,6 +3,7 @@
 //! Layout, little-endian: magic 8, format 4, position 8, epoch 8, schema 16; pieces, each with its bytes (4), its bytes
 //! after LZ4 (4) and its content; an empty piece; the bytes of State (8); BLAKE3 (32) over all before.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ pub struct Checkpoint {
 pub enum IgnoredReason {
     /// It is not what was written.
     Damaged(&'static str),
+    /// It is what was written, but no State.
+    NoState(String),
     /// It was folded with other settings or by another program.
     OtherSchema,
     /// Somebody was erased since; it was removed.
@@ -46,6 +49,33 @@ pub enum IgnoredReason {
     AheadOfJournal(Position),
     /// The disk refused.
     Unreadable(String),
+}
+
+impl IgnoredReason {
+    /// True if nothing is wrong: a checkpoint goes out of use so.
+    #[must_use]
+    pub fn is_expected(&self) -> bool {
+        matches!(self, Self::OtherSchema | Self::OtherEpoch(_))
+    }
+}
+
+impl fmt::Display for IgnoredReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(what) => write!(f, "damaged: {what}"),
+            Self::NoState(error) => write!(f, "damaged: {error}"),
+            Self::OtherSchema => write!(f, "of other settings or another program"),
+            Self::OtherEpoch(epoch) => write!(f, "of epoch {epoch}: somebody was erased since"),
+            Self::AheadOfJournal(end) => {
+                write!(
+                    f,
+                    "of {} records, which is more than the journal has",
+                    end.0
+                )
+            }
+            Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
+        }
+    }
 }
 
 /// A checkpoint that is not used.
@@ -114,6 +144,13 @@ impl Checkpoints {
         writer.finish()
     }
 
+    /// Where the checkpoint of a position and epoch lies.
+    #[must_use]
+    pub fn path(&self, position: Position, epoch: u64) -> PathBuf {
+        let name = format!("{epoch:010}-{:020}.{EXTENSION}", position.0);
+        self.folder.join(name)
+    }
+
     /// Begins a checkpoint that is written piece by piece.
     ///
     /// # Errors
@@ -124,9 +161,7 @@ impl Checkpoints {
         epoch: u64,
         schema: Fingerprint,
     ) -> io::Result<CheckpointWriter> {
-        let target = self
-            .folder
-            .join(format!("{epoch:010}-{:020}.{EXTENSION}", position.0));
+        let target = self.path(position, epoch);
         let mut writer = CheckpointWriter {
             home: self.clone(),
             file: AtomicFile::create(&target, &self.faults)?,

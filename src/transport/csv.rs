@@ -1,8 +1,8 @@
 //! The CSV edge: files of the file contract, plain or gzip, row by row with memory that stays flat.
 //!
 //! Every reader is an iterator over rows: a value with its line, or the refusal of that row. A row
-//! that cannot be read never stops the others; only a header that lacks a needed column, or a disk
-//! that cannot be read, ends a file.
+//! that cannot be read never stops the others; only a header that lacks a needed column, a disk
+//! that cannot be read, or a packed file that is damaged or cut short, ends a file.
 
 use std::io;
 use std::path::PathBuf;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use nextbest::proto::v1::model_service_client::ModelServiceClient;
 use nextbest::proto::v1::recommendation_service_client::RecommendationServiceClient;
 use nextbest::server::Service;
 use nextbest::state::State;
-use nextbest::store::{Artefacts, MemoryJournal};
+use nextbest::store::{Artefacts, Journal, MemoryJournal};
 use nextbest::transport::grpc::limits::Limits;
 use nextbest::transport::grpc::{ServeError, serve};
 use tempfile::TempDir;
@@ -64,9 +65,18 @@ impl Harness {
 
     /// Not ready yet, by other recipes.
     pub(crate) async fn start_by(limits: Limits, recipes: &Recipes) -> Self {
+        Self::start_on(Arc::new(MemoryJournal::new()), limits, recipes).await
+    }
+
+    /// Not ready yet, on a journal of one's own.
+    pub(crate) async fn start_on(
+        journal: Arc<dyn Journal>,
+        limits: Limits,
+        recipes: &Recipes,
+    ) -> Self {
         let models = tempfile::tempdir().unwrap();
         let service = Service::with(
-            Arc::new(MemoryJournal::new()),
+            journal,
             None,
             Artefacts::open(models.path()).unwrap(),
             Clock::system(),
@@ -106,6 +116,28 @@ impl Harness {
     /// Clients of every service over one connection.
     pub(crate) async fn clients(&self) -> Clients {
         Clients::over(&self.channel().await)
+    }
+
+    /// The folder of model revisions.
+    pub(crate) fn models(&self) -> &Path {
+        self.models.path()
+    }
+
+    /// Waits until State is folded anew after an erasure.
+    pub(crate) async fn folded_anew(&self) {
+        let has_gap = || {
+            let known = self.service.shop.known();
+            let customers = known.state.people.customers();
+            customers.iter().any(|customer| customer.id.is_empty())
+        };
+        let folded = async {
+            while has_gap() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, folded)
+            .await
+            .expect("State is folded anew");
     }
 
     /// What the readiness of the service is from now on.

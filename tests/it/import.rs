@@ -10,7 +10,7 @@ use nextbest::application::ingest::Written;
 use nextbest::cli::import::{Args, Summary, Target, carry_out, exit_code};
 use nextbest::domain::{RecordBody, Timestamp};
 
-use crate::csv_edge::{counter, shared};
+use crate::csv_edge::{counter, packed_events, shared};
 
 /// Remembers what it has seen.
 #[derive(Default)]
@@ -180,6 +180,41 @@ fn a_journal_that_fails_is_told_with_what_is_in() {
     assert_eq!(numbers(&summary), [(5_000, 5_000, 0, 0)]);
     assert_eq!(exit_code(&summary, false), 1);
     assert!(summary.failures[0].contains("the service is stopping"));
+}
+
+#[test]
+fn a_damaged_file_fails_the_import_and_keeps_what_came_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = packed_events(12_000);
+    let (broken, sound) = (folder.path().join("a.csv.gz"), folder.path().join("b.csv"));
+    std::fs::write(&broken, &whole[..whole.len() * 3 / 4]).unwrap();
+    let row = "event_type,timestamp,customer_id\npage_view,2024-01-01,c1\n";
+    std::fs::write(&sound, row).unwrap();
+    let args = Args {
+        events: vec![broken.clone(), sound],
+        ..Args::default()
+    };
+    let (mut memory, cancel) = (Memory::default(), AtomicBool::new(false));
+    let summary = import(&args, folder.path(), &mut memory, &cancel);
+    assert_eq!(exit_code(&summary, false), 1);
+    let counts = numbers(&summary);
+    let (read, new, duplicate, refused) = counts[0];
+    assert!((5_000..12_000).contains(&read), "{read}");
+    assert_eq!((new, duplicate, refused), (read, 0, 0));
+    assert_eq!(counts[1], (1, 1, 0, 0), "other files are read all the same");
+
+    let last_line = read + 1;
+    let failure = format!(
+        "{}: the file cannot be read after the row in line {last_line}: \
+         the file is cut short: its gzip data do not end",
+        broken.display()
+    );
+    assert_eq!(summary.failures, [failure]);
+    assert!(summary.to_string().contains("what is counted above is in"));
+    std::fs::write(&broken, &whole).unwrap();
+    let mended = import(&args, folder.path(), &mut memory, &cancel);
+    assert_eq!(exit_code(&mended, true), 0);
+    assert_eq!(numbers(&mended)[0], (12_000, 12_000 - read, read, 0));
 }
 
 #[test]

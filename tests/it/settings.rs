@@ -47,6 +47,30 @@ fn check(file: &str, parts: &[&str]) {
 }
 
 #[test]
+fn faults_are_in_the_order_of_lines_whatever_finds_them() {
+    let file = "[server]\ndrain_seconds = -1\n\n[journal]\ndurability = \"sometimes\"\nnonsense = 1\n\n\
+        [data]\nfolder = 3\n\n[training]\nmax_rows = -4\n";
+    let env = [("NEXTBEST_LOG__LEVEL", "shouting")];
+    let found = faults(file, &env, &[("server.drain_seconds", "long")]);
+    let places: Vec<&str> = found
+        .iter()
+        .map(|text| text.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "own.toml:2",
+            "own.toml:5",
+            "own.toml:6",
+            "own.toml:9",
+            "own.toml:12",
+            "flag --set",
+            "environment variable NEXTBEST_LOG__LEVEL",
+        ]
+    );
+}
+
+#[test]
 fn the_defaults_are_right_and_every_one_has_a_comment() {
     let loaded = Layers::default().load().unwrap();
     assert_eq!(loaded.settings.data.folder, PathBuf::from("nextbest-data"));

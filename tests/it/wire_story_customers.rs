@@ -1,11 +1,19 @@
 //! Who customers turn out to be, what is exported of them, and what is left when they are erased.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use nextbest::application::recipes::Recipes;
+use nextbest::domain::{Position, Record, RecordBody, Timestamp};
 use nextbest::proto::v1;
 use nextbest::proto::v1::export_customer_response::Part;
+use nextbest::store::{Appended, Journal, JournalError, MemoryJournal, Records};
+use nextbest::transport::grpc::limits::Limits;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Response, Status};
 
-use crate::harness::{Clients, fresh_fold};
+use crate::harness::{Clients, Harness, fresh_fold};
 use crate::wire_story::{
     CUSTOMERS, ORDERS, about, ask, customer, event, history, ids, kept, refused, shop, write,
 };
@@ -238,5 +246,108 @@ async fn customers_are_listed_by_page_stage_and_filter() {
     refused(bad, Code::InvalidArgument, "INVALID_EXPRESSION");
     let bad = list(0, "nowhere", "").await.map(Response::new);
     refused(bad, Code::InvalidArgument, "UNKNOWN_STAGE");
+    harness.stop().await.unwrap();
+}
+
+/// A journal whose end is never reached while `endless` is set: it goes on with records that say nothing.
+struct Endless {
+    inner: MemoryJournal,
+    endless: AtomicBool,
+    readers: AtomicUsize,
+    /// Until then; a test that failed must end, too.
+    until: Instant,
+}
+
+/// One reader of it.
+struct Reader<'a> {
+    journal: &'a Endless,
+    records: Records<'a>,
+}
+
+impl Iterator for Reader<'_> {
+    type Item = Result<(Position, Record), JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let nothing = || {
+            let goes_on = self.journal.endless.load(Ordering::SeqCst);
+            let record = Record {
+                recorded_at: Timestamp::default(),
+                body: RecordBody::Redacted,
+            };
+            let is_over = !goes_on || Instant::now() > self.journal.until;
+            (!is_over).then_some(Ok((Position(u64::MAX), record)))
+        };
+        self.records.next().or_else(nothing)
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.journal.readers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Journal for Endless {
+    fn append(&self, records: &[Record]) -> Result<Appended, JournalError> {
+        self.inner.append(records)
+    }
+
+    fn read_from(&self, position: Position) -> Records<'_> {
+        self.readers.fetch_add(1, Ordering::SeqCst);
+        let records = self.inner.read_from(position);
+        let journal = self;
+        Box::new(Reader { journal, records })
+    }
+
+    fn end(&self) -> Position {
+        self.inner.end()
+    }
+
+    fn erase(&self, positions: &[Position]) -> Result<u64, JournalError> {
+        self.inner.erase(positions)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.inner.epoch()
+    }
+}
+
+#[tokio::test]
+async fn an_export_ends_when_nobody_waits_for_it() {
+    let journal = Arc::new(Endless {
+        inner: MemoryJournal::new(),
+        endless: AtomicBool::new(false),
+        readers: AtomicUsize::new(0),
+        until: Instant::now() + Duration::from_secs(120),
+    });
+    let recipes = Recipes::embedded().unwrap();
+    let harness = Harness::start_on(journal.clone(), Limits::default(), &recipes).await;
+    harness.set_ready(true);
+    let mut clients = harness.clients().await;
+    write(&mut clients, anna()).await;
+    journal.endless.store(true, Ordering::SeqCst);
+    let request = v1::ExportCustomerRequest {
+        customer_id: "anna".to_owned(),
+    };
+    let mut parts = clients
+        .customers
+        .export_customer(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let first = parts.next().await.unwrap().unwrap().part;
+    assert!(matches!(first, Some(Part::Customer(_))));
+    let readers = async |expected| {
+        let reached = async {
+            while journal.readers.load(Ordering::SeqCst) != expected {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reached).await
+    };
+    readers(1).await.expect("it reads");
+    drop(parts);
+    readers(0).await.expect("it reads no more");
+    journal.endless.store(false, Ordering::SeqCst);
     harness.stop().await.unwrap();
 }

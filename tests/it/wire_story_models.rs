@@ -10,6 +10,7 @@ use nextbest::proto::v1;
 use nextbest::proto::v1::model_revision::State as RevisionState;
 use nextbest::proto::v1::training_run::State as RunState;
 use nextbest::simulation::Settings;
+use nextbest::store::Artefacts;
 use nextbest::transport::grpc::limits::Limits;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Response};
@@ -127,10 +128,21 @@ async fn a_shop_learns_and_goes_back() {
     let first = watched(&mut clients, &run).await;
     assert_eq!(first.state(), RunState::Succeeded, "{first:?}");
 
-    // the same journal and seed, the same revision
-    let again = train(&mut clients, 1).await;
-    let again = watched(&mut clients, &again).await;
-    assert_eq!(again.model_revision, first.model_revision);
+    // the same journal and seed, the same revision; what was damaged of it is whole again
+    let sound = revisions(&mut clients).await;
+    for name in ["", "-info"] {
+        damage(&harness, &format!("{}{name}", first.model_revision));
+        let again = train(&mut clients, 1).await;
+        let again = watched(&mut clients, &again).await;
+        assert_eq!(again.model_revision, first.model_revision);
+        let mut mended = revisions(&mut clients).await;
+        // it was made anew
+        mended[0].create_time = sound[0].create_time;
+        assert_eq!(mended, sound);
+        let id = &first.model_revision;
+        let sound = Artefacts::open(harness.models()).unwrap();
+        assert!(sound.get(&format!("{id}{name}")).unwrap().is_some());
+    }
     let other = train(&mut clients, 2).await;
     let other = watched(&mut clients, &other).await;
     assert_eq!(other.state(), RunState::Succeeded, "{other:?}");
@@ -183,6 +195,52 @@ async fn a_shop_learns_and_goes_back() {
             .iter()
             .all(|p| (0.0..=1.0).contains(&p.score))
     );
+    harness.stop().await.unwrap();
+}
+
+/// Spoils a file of the folder of models.
+fn damage(harness: &Harness, name: &str) {
+    let path = harness.models().join(format!("{name}.model"));
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_revision_is_there_and_cannot_be_used() {
+    let harness = Harness::start().await;
+    let mut clients = harness.clients().await;
+    let artefacts = Artefacts::open(harness.models()).unwrap();
+    // a file that is not what was written, and one that never held figures
+    artefacts.put("m-1-info", b"{}").unwrap();
+    damage(&harness, "m-1-info");
+    artefacts.put("m-2-info", b"{}").unwrap();
+    let listed = revisions(&mut clients).await;
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|revision| (revision.model_revision_id.as_str(), revision.state()))
+        .collect();
+    let damaged = RevisionState::Damaged;
+    assert_eq!(listed, [("m-1", damaged), ("m-2", damaged)]);
+    for id in ["m-1", "m-2"] {
+        let request = v1::GetModelRevisionRequest {
+            model_revision_id: id.to_owned(),
+        };
+        let answer = clients.models.get_model_revision(request).await;
+        let status = refused(answer, Code::DataLoss, "MODEL_REVISION_DAMAGED");
+        let details = tonic_types::StatusExt::get_error_details(&status);
+        let metadata = &details.error_info().unwrap().metadata;
+        assert_eq!(metadata["model_revision_id"], id);
+        let answer = clients.models.activate_model_revision(activate(id, true));
+        refused(answer.await, Code::DataLoss, "MODEL_REVISION_DAMAGED");
+    }
+    for id in ["m-3", "No such id!"] {
+        let request = v1::GetModelRevisionRequest {
+            model_revision_id: id.to_owned(),
+        };
+        let answer = clients.models.get_model_revision(request).await;
+        refused(answer, Code::NotFound, "MODEL_REVISION_NOT_FOUND");
+    }
     harness.stop().await.unwrap();
 }
 

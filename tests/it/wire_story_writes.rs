@@ -4,7 +4,7 @@ use nextbest::proto::v1;
 use prost_types::{FieldMask, Timestamp};
 use tonic::{Code, Response, Status};
 
-use crate::harness::{Clients, Harness, fresh_fold};
+use crate::harness::{Clients, Harness, fresh_fold, violations};
 use crate::wire_story::{
     about, ago, ask, customer, event, ids, kept, product, refused, shop, write,
 };
@@ -367,6 +367,35 @@ async fn the_newest_news_of_stock_wins_whatever_arrives_last() {
     assert!(ids(&ask(&mut clients, question).await).contains(&"audio-0"));
     let nothing = clients.catalog.set_inventory(set(1, None, None)).await;
     refused(nothing, Code::InvalidArgument, "INVALID_FIELDS");
+    // a price without a currency says nothing
+    let plain = v1::Product {
+        product_id: "plain".to_owned(),
+        ..v1::Product::default()
+    };
+    let request = v1::CreateProductRequest {
+        product: Some(plain),
+        validate_only: false,
+    };
+    clients.catalog.create_product(request).await.unwrap();
+    let of_plain = |available, price| v1::SetInventoryRequest {
+        product_id: "plain".to_owned(),
+        ..set(1, available, price)
+    };
+    let answer = clients
+        .catalog
+        .set_inventory(of_plain(None, Some(8.0)))
+        .await;
+    let status = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
+    assert_eq!(
+        violations(&status),
+        ["price: NOT_ALLOWED".to_owned()].into()
+    );
+    let answer = clients
+        .catalog
+        .set_inventory(of_plain(Some(false), None))
+        .await;
+    let stored = answer.unwrap().into_inner();
+    assert_eq!((stored.available, stored.price), (Some(false), None));
     let unknown = v1::SetInventoryRequest {
         product_id: "nothing".to_owned(),
         ..set(1, Some(true), None)

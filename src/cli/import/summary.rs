@@ -144,7 +144,8 @@ impl fmt::Display for Summary {
         if !self.failures.is_empty() {
             writeln!(
                 f,
-                "what is counted above is in; the same command goes on without duplicates"
+                "what is counted above is in; once this is mended, the same command goes on without \
+                 duplicates"
             )?;
         }
         Ok(())

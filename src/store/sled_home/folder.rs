@@ -31,6 +31,8 @@ const MARKER_MAGIC: [u8; 8] = *b"nberapos";
 pub(crate) struct Folder {
     journal: PathBuf,
     pub(crate) faults: Faults,
+    /// True if the file of the format was damaged and is written anew.
+    pub(crate) format_rewritten: bool,
     _lock: File,
 }
 
@@ -67,10 +69,11 @@ impl Folder {
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        check_format(&root.join("FORMAT"), faults)?;
+        let format_rewritten = check_format(&root.join("FORMAT"), faults)?;
         let folder = Self {
             journal,
             faults: faults.clone(),
+            format_rewritten,
             _lock: lock,
         };
         folder.settle_replacement()?;
@@ -208,13 +211,15 @@ impl Folder {
     }
 }
 
-fn check_format(path: &Path, faults: &Faults) -> Result<(), JournalError> {
-    let found = match fs::read_to_string(path) {
-        Ok(text) => text
-            .strip_prefix(FORMAT_PREFIX)
-            .and_then(|text| text.trim().parse().ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
+/// Refuses a newer format; writes the file if there is none or it is damaged. Returns whether it was damaged.
+fn check_format(path: &Path, faults: &Faults) -> Result<bool, JournalError> {
+    let (found, is_there) = match fs::read_to_string(path) {
+        Ok(text) => {
+            let number = text.strip_prefix(FORMAT_PREFIX);
+            (number.and_then(|text| text.trim().parse().ok()), true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (None, false),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => (None, true),
         Err(error) => return Err(error.into()),
     };
     match found {
@@ -222,12 +227,13 @@ fn check_format(path: &Path, faults: &Faults) -> Result<(), JournalError> {
             found,
             known: FORMAT,
         }),
-        Some(_) => Ok(()),
+        Some(_) => Ok(false),
         // none yet, or a damaged one: every block has its format, too
         None => {
             let mut file = durable::AtomicFile::create(path, faults)?;
             io::Write::write_all(&mut file, format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes())?;
-            Ok(file.commit()?)
+            file.commit()?;
+            Ok(is_there)
         }
     }
 }
@@ -244,11 +250,14 @@ mod tests {
     fn one_process_at_a_time_and_no_newer_format() {
         let root = tempfile::tempdir().unwrap();
         let folder = open(root.path()).unwrap();
+        assert!(!folder.format_rewritten);
         assert!(matches!(open(root.path()), Err(JournalError::InUse { .. })));
         drop(folder);
-        open(root.path()).unwrap();
-        fs::write(root.path().join("FORMAT"), "garbage").unwrap();
-        open(root.path()).unwrap();
+        assert!(!open(root.path()).unwrap().format_rewritten);
+        for garbage in [&b"garbage"[..], b"", b"\xff\xfe", b"nextbest data format x"] {
+            fs::write(root.path().join("FORMAT"), garbage).unwrap();
+            assert!(open(root.path()).unwrap().format_rewritten);
+        }
         assert_eq!(
             fs::read_to_string(root.path().join("FORMAT")).unwrap(),
             "nextbest data format 1\n"

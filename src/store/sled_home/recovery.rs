@@ -31,6 +31,8 @@ pub struct Recovery {
     /// True if blocks were lost that were written within the last interval before a loss of power; never with
     /// [`super::Durability::Always`].
     pub lost_unsynced: bool,
+    /// True if the file that says the format of the folder was damaged; every block has its format, too.
+    pub format_rewritten: bool,
     /// How many records the finishing of an interrupted erasure redacted, if there was one.
     pub erasure_finished: Option<u64>,
 }
@@ -70,6 +72,7 @@ impl Recovery {
             && fine(&self.mirror)
             && self.keys_rebuilt.is_none()
             && !self.lost_unsynced
+            && !self.format_rewritten
             && self.erasure_finished.is_none()
     }
 }
@@ -118,6 +121,7 @@ pub(crate) fn recover(folder: &Folder, options: &Options) -> Result<Recovered, J
             mirror: mirror_repair,
             keys_rebuilt,
             lost_unsynced,
+            format_rewritten: folder.format_rewritten,
             erasure_finished: None,
         },
         place: merged.place,

@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::source::{Input, is_damage};
+use super::source::Input;
 use crate::domain::FaultCode;
 
 /// The largest row, in bytes.
@@ -97,7 +97,7 @@ impl Framing {
     /// Finds the next row that is not an empty line.
     ///
     /// # Errors
-    /// Those of the disk; damage of the file is a [`BadRow`].
+    /// Those of the disk, and damage of a packed file. There is nothing after them.
     pub(super) fn advance(&mut self) -> io::Result<Framed> {
         loop {
             if self.ended {
@@ -115,15 +115,10 @@ impl Framing {
             self.end = self.start;
             match self.frame() {
                 Ok(Framed::Row(_)) if self.row().is_empty() => {}
-                Err(error) if is_damage(&error) => {
+                Err(error) => {
+                    // how the row would have ended is not known: it is none
                     self.ended = true;
-                    self.end = self.window.len();
-                    return Ok(Framed::Bad(BadRow {
-                        line: self.line,
-                        column: None,
-                        code: FaultCode::Malformed,
-                        reason: format!("the file is damaged or cut short here: {error}"),
-                    }));
+                    return Err(error);
                 }
                 framed => return framed,
             }

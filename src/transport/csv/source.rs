@@ -81,7 +81,7 @@ pub(super) fn open(path: &Path) -> Result<(Input, Progress), FileError> {
         });
     }
     let input: Input = if start.starts_with(GZIP) {
-        let unpacked = MultiGzDecoder::new(plain);
+        let unpacked = Unpacked(MultiGzDecoder::new(plain));
         Box::new(BufReader::with_capacity(BUFFER_BYTES, unpacked))
     } else {
         Box::new(plain)
@@ -89,10 +89,19 @@ pub(super) fn open(path: &Path) -> Result<(Input, Progress), FileError> {
     Ok((input, progress))
 }
 
-/// True if the bytes themselves are at fault (a truncated or damaged gzip), not the disk.
-pub(super) fn is_damage(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
-    )
+/// Unpacks gzip; the errors say that it is the packing that is at fault, which those of the decoder do not.
+struct Unpacked<R>(MultiGzDecoder<R>);
+
+impl<R: BufRead> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| match error.kind() {
+            kind @ io::ErrorKind::UnexpectedEof => {
+                io::Error::new(kind, "the file is cut short: its gzip data do not end")
+            }
+            kind @ (io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
+                io::Error::new(kind, format!("its gzip data are damaged: {error}"))
+            }
+            _ => error,
+        })
+    }
 }

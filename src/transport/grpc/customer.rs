@@ -137,14 +137,15 @@ fn export(
 ) -> Result<(), Ended> {
     let send = |part| outlet.send(v1::ExportCustomerResponse { part: Some(part) });
     send(Part::Customer(render(profile)))?;
-    let theirs = customers.ownership(&Who::Customer(customer.clone()), &|| false)?;
+    // reading the whole journal must end when nobody waits for it
+    let gone = || outlet.check().is_err();
+    let theirs = customers.ownership(&Who::Customer(customer.clone()), &gone)?;
     for visitor in theirs.visitors() {
         send(Part::VisitorId(visitor.as_str().to_owned()))?;
     }
     let mut from = Some(0);
     while let Some(position) = from {
-        outlet.check()?;
-        let page = customers.events(&theirs, position, EXPORT_PAGE, &|| false)?;
+        let page = customers.events(&theirs, position, EXPORT_PAGE, &gone)?;
         for event in &page.items {
             send(Part::Event(event::render(event)))?;
         }

@@ -89,7 +89,7 @@ impl ModelService for ModelApi {
         let binding = binding("ListModelRevisions");
         let (from, limit) = page(&binding, request.page_size, &request.page_token)?;
         let models = self.models.clone();
-        let Page { items, next } = blocking(move |_| Ok(models.revisions(from, limit))).await?;
+        let Page { items, next } = blocking(move |_| models.revisions(from, limit)).await?;
         Ok(Response::new(v1::ListModelRevisionsResponse {
             model_revisions: items.iter().map(render_revision).collect(),
             next_page_token: binding.token(next),
@@ -167,11 +167,12 @@ fn render_revision(revision: &RevisionInfo) -> v1::ModelRevision {
         RevisionState::Live => State::Live,
         RevisionState::Ready => State::Ready,
         RevisionState::Refused => State::Refused,
+        RevisionState::Damaged => State::Damaged,
     };
     v1::ModelRevision {
         model_revision_id: revision.id.clone(),
         state: state.into(),
-        create_time: Some(render_time(revision.created)),
+        create_time: revision.created.map(render_time),
         record_count: count64(revision.records),
         training_question_count: count64(revision.training_questions),
         held_back_question_count: count64(revision.held_back_questions),

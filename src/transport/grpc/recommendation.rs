@@ -140,12 +140,12 @@ impl RecommendationService for RecommendationApi {
         let recommender = self.recommender.clone();
         let validate_only = request.validate_only;
         let explained = blocking(move |_| {
-            if validate_only {
-                recommender.check(&question)?;
-                Ok(v1::ExplainRecommendationResponse::default())
-            } else {
-                Ok(render_explanation(&recommender.explain(&question)?))
-            }
+            // what is wrong with an expression may show only when it is asked about products
+            let explanation = recommender.explain(&question)?;
+            Ok(match validate_only {
+                true => v1::ExplainRecommendationResponse::default(),
+                false => render_explanation(&explanation),
+            })
         })
         .await?;
         Ok(Response::new(explained))
@@ -173,12 +173,12 @@ fn answer(
     now: Timestamp,
 ) -> Result<v1::RecommendResponse, AppError> {
     let question = question::parse(request, now)?;
-    if request.validate_only {
-        recommender.check(&question)?;
-        Ok(v1::RecommendResponse::default())
-    } else {
-        Ok(render(&recommender.recommend(&question)?))
-    }
+    // what is wrong with an expression may show only when it is asked about products
+    let answer = recommender.recommend(&question)?;
+    Ok(match request.validate_only {
+        true => v1::RecommendResponse::default(),
+        false => render(&answer),
+    })
 }
 
 /// A stream of answers over customers.
@@ -204,7 +204,8 @@ impl Campaign {
             outlet.check()?;
             let page = self.customers.list(from, CAMPAIGN_PAGE, &self.selection)?;
             for profile in page.items {
-                let (Who::Customer(customer), Some(number)) = (&profile.who, profile.number) else {
+                let (Who::Customer(customer), Some(place)) = (&profile.who, profile.position)
+                else {
                     continue;
                 };
                 let customer_id = customer.as_str().to_owned();
@@ -214,7 +215,7 @@ impl Campaign {
                     customer_id,
                     response: Some(render(&answer)),
                     // also after the last one: those follow who became known since
-                    resume_token: binding.token(Some(number + 1)),
+                    resume_token: binding.token(Some(place.plus(1).0)),
                 })?;
             }
             at = page.next;

@@ -76,6 +76,7 @@ pub fn code_and_reason(error: &AppError) -> (Code, &'static str) {
         AppError::TrainingRunNotFound { .. } => (Code::NotFound, "TRAINING_RUN_NOT_FOUND"),
         AppError::TrainingRunning { .. } => (Code::Aborted, "TRAINING_RUNNING"),
         AppError::ModelRevisionNotFound { .. } => (Code::NotFound, "MODEL_REVISION_NOT_FOUND"),
+        AppError::ModelRevisionDamaged { .. } => (Code::DataLoss, "MODEL_REVISION_DAMAGED"),
         AppError::ModelRevisionRefused { .. } => {
             (Code::FailedPrecondition, "MODEL_REVISION_REFUSED")
         }
@@ -139,6 +140,13 @@ pub fn message(error: &AppError) -> String {
             tracing::error!(reason, "what is kept cannot be read");
             "what is kept cannot be read; the service's log says more".to_owned()
         }
+        AppError::ModelRevisionDamaged { id, reason } => {
+            tracing::error!(revision = id, reason, "a model revision cannot be read");
+            let id = shortened(id);
+            format!(
+                "what is kept of model revision {id} cannot be read; the service's log says more"
+            )
+        }
         AppError::Internal(reason) => {
             tracing::error!(reason, "a call failed by a fault of the service");
             "internal error; the service's log says more".to_owned()
@@ -166,7 +174,9 @@ fn metadata(error: &AppError) -> HashMap<String, String> {
         AppError::TrainingRunNotFound { id } | AppError::TrainingRunning { id } => {
             vec![("training_run_id", shortened(id))]
         }
-        AppError::ModelRevisionNotFound { id } | AppError::ModelRevisionRefused { id, .. } => {
+        AppError::ModelRevisionNotFound { id }
+        | AppError::ModelRevisionDamaged { id, .. }
+        | AppError::ModelRevisionRefused { id, .. } => {
             vec![("model_revision_id", shortened(id))]
         }
         _ => Vec::new(),
@@ -204,7 +214,7 @@ fn describe(error: &AppError, details: &mut ErrorDetails) {
         AppError::TrainingRunNotFound { id } | AppError::TrainingRunning { id } => {
             details.set_resource_info("nextbest.v1.TrainingRun", shortened(id), "", "");
         }
-        AppError::ModelRevisionNotFound { id } => {
+        AppError::ModelRevisionNotFound { id } | AppError::ModelRevisionDamaged { id, .. } => {
             details.set_resource_info("nextbest.v1.ModelRevision", shortened(id), "", "");
         }
         AppError::ModelRevisionRefused { id, refusal } => {
@@ -303,6 +313,10 @@ mod tests {
             AppError::TrainingRunNotFound { id: id() },
             AppError::TrainingRunning { id: id() },
             AppError::ModelRevisionNotFound { id: id() },
+            AppError::ModelRevisionDamaged {
+                id: id(),
+                reason: id(),
+            },
             AppError::ModelRevisionRefused {
                 id: id(),
                 refusal: id(),
