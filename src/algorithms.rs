@@ -1,6 +1,7 @@
 //! Arithmetic on ndarray and linfa: sources, features, fitted models, metrics. Pure and deterministic.
 
 pub mod baselines;
+pub mod boosting;
 pub mod calibration;
 pub mod content;
 pub mod covisitation;

@@ -134,6 +134,7 @@ impl CheckedParams {
         let columns: Vec<u32> = (0..bins.columns().len() as u32).collect();
         let mut grower = Grower::new(params, &bins);
         let mut quanta = Quanta::default();
+        let mut rows: Vec<u32> = Vec::new();
         let mut scores = loss.scores(start);
         let mut gradients = vec![Gradient::default(); train.rows()];
         let mut fitted = FittedBoosting::new(train.columns(), start);
@@ -145,11 +146,9 @@ impl CheckedParams {
                 Purpose::Groups,
                 round,
             );
-            let mut rows: Vec<u32> = drawn
-                .iter()
-                .flat_map(|&group| train.group(group as usize))
-                .map(|row| row as u32)
-                .collect();
+            rows.clear();
+            let ranges = drawn.iter().map(|&group| train.group(group as usize));
+            rows.extend(ranges.flatten().map(|row| row as u32));
             loss.gradients(&drawn, &scores, &mut gradients);
             quanta.take(&gradients, &rows);
             let share = params.feature_share;

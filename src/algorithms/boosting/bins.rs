@@ -23,7 +23,10 @@ pub(super) struct Column {
 pub(super) struct Bins {
     columns: Vec<Column>,
     stride: usize,
+    /// Row by row.
     cells: Vec<u8>,
+    /// The same column by column.
+    by_column: Vec<Vec<u8>>,
 }
 
 impl Bins {
@@ -44,11 +47,13 @@ impl Bins {
         let stride = columns.len().next_multiple_of(LANES);
         let ladders: Vec<Ladder> = columns.iter().map(Ladder::new).collect();
         let mut cells = vec![0u8; stride * examples.rows()];
+        let mut by_column = vec![vec![0u8; examples.rows()]; columns.len()];
         if stride > 0 {
             let rows = examples.features().chunks_exact(examples.columns());
-            for (row, out) in rows.zip(cells.chunks_exact_mut(stride)) {
-                for (ladder, out) in ladders.iter().zip(out) {
+            for ((number, row), out) in rows.enumerate().zip(cells.chunks_exact_mut(stride)) {
+                for ((ladder, out), column) in ladders.iter().zip(out).zip(&mut by_column) {
                     *out = ladder.bin(row[ladder.feature]);
+                    column[number] = *out;
                 }
             }
         }
@@ -56,6 +61,7 @@ impl Bins {
             columns,
             stride,
             cells,
+            by_column,
         }
     }
 
@@ -68,6 +74,16 @@ impl Bins {
     pub(super) fn row(&self, row: u32) -> &[u8] {
         let start = row as usize * self.stride;
         &self.cells[start..start + self.stride]
+    }
+
+    /// How many bins [`Self::row`] gives.
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The bins of a column.
+    pub(super) fn column(&self, column: usize) -> &[u8] {
+        &self.by_column[column]
     }
 }
 

@@ -1,5 +1,7 @@
 //! Fitted trees, laid out for scoring: no walk from node to node, a bit for each leaf instead.
 
+use std::hint::select_unpredictable;
+
 use serde::{Deserialize, Serialize};
 
 use super::examples::MAX_COLUMNS;
@@ -244,12 +246,9 @@ fn ones(leaves: usize) -> u64 {
 }
 
 impl Split {
+    /// The leaves that a row with this feature may still end in; no branch, it would often be guessed wrong.
     fn still_open(&self, value: f32) -> u64 {
-        if value <= self.threshold {
-            u64::MAX
-        } else {
-            self.keep
-        }
+        select_unpredictable(value <= self.threshold, u64::MAX, self.keep)
     }
 }
 
@@ -287,13 +286,9 @@ impl Leaves for u64 {
     }
 }
 
-/// Adds what a tree says of each row of a block.
-fn add_scores<L: Leaves>(
-    splits: &[Split],
-    values: &[f32],
-    block: &[[f32; LANES]],
-    sums: &mut [f32; LANES],
-) {
+/// The leaves that each row of a block may end in. A function of its own so that it stays in vector registers.
+#[inline(never)]
+fn open_leaves<L: Leaves>(splits: &[Split], block: &[[f32; LANES]]) -> [L; LANES] {
     let mut open = [L::ALL; LANES];
     for split in splits {
         let keep = L::of(split.keep);
@@ -307,6 +302,17 @@ fn add_scores<L: Leaves>(
             *open = open.and(still);
         }
     }
+    open
+}
+
+/// Adds what a tree says of each row of a block.
+fn add_scores<L: Leaves>(
+    splits: &[Split],
+    values: &[f32],
+    block: &[[f32; LANES]],
+    sums: &mut [f32; LANES],
+) {
+    let open = open_leaves::<L>(splits, block);
     for (sum, open) in sums.iter_mut().zip(open) {
         *sum += values[open.first()];
     }

@@ -17,6 +17,16 @@ pub(super) struct Loss<'a> {
     /// What a hit at each place is worth, first place first.
     discounts: Vec<f64>,
     order: Vec<u64>,
+    ranked: Vec<Ranked>,
+}
+
+/// A row of a group, in the order of the scores.
+#[derive(Debug, Clone, Copy)]
+struct Ranked {
+    /// Its place in the group.
+    place: usize,
+    label: u8,
+    score: f64,
 }
 
 impl<'a> Loss<'a> {
@@ -27,6 +37,7 @@ impl<'a> Loss<'a> {
             inverse_best: Vec::new(),
             discounts: Vec::new(),
             order: Vec::new(),
+            ranked: Vec::new(),
         };
         if let Objective::LambdaRank { at } = objective {
             let lengths = (0..examples.groups()).map(|group| examples.group(group).len());
@@ -128,32 +139,39 @@ impl<'a> Loss<'a> {
         let rows = self.examples.group(group);
         let labels = &self.examples.labels()[rows.clone()];
         sort(scores, &mut self.order);
-        let place = |key: &u64| (key & u64::from(u32::MAX)) as usize;
-        let (Some(best), Some(worst)) = (self.order.first(), self.order.last()) else {
+        self.ranked.clear();
+        self.ranked.extend(self.order.iter().map(|&key| {
+            let place = place(key);
+            Ranked {
+                place,
+                label: labels[place],
+                score: scores[place],
+            }
+        }));
+        let (Some(best), Some(worst)) = (self.ranked.first(), self.ranked.last()) else {
             return;
         };
-        let is_spread = scores[place(best)] > scores[place(worst)];
+        let is_spread = best.score > worst.score;
         let inverse_best = self.inverse_best[group];
         let mut sum = 0.0;
-        for (i, upper) in self.order.iter().map(place).enumerate().take(at) {
-            for (j, lower) in self.order.iter().map(place).enumerate().skip(i + 1) {
-                if labels[upper] == labels[lower] {
-                    continue;
-                }
-                let (good, bad) = if labels[upper] > labels[lower] {
+        for (i, upper) in self.ranked.iter().enumerate().take(at) {
+            let below = self.ranked[i + 1..].iter().zip(&self.discounts[i + 1..]);
+            for (lower, discount) in below.filter(|(lower, _)| lower.label != upper.label) {
+                let (good, bad) = if upper.label > lower.label {
                     (upper, lower)
                 } else {
                     (lower, upper)
                 };
-                let distance = scores[good] - scores[bad];
-                let worth = self.discounts[i] - self.discounts[j];
-                let mut delta = (gain(labels[good]) - gain(labels[bad])) * worth * inverse_best;
+                let distance = good.score - bad.score;
+                let worth = self.discounts[i] - discount;
+                let mut delta = (gain(good.label) - gain(bad.label)) * worth * inverse_best;
                 if is_spread {
                     delta /= CLOSE + distance.abs();
                 }
                 let wrong = 1.0 / (1.0 + distance.exp());
                 let lambda = delta * wrong;
                 let second = lambda * (1.0 - wrong);
+                let (good, bad) = (good.place, bad.place);
                 out[good].first -= lambda;
                 out[bad].first += lambda;
                 out[good].second += second;
@@ -203,7 +221,7 @@ impl<'a> Loss<'a> {
             sort(&scores[rows], &mut self.order);
             let shown = self.order.iter().take(at).zip(&self.discounts);
             let found: f64 = shown
-                .map(|(key, worth)| gain(labels[(key & u64::from(u32::MAX)) as usize]) * worth)
+                .map(|(key, worth)| gain(labels[place(*key)]) * worth)
                 .sum();
             lost += 1.0 - found * self.inverse_best[group as usize];
         }
@@ -232,6 +250,11 @@ fn sort(scores: &[f64], keys: &mut Vec<u64>) {
     keys.sort_unstable();
 }
 
+/// The place that a key of [`sort`] stands for.
+fn place(key: u64) -> usize {
+    (key & u64::from(u32::MAX)) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::examples::Parts;
@@ -258,7 +281,7 @@ mod tests {
         let mut keys = Vec::new();
         let scores = [0.0, -1.0, 3.0, -0.0, 1e300, f64::from(f32::MIN), 0.5];
         sort(&scores, &mut keys);
-        let order: Vec<u64> = keys.iter().map(|key| key & u64::from(u32::MAX)).collect();
+        let order: Vec<usize> = keys.iter().map(|&key| place(key)).collect();
         assert_eq!(order, [4, 2, 6, 0, 3, 1, 5]);
     }
 

@@ -219,13 +219,15 @@ impl<'a> Grower<'a> {
 
     /// Brings the rows that go left to the front, both sides in their order; returns how many they are.
     fn part(&mut self, rows: &mut [u32], column: u32, bin: usize) -> usize {
-        self.right.clear();
-        self.right.resize(rows.len(), 0);
-        let column = column as usize;
+        if self.right.len() < rows.len() {
+            self.right.resize(rows.len(), 0);
+        }
+        let column = self.bins.column(column as usize);
+        let bin = bin as u8;
         let (mut lefts, mut rights) = (0, 0);
         for i in 0..rows.len() {
             let row = rows[i];
-            let goes_left = usize::from(self.bins.row(row)[column]) <= bin;
+            let goes_left = column[row as usize] <= bin;
             rows[lefts] = row;
             self.right[rights] = row;
             lefts += usize::from(goes_left);
