@@ -1,8 +1,9 @@
 //! Histogram gradient-boosted trees, for ranking and for probabilities: the tree-shaped sibling of [`super::ranker`].
 //!
-//! Trees grow leaf by leaf on features cut into at most 64 bins, as in LightGBM (Ke et al., NIPS 2017), with XGBoost's
-//! second-order gain (Chen, Guestrin, KDD 2016). [`BoostingParams`] are checked, then fitted on [`Examples`], and give a
-//! [`FittedBoosting`]. Same parameters and examples, same bytes: sums are integers, draws depend on the seed alone.
+//! Trees grow leaf by leaf on features cut into at most 64 bins, as in LightGBM (Ke et al., NIPS 2017), with
+//! XGBoost's second-order gain (Chen, Guestrin, KDD 2016). [`BoostingParams`] are checked, then fitted on
+//! [`Examples`], and give a [`FittedBoosting`]. Same parameters and examples, same bytes: sums are integers,
+//! draws depend on the seed alone.
 
 mod bins;
 mod draw;
@@ -104,14 +105,15 @@ impl Judge<'_> {
 }
 
 impl CheckedParams {
-    /// Fits trees on `train`. With `patience` the `validation` examples decide how many are kept: those with the lowest mean log
-    /// loss, or the highest mean NDCG at `at`.
+    /// Fits trees on `train`. With `patience` the `validation` examples decide how many are kept: those with
+    /// the lowest mean log loss, or the highest mean NDCG at `at`.
     ///
-    /// The model's scores are to be added to the examples' base scores, if they have any. Trees that can part nothing are left
-    /// out when ranking, so [`FittedBoosting::trees`] can be less than asked for.
+    /// The model's scores are to be added to the examples' base scores, if they have any. Trees that can part
+    /// nothing are left out when ranking, so [`FittedBoosting::trees`] can be less than asked for.
     ///
-    /// `progress` is told the rounds done, from 0, and of how many; false cancels. Needs, besides the examples, a byte for each
-    /// feature and about 40 bytes for each row. A row costs about 1 ns for each column and tree.
+    /// `progress` is told the rounds done, from 0, and of how many; false cancels. Needs, besides the examples,
+    /// two bytes for each feature and about 40 bytes for each row. A row costs about 2 ns for each column and
+    /// tree.
     ///
     /// # Errors
     /// [`FitError`].

@@ -12,10 +12,11 @@ const LANES: usize = 16;
 
 /// Boosted trees. A row's score is the start plus one leaf's value of each tree.
 ///
-/// A tree's leaves are numbered from left to right. A row fails a split if its feature is above the threshold (or NaN); then no
-/// leaf to the left of that split can be the row's. Of the leaves that no failed split rules out the leftmost is the one that a
-/// walk from the root would end at (QuickScorer: Lucchese et al., SIGIR 2015, theorem 1). So splits are looked at one after
-/// the other, without branches, whatever they hold.
+/// A tree's leaves are numbered from left to right. A row fails a split if its feature is above the threshold
+/// (or NaN); then no leaf to the left of that split can be the row's. Of the leaves that no failed split rules out
+/// the leftmost is the one that a walk from the root would end at (QuickScorer: Lucchese et al., SIGIR 2015,
+/// theorem 1). So a tree's splits are looked at one after the other, for several rows at once: more work than a walk,
+/// but no branch to guess wrong, and nothing in a damaged model could make it run on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct FittedBoosting {
@@ -156,7 +157,8 @@ impl FittedBoosting {
         self.columns
     }
 
-    /// For each column by how much its splits made the training loss fall, to second order and times 2; 0 if it has none.
+    /// For each column by how much its splits made the training loss fall, to second order and times 2; 0 if it
+    /// has none.
     #[must_use]
     pub fn importance(&self) -> Vec<f64> {
         let mut importance = vec![0.0; self.columns];
@@ -167,8 +169,8 @@ impl FittedBoosting {
     }
 
     /// The score of a row: log-odds for [`super::Objective::Logistic`], something to order by for
-    /// [`super::Objective::LambdaRank`]; to be added to the row's base score if it was fitted on such. A feature that the row is
-    /// too short for counts as 0. Does not allocate.
+    /// [`super::Objective::LambdaRank`]; to be added to the row's base score if it was fitted on such. A
+    /// feature that the row is too short for counts as 0. Does not allocate.
     #[must_use]
     pub fn score(&self, features: &[f32]) -> f32 {
         let scores = (0..self.trees.len()).map(|tree| self.score_of_tree(tree, features));
@@ -201,8 +203,8 @@ impl FittedBoosting {
         )
     }
 
-    /// The scores of many rows of `columns` numbers each, as [`Self::score`] gives them, written to `out` in place of what it
-    /// held. What is left over at the end of `rows` is no row.
+    /// The scores of many rows of `columns` numbers each, as [`Self::score`] gives them, written to `out` in
+    /// place of what it held. What is left over at the end of `rows` is no row.
     pub fn score_many(&self, rows: &[f32], columns: usize, out: &mut Vec<f32>) {
         out.clear();
         if columns == 0 {
@@ -400,7 +402,8 @@ mod tests {
         }
     }
 
-    /// A tree of so many leaves, each split at its number: a row's leaf is the number of the first threshold it does not exceed.
+    /// A tree of so many leaves, each split at its number: a row's leaf is the number of the first threshold it
+    /// does not exceed.
     fn comb(leaves: u8) -> StoredTree {
         StoredTree {
             splits: (1..leaves).map(|i| split(0, f32::from(i), 1)).collect(),

@@ -1,4 +1,5 @@
-//! Sums of gradients by column and bin, in fixed point: exact in any order, so one child is the parent less the other.
+//! Sums of gradients by column and bin, in fixed point: exact in any order, so one child is the parent less the
+//! other.
 
 use super::bins::{Bins, LANES};
 use super::params::MAX_BINS;
@@ -23,8 +24,8 @@ const SECOND_MOST: u32 = 1 << (SECOND_BITS - COUNT_BITS);
 const FIRST_SHIFT: u32 = 28 - COUNT_BITS - 1;
 const FIRST_MOST: u32 = 1 << FIRST_SHIFT;
 
-/// The gradients of one tree in fixed point, packed. A first derivative is rounded to 2^-17 of the largest, a second to
-/// 2^-16; leaf values are taken from the gradients themselves.
+/// The gradients of one tree in fixed point, packed. A first derivative is rounded to 2^-17 of the largest, a
+/// second to 2^-16; leaf values are taken from the gradients themselves.
 #[derive(Debug, Default)]
 pub(super) struct Quanta {
     /// For each row; what stands at rows that were not given is of no meaning.
@@ -47,7 +48,8 @@ impl Quanta {
         self.first_step = first / f64::from(FIRST_MOST);
         self.second_step = second / f64::from(SECOND_MOST);
         let scale = |largest: f64, steps: u32| {
-            if largest > 0.0 {
+            // below that the quotient could be infinite; nobody can learn from it
+            if largest > 1e-200 {
                 f64::from(steps) / largest
             } else {
                 0.0
@@ -233,8 +235,8 @@ impl Filler {
     }
 }
 
-/// Copies the bins and values of a few rows next to each other. Rows of a leaf lie far apart; so all are fetched at once,
-/// where adding them up row by row would wait for each.
+/// Copies the bins and values of a few rows next to each other. Rows of a leaf lie far apart; so all are
+/// fetched at once, where adding them up row by row would wait for each.
 fn gather(
     bins: &Bins,
     quanta: &Quanta,

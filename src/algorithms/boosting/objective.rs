@@ -131,9 +131,9 @@ impl<'a> Loss<'a> {
         }
     }
 
-    /// LambdaMART (Burges, MSR-TR-2010-82, section 7) as in LightGBM's `lambdarank`: gains 2^label − 1, sigmoid 1, a pair's
-    /// ΔNDCG divided by 0.01 + the distance of its scores unless all scores are the same, and the sum s of a group's lambdas
-    /// brought to log2(1 + s).
+    /// LambdaMART (Burges, MSR-TR-2010-82, section 7) as in LightGBM's `lambdarank`: gains 2^label − 1, sigmoid
+    /// 1, a pair's ΔNDCG divided by 0.01 + the distance of its scores unless all scores are the same, and the
+    /// sum s of a group's lambdas brought to log2(1 + s).
     fn lambdas(&mut self, group: usize, at: usize, scores: &[f64], out: &mut [Gradient]) {
         out.fill(Gradient::default());
         let rows = self.examples.group(group);
@@ -191,8 +191,8 @@ impl<'a> Loss<'a> {
         }
     }
 
-    /// How bad the scores are: mean log loss, or 1 − mean NDCG at `at` over the groups that have something to order. Lower is
-    /// better; 0 if there is nothing to judge.
+    /// How bad the scores are: mean log loss, or 1 − mean NDCG at `at` over the groups that have something to
+    /// order. Lower is better; 0 if there is nothing to judge.
     pub(super) fn value(&mut self, scores: &[f64]) -> f64 {
         match self.objective {
             Objective::Logistic => self.log_loss(scores),
@@ -234,7 +234,8 @@ fn gain(label: u8) -> f64 {
     ((1u64 << label) - 1) as f64
 }
 
-/// Orders places by score, highest first, the earlier of two equal ones first. The place is the lower half of each key.
+/// Orders places by score, highest first, the earlier of two equal ones first. The place is the lower half of
+/// each key.
 fn sort(scores: &[f64], keys: &mut Vec<u64>) {
     keys.clear();
     keys.extend(scores.iter().zip(0u64..).map(|(&score, place)| {
@@ -285,7 +286,8 @@ mod tests {
         assert_eq!(order, [4, 2, 6, 0, 3, 1, 5]);
     }
 
-    /// One group, labels 2, 0 and 1 at scores 0.2, 1.0 and 0.5, judged at 1: the order is b, c, a; only pairs with b count.
+    /// One group, labels 2, 0 and 1 at scores 0.2, 1.0 and 0.5, judged at 1: the order is b, c, a; only pairs
+    /// with b count.
     #[test]
     fn lambdas_are_those_computed_by_hand() {
         let examples = examples(&[2, 0, 1], &[3], &[0.0; 3]);

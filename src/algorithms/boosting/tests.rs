@@ -88,11 +88,11 @@ fn lambda_rank() -> BoostingParams {
 }
 
 /// All rows, all columns.
-fn unsampled(params: BoostingParams) -> BoostingParams {
+fn unsampled(params: &BoostingParams) -> BoostingParams {
     BoostingParams {
         feature_share: 1.0,
         row_share: 1.0,
-        ..params
+        ..params.clone()
     }
 }
 
@@ -151,7 +151,7 @@ fn orders_better_than_chance_and_than_a_wrong_base() {
 fn every_tree_lowers_the_loss() {
     let (xor, ranking) = (xor(1_000, 1), ranking(1_000, 2));
     for (params, made) in [(logistic(), &xor), (lambda_rank(), &ranking)] {
-        let params = unsampled(BoostingParams {
+        let params = unsampled(&BoostingParams {
             learning_rate: 0.1,
             ..params
         });
@@ -186,7 +186,7 @@ fn the_seed_decides_what_is_drawn_and_nothing_else() {
     };
     assert_eq!(bytes(lambda_rank(), 1), bytes(lambda_rank(), 1));
     assert_ne!(bytes(lambda_rank(), 1), bytes(lambda_rank(), 2));
-    let all = unsampled(lambda_rank());
+    let all = unsampled(&lambda_rank());
     assert_eq!(bytes(all.clone(), 1), bytes(all, 2));
 }
 
@@ -244,7 +244,7 @@ fn weights_count_rows_as_often() {
         ..made.parts()
     })
     .unwrap();
-    let params = unsampled(BoostingParams {
+    let params = unsampled(&BoostingParams {
         min_rows_in_leaf: 1,
         min_hessian_in_leaf: 3.0,
         trees: 3,
@@ -304,7 +304,7 @@ fn constant_features_give_constant_scores() {
     made.features.fill(7.0);
     let fitted = fit(lambda_rank(), &made.examples()).unwrap();
     assert_eq!(fitted.trees(), 0);
-    let fitted = fit(unsampled(logistic()), &made.examples()).unwrap();
+    let fitted = fit(unsampled(&logistic()), &made.examples()).unwrap();
     let yes = made.labels.iter().filter(|&&label| label > 0).count() as f32;
     let probability = 1.0 / (1.0 + (-fitted.score(&[7.0; 4])).exp());
     assert!((probability - yes / 100.0).abs() < 1e-4);
@@ -464,7 +464,7 @@ fn a_tree_is_that_of_a_brute_force_splitter() {
     let made = Made::new(400, 3, 4, |row, chance| {
         u8::from(row[0] + row[1] * row[2] + 0.3 * chance > 1.0)
     });
-    let params = unsampled(BoostingParams {
+    let params = unsampled(&BoostingParams {
         leaves: 6,
         max_bins: 12,
         min_rows_in_leaf: 20,

@@ -36,8 +36,8 @@ pub(super) struct Grown {
 pub(super) type Step<'a> = (&'a Parting, usize);
 
 impl Grown {
-    /// The partings, each before those to its left and these before those to its right, and the numbers of the leaves from
-    /// left to right.
+    /// The partings, each before those to its left and these before those to its right, and the numbers of the
+    /// leaves from left to right.
     pub(super) fn in_order(&self) -> (Vec<Step<'_>>, Vec<usize>) {
         let (mut steps, mut leaves) = (Vec::new(), Vec::new());
         self.walk(self.root, &mut steps, &mut leaves);
@@ -103,8 +103,8 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// A tree on `rows`, rising, which are left in the order of the leaves. It may split on the columns of `bins` that are
-    /// `chosen`; without any it is one leaf.
+    /// A tree on `rows`, rising, which are left in the order of the leaves. It may split on the columns of
+    /// `bins` that are `chosen`; without any it is one leaf.
     pub(super) fn grow(&mut self, rows: &mut [u32], chosen: &[u32], quanta: &Quanta) -> Grown {
         let mut partings: Vec<Parting> = Vec::new();
         let mut leaves = Vec::new();
@@ -186,7 +186,8 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Adds up the smaller of two new leaves; the larger is what the parent, whose histogram `left` still has, has besides.
+    /// Adds up the smaller of two new leaves; the larger is what the parent, whose histogram `left` still has,
+    /// has besides.
     fn histograms(
         &mut self,
         left: &mut Leaf,
@@ -237,7 +238,8 @@ impl<'a> Grower<'a> {
         lefts
     }
 
-    /// The parting of a leaf that gains most, by XGBoost's equation 7 (Chen, Guestrin 2016) times 2; the first of equals.
+    /// The parting of a leaf that gains most, by XGBoost's equation 7 (Chen, Guestrin 2016) times 2; the first
+    /// of equals.
     fn best(
         &self,
         histogram: &Histogram,
