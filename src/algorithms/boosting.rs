@@ -62,6 +62,9 @@ pub enum FitError {
     /// One of the two is missing.
     #[error("patience and validation examples are given together or not at all")]
     Patience,
+    /// Scores on a base and scores without one cannot be compared.
+    #[error("examples and validation examples both have base scores or neither has")]
+    Base,
     /// The validation examples have no group to order, or no row that counts.
     #[error("the validation examples judge nothing")]
     NothingToJudge,
@@ -201,6 +204,9 @@ impl CheckedParams {
                 train: train.columns(),
                 validation: examples.columns(),
             });
+        }
+        if examples.base().is_some() != train.base().is_some() {
+            return Err(FitError::Base);
         }
         let mut loss = Loss::new(self.get().objective, examples);
         if loss.telling_groups().is_empty() || loss.positives().1 == 0 {

@@ -412,6 +412,13 @@ fn stops_where_validation_was_best() {
             true
         });
         assert!(matches!(refused, Err(FitError::Columns { .. })));
+        let on_base = Examples::new(Parts {
+            base: Some(&[0.5; 300]),
+            ..validation.parts()
+        });
+        let on_base = on_base.unwrap();
+        let refused = params.fit(&train.examples(), Some(&on_base), &mut |_, _| true);
+        assert_eq!(refused, Err(FitError::Base));
     }
 }
 
