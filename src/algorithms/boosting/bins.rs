@@ -23,7 +23,10 @@ pub(super) struct Column {
 pub(super) struct Bins {
     columns: Vec<Column>,
     stride: usize,
+    /// Row by row.
     cells: Vec<u8>,
+    /// The same column by column.
+    by_column: Vec<Vec<u8>>,
 }
 
 impl Bins {
@@ -37,18 +40,20 @@ impl Bins {
             values.extend(sample.iter().map(|&row| examples.row(row)[feature]));
             let edges = edges(&mut values, max_bins);
             if !edges.is_empty() {
-                let feature = u16::try_from(feature).expect("examples have at most 65,535 columns");
+                let feature = u16::try_from(feature).expect("examples have at most 4,096 columns");
                 columns.push(Column { feature, edges });
             }
         }
         let stride = columns.len().next_multiple_of(LANES);
         let ladders: Vec<Ladder> = columns.iter().map(Ladder::new).collect();
         let mut cells = vec![0u8; stride * examples.rows()];
+        let mut by_column = vec![vec![0u8; examples.rows()]; columns.len()];
         if stride > 0 {
             let rows = examples.features().chunks_exact(examples.columns());
-            for (row, out) in rows.zip(cells.chunks_exact_mut(stride)) {
-                for (ladder, out) in ladders.iter().zip(out) {
+            for ((number, row), out) in rows.enumerate().zip(cells.chunks_exact_mut(stride)) {
+                for ((ladder, out), column) in ladders.iter().zip(out).zip(&mut by_column) {
                     *out = ladder.bin(row[ladder.feature]);
+                    column[number] = *out;
                 }
             }
         }
@@ -56,6 +61,7 @@ impl Bins {
             columns,
             stride,
             cells,
+            by_column,
         }
     }
 
@@ -68,6 +74,16 @@ impl Bins {
     pub(super) fn row(&self, row: u32) -> &[u8] {
         let start = row as usize * self.stride;
         &self.cells[start..start + self.stride]
+    }
+
+    /// How many bins [`Self::row`] gives.
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The bins of a column.
+    pub(super) fn column(&self, column: usize) -> &[u8] {
+        &self.by_column[column]
     }
 }
 
@@ -113,7 +129,8 @@ fn sample(rows: usize) -> Vec<usize> {
 /// A distinct value, and how many rows have it.
 type Counted = (f32, usize);
 
-/// Where to cut: between the distinct values if they are few, else at quantiles, with the zero, if it occurs, on its own.
+/// Where to cut: between the distinct values if they are few, else at quantiles, with the zero, if it occurs,
+/// on its own.
 fn edges(values: &mut [f32], max_bins: usize) -> Vec<f32> {
     values.sort_unstable_by(f32::total_cmp);
     let mut distinct: Vec<Counted> = Vec::new();
@@ -157,8 +174,8 @@ fn edges(values: &mut [f32], max_bins: usize) -> Vec<f32> {
     cuts.into_iter().map(cut).collect()
 }
 
-/// After which of the distinct values to cut to get at most `bins` bins of about as many rows. Values that fill a bin by
-/// themselves get one of their own; the others share what is left (LightGBM, `GreedyFindBin`).
+/// After which of the distinct values to cut to get at most `bins` bins of about as many rows. Values that fill
+/// a bin by themselves get one of their own; the others share what is left (LightGBM, `GreedyFindBin`).
 fn quantiles(distinct: &[Counted], bins: usize) -> Vec<usize> {
     if bins >= distinct.len() {
         return (1..distinct.len()).map(|i| i - 1).collect();
@@ -175,13 +192,13 @@ fn quantiles(distinct: &[Counted], bins: usize) -> Vec<usize> {
     let mut goal = rows_left as f64 / bins_left.max(1) as f64;
     let mut cuts = Vec::with_capacity(bins);
     let mut filled = 0;
-    for place in 0..distinct.len() - 1 {
-        if cuts.len() + 1 >= bins {
+    for (place, &(_, count)) in distinct.iter().enumerate() {
+        if cuts.len() + 1 >= bins || place + 1 == distinct.len() {
             break;
         }
-        filled += distinct[place].1;
+        filled += count;
         if !is_heavy(place) {
-            rows_left -= distinct[place].1;
+            rows_left -= count;
         }
         let before_heavy = is_heavy(place + 1) && filled as f64 >= goal / 2.0;
         if is_heavy(place) || filled as f64 >= goal || before_heavy {

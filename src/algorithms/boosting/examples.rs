@@ -2,15 +2,16 @@
 
 use super::faults::Faults;
 
-/// The most columns: a split names its column in 16 bits.
-pub const MAX_COLUMNS: usize = u16::MAX as usize;
+/// The most columns: a leaf's sums take 1.5 KiB for each while a tree grows.
+pub const MAX_COLUMNS: usize = 4_096;
 /// The highest label: its gain is 2^30 − 1.
 pub const MAX_LABEL: u8 = 30;
 
 /// The parts of [`Examples`], unchecked.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
-    /// `rows × columns` numbers, row by row, all finite: what is not known needs a number of its own, best in a column of its own.
+    /// `rows × columns` numbers, row by row, all finite. NaN is refused: what is not known needs a number that
+    /// the caller chooses, or a column that says so.
     pub features: &'a [f32],
     /// How many numbers a row has.
     pub columns: usize,

@@ -1,5 +1,7 @@
 //! Fitted trees, laid out for scoring: no walk from node to node, a bit for each leaf instead.
 
+use std::hint::select_unpredictable;
+
 use serde::{Deserialize, Serialize};
 
 use super::examples::MAX_COLUMNS;
@@ -10,10 +12,11 @@ const LANES: usize = 16;
 
 /// Boosted trees. A row's score is the start plus one leaf's value of each tree.
 ///
-/// A tree's leaves are numbered from left to right. A row fails a split if its feature is above the threshold (or NaN); then no
-/// leaf to the left of that split can be the row's. Of the leaves that no failed split rules out the leftmost is the one that a
-/// walk from the root would end at (QuickScorer: Lucchese et al., SIGIR 2015, theorem 1). So splits are looked at one after
-/// the other, without branches, whatever they hold.
+/// A tree's leaves are numbered from left to right. A row fails a split if its feature is above the threshold
+/// (or NaN); then no leaf to the left of that split can be the row's. Of the leaves that no failed split rules out
+/// the leftmost is the one that a walk from the root would end at (QuickScorer: Lucchese et al., SIGIR 2015,
+/// theorem 1). So a tree's splits are looked at one after the other, for several rows at once: more work than a walk,
+/// but no branch to guess wrong, and nothing in a damaged model could make it run on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct FittedBoosting {
@@ -154,7 +157,8 @@ impl FittedBoosting {
         self.columns
     }
 
-    /// For each column by how much its splits made the training loss fall, to second order and times 2; 0 if it has none.
+    /// For each column by how much its splits made the training loss fall, to second order and times 2; 0 if it
+    /// has none.
     #[must_use]
     pub fn importance(&self) -> Vec<f64> {
         let mut importance = vec![0.0; self.columns];
@@ -165,8 +169,8 @@ impl FittedBoosting {
     }
 
     /// The score of a row: log-odds for [`super::Objective::Logistic`], something to order by for
-    /// [`super::Objective::LambdaRank`]; to be added to the row's base score if it was fitted on such. A feature that the row is
-    /// too short for counts as 0. Does not allocate.
+    /// [`super::Objective::LambdaRank`]; to be added to the row's base score if it was fitted on such. A
+    /// feature that the row is too short for counts as 0. Does not allocate.
     #[must_use]
     pub fn score(&self, features: &[f32]) -> f32 {
         let scores = (0..self.trees.len()).map(|tree| self.score_of_tree(tree, features));
@@ -199,8 +203,8 @@ impl FittedBoosting {
         )
     }
 
-    /// The scores of many rows of `columns` numbers each, as [`Self::score`] gives them, written to `out` in place of what it
-    /// held. What is left over at the end of `rows` is no row.
+    /// The scores of many rows of `columns` numbers each, as [`Self::score`] gives them, written to `out` in
+    /// place of what it held. What is left over at the end of `rows` is no row.
     pub fn score_many(&self, rows: &[f32], columns: usize, out: &mut Vec<f32>) {
         out.clear();
         if columns == 0 {
@@ -244,12 +248,9 @@ fn ones(leaves: usize) -> u64 {
 }
 
 impl Split {
+    /// The leaves that a row with this feature may still end in; no branch, it would often be guessed wrong.
     fn still_open(&self, value: f32) -> u64 {
-        if value <= self.threshold {
-            u64::MAX
-        } else {
-            self.keep
-        }
+        select_unpredictable(value <= self.threshold, u64::MAX, self.keep)
     }
 }
 
@@ -287,13 +288,9 @@ impl Leaves for u64 {
     }
 }
 
-/// Adds what a tree says of each row of a block.
-fn add_scores<L: Leaves>(
-    splits: &[Split],
-    values: &[f32],
-    block: &[[f32; LANES]],
-    sums: &mut [f32; LANES],
-) {
+/// The leaves that each row of a block may end in. A function of its own so that it stays in vector registers.
+#[inline(never)]
+fn open_leaves<L: Leaves>(splits: &[Split], block: &[[f32; LANES]]) -> [L; LANES] {
     let mut open = [L::ALL; LANES];
     for split in splits {
         let keep = L::of(split.keep);
@@ -307,6 +304,17 @@ fn add_scores<L: Leaves>(
             *open = open.and(still);
         }
     }
+    open
+}
+
+/// Adds what a tree says of each row of a block.
+fn add_scores<L: Leaves>(
+    splits: &[Split],
+    values: &[f32],
+    block: &[[f32; LANES]],
+    sums: &mut [f32; LANES],
+) {
+    let open = open_leaves::<L>(splits, block);
     for (sum, open) in sums.iter_mut().zip(open) {
         *sum += values[open.first()];
     }
@@ -394,7 +402,8 @@ mod tests {
         }
     }
 
-    /// A tree of so many leaves, each split at its number: a row's leaf is the number of the first threshold it does not exceed.
+    /// A tree of so many leaves, each split at its number: a row's leaf is the number of the first threshold it
+    /// does not exceed.
     fn comb(leaves: u8) -> StoredTree {
         StoredTree {
             splits: (1..leaves).map(|i| split(0, f32::from(i), 1)).collect(),

@@ -1,4 +1,5 @@
-//! Sums of gradients by column and bin, in fixed point: exact in any order, so one child is the parent less the other.
+//! Sums of gradients by column and bin, in fixed point: exact in any order, so one child is the parent less the
+//! other.
 
 use super::bins::{Bins, LANES};
 use super::params::MAX_BINS;
@@ -11,6 +12,8 @@ pub(super) struct Gradient {
     pub(super) second: f64,
 }
 
+/// So many rows are fetched at a time.
+const BATCH: usize = 16;
 /// So many rows are added up within 64 bits: 10 bits count them, 26 hold the second derivatives, 28 the first.
 const BLOCK: usize = (1 << COUNT_BITS) - 1;
 const COUNT_BITS: u32 = 10;
@@ -21,8 +24,8 @@ const SECOND_MOST: u32 = 1 << (SECOND_BITS - COUNT_BITS);
 const FIRST_SHIFT: u32 = 28 - COUNT_BITS - 1;
 const FIRST_MOST: u32 = 1 << FIRST_SHIFT;
 
-/// The gradients of one tree in fixed point, packed. A first derivative is rounded to 2^-17 of the largest, a second to
-/// 2^-16; leaf values are taken from the gradients themselves.
+/// The gradients of one tree in fixed point, packed. A first derivative is rounded to 2^-17 of the largest, a
+/// second to 2^-16; leaf values are taken from the gradients themselves.
 #[derive(Debug, Default)]
 pub(super) struct Quanta {
     /// For each row; what stands at rows that were not given is of no meaning.
@@ -45,7 +48,8 @@ impl Quanta {
         self.first_step = first / f64::from(FIRST_MOST);
         self.second_step = second / f64::from(SECOND_MOST);
         let scale = |largest: f64, steps: u32| {
-            if largest > 0.0 {
+            // below that the quotient could be infinite; nobody can learn from it
+            if largest > 1e-200 {
                 f64::from(steps) / largest
             } else {
                 0.0
@@ -56,10 +60,10 @@ impl Quanta {
         for &row in rows {
             let gradient = gradients[row as usize];
             // casts of floats to integers stop at the ends
-            let lifted = (gradient.first * first + f64::from(FIRST_MOST)).round() as u64;
-            let steps = (gradient.second * second).round() as u64;
-            let lifted = lifted.min(u64::from(2 * FIRST_MOST));
-            let steps = steps.min(u64::from(SECOND_MOST));
+            let lifted = (gradient.first * first + f64::from(FIRST_MOST) + 0.5) as u32;
+            let steps = (gradient.second * second + 0.5) as u32;
+            let lifted = u64::from(lifted.min(2 * FIRST_MOST));
+            let steps = u64::from(steps.min(SECOND_MOST));
             self.packed[row as usize] =
                 (lifted << (COUNT_BITS + SECOND_BITS)) | (steps << COUNT_BITS) | 1;
         }
@@ -153,13 +157,18 @@ impl Histogram {
     }
 }
 
+/// Packed sums of [`LANES`] columns, column by column.
+type Cells = [u64; LANES * MAX_BINS];
+
 /// Fills histograms; keeps the space for it.
 #[derive(Debug, Default)]
 pub(super) struct Filler {
-    /// For each column and bin the packed sums of at most [`BLOCK`] rows.
-    cells: Vec<[u64; MAX_BINS]>,
+    /// For each column and bin the packed sums of at most [`BLOCK`] rows; [`LANES`] columns at a time.
+    cells: Vec<Cells>,
     /// The columns drawn, padded to a multiple of [`LANES`]; empty if they are all there are, in order.
-    list: Vec<usize>,
+    list: Vec<u16>,
+    /// The bins of a batch of rows.
+    gathered: Vec<u8>,
 }
 
 impl Filler {
@@ -167,11 +176,11 @@ impl Filler {
     pub(super) fn choose(&mut self, bins: &Bins, chosen: &[u32]) {
         self.list.clear();
         if chosen.len() < bins.columns().len() {
-            self.list.extend(chosen.iter().map(|&place| place as usize));
+            self.list.extend(chosen.iter().map(|&place| place as u16));
             self.list.resize(chosen.len().next_multiple_of(LANES), 0);
         }
-        self.cells
-            .resize(chosen.len().next_multiple_of(LANES), [0; MAX_BINS]);
+        let chunks = chosen.len().div_ceil(LANES);
+        self.cells.resize(chunks, [0; LANES * MAX_BINS]);
     }
 
     /// The sums of these rows over the first `columns` of the columns chosen, written to `into`.
@@ -185,72 +194,85 @@ impl Filler {
     ) {
         into.0.clear();
         into.0.resize(columns, ColumnSums::EMPTY);
+        let stride = bins.stride();
+        self.gathered.resize(BATCH * stride, 0);
+        let mut values = [0; BATCH];
         for block in rows.chunks(BLOCK) {
-            if self.list.is_empty() {
-                add_all(&mut self.cells, bins, quanta, block);
-            } else {
-                add_listed(&mut self.cells, &self.list, bins, quanta, block);
+            for batch in block.chunks(BATCH) {
+                gather(bins, quanta, batch, &mut values, &mut self.gathered);
+                let gathered = self.gathered.chunks_exact(stride).zip(values);
+                for (row, value) in gathered.take(batch.len()) {
+                    if self.list.is_empty() {
+                        add_all(&mut self.cells, row, value);
+                    } else {
+                        add_listed(&mut self.cells, &self.list, row, value);
+                    }
+                }
             }
             self.empty_into(into);
         }
     }
 
     fn empty_into(&mut self, into: &mut Histogram) {
-        for (cells, sums) in self.cells.iter_mut().zip(&mut into.0) {
+        let (columns, _) = self.cells.as_flattened_mut().as_chunks_mut::<MAX_BINS>();
+        for (cells, sums) in columns.iter().zip(&mut into.0) {
             let sums = sums
                 .first
                 .iter_mut()
                 .zip(&mut sums.second)
                 .zip(&mut sums.rows);
-            for (cell, ((first, second), rows)) in cells.iter_mut().zip(sums) {
-                let count = *cell & BLOCK as u64;
-                let steps = (*cell >> COUNT_BITS) & ((1 << SECOND_BITS) - 1);
-                let lifted = *cell >> (COUNT_BITS + SECOND_BITS);
+            for (cell, ((first, second), rows)) in cells.iter().zip(sums) {
+                let count = cell & BLOCK as u64;
+                let steps = (cell >> COUNT_BITS) & ((1 << SECOND_BITS) - 1);
+                let lifted = cell >> (COUNT_BITS + SECOND_BITS);
                 let lift = count << FIRST_SHIFT;
                 *first = first.wrapping_add(lifted.wrapping_sub(lift) as i64);
                 *second = second.wrapping_add(steps as i64);
                 *rows = rows.wrapping_add(count as i64);
-                *cell = 0;
             }
         }
-        // the columns that pad
-        for cells in self.cells.iter_mut().skip(into.0.len()) {
-            *cells = [0; MAX_BINS];
-        }
+        columns.fill([0; MAX_BINS]);
     }
 }
 
-fn add_all(cells: &mut [[u64; MAX_BINS]], bins: &Bins, quanta: &Quanta, rows: &[u32]) {
-    let (cells, _) = cells.as_chunks_mut::<LANES>();
-    for &row in rows {
-        let value = quanta.packed[row as usize];
-        let (row, _) = bins.row(row).as_chunks::<LANES>();
-        for (cells, row) in cells.iter_mut().zip(row) {
-            for (cells, &bin) in cells.iter_mut().zip(row) {
-                let cell = &mut cells[usize::from(bin) % MAX_BINS];
-                *cell = cell.wrapping_add(value);
-            }
-        }
-    }
-}
-
-fn add_listed(
-    cells: &mut [[u64; MAX_BINS]],
-    list: &[usize],
+/// Copies the bins and values of a few rows next to each other. Rows of a leaf lie far apart; so all are
+/// fetched at once, where adding them up row by row would wait for each.
+fn gather(
     bins: &Bins,
     quanta: &Quanta,
     rows: &[u32],
+    values: &mut [u64; BATCH],
+    gathered: &mut [u8],
 ) {
-    let (cells, _) = cells.as_chunks_mut::<LANES>();
+    for (value, &row) in values.iter_mut().zip(rows) {
+        *value = quanta.packed[row as usize];
+    }
+    for (to, &row) in gathered.chunks_exact_mut(bins.stride()).zip(rows) {
+        to.copy_from_slice(bins.row(row));
+    }
+}
+
+fn add(cells: &mut Cells, lane: usize, bin: u8, value: u64) {
+    let cell = &mut cells[(lane % LANES) * MAX_BINS + usize::from(bin) % MAX_BINS];
+    *cell = cell.wrapping_add(value);
+}
+
+/// Adds a row to all columns.
+fn add_all(cells: &mut [Cells], row: &[u8], value: u64) {
+    let (row, _) = row.as_chunks::<LANES>();
+    for (cells, row) in cells.iter_mut().zip(row) {
+        for (lane, &bin) in row.iter().enumerate() {
+            add(cells, lane, bin, value);
+        }
+    }
+}
+
+/// Adds a row to the columns of the list.
+fn add_listed(cells: &mut [Cells], list: &[u16], row: &[u8], value: u64) {
     let (list, _) = list.as_chunks::<LANES>();
-    for &row in rows {
-        let value = quanta.packed[row as usize];
-        let row = bins.row(row);
-        for (cells, list) in cells.iter_mut().zip(list) {
-            for (cells, &place) in cells.iter_mut().zip(list) {
-                let cell = &mut cells[usize::from(row[place]) % MAX_BINS];
-                *cell = cell.wrapping_add(value);
-            }
+    for (cells, list) in cells.iter_mut().zip(list) {
+        for (lane, &place) in list.iter().enumerate() {
+            add(cells, lane, row[usize::from(place)], value);
         }
     }
 }

@@ -17,6 +17,16 @@ pub(super) struct Loss<'a> {
     /// What a hit at each place is worth, first place first.
     discounts: Vec<f64>,
     order: Vec<u64>,
+    ranked: Vec<Ranked>,
+}
+
+/// A row of a group, in the order of the scores.
+#[derive(Debug, Clone, Copy)]
+struct Ranked {
+    /// Its place in the group.
+    place: usize,
+    label: u8,
+    score: f64,
 }
 
 impl<'a> Loss<'a> {
@@ -27,6 +37,7 @@ impl<'a> Loss<'a> {
             inverse_best: Vec::new(),
             discounts: Vec::new(),
             order: Vec::new(),
+            ranked: Vec::new(),
         };
         if let Objective::LambdaRank { at } = objective {
             let lengths = (0..examples.groups()).map(|group| examples.group(group).len());
@@ -120,40 +131,47 @@ impl<'a> Loss<'a> {
         }
     }
 
-    /// LambdaMART (Burges, MSR-TR-2010-82, section 7) as in LightGBM's `lambdarank`: gains 2^label − 1, sigmoid 1, a pair's
-    /// ΔNDCG divided by 0.01 + the distance of its scores unless all scores are the same, and the sum s of a group's lambdas
-    /// brought to log2(1 + s).
+    /// LambdaMART (Burges, MSR-TR-2010-82, section 7) as in LightGBM's `lambdarank`: gains 2^label − 1, sigmoid
+    /// 1, a pair's ΔNDCG divided by 0.01 + the distance of its scores unless all scores are the same, and the
+    /// sum s of a group's lambdas brought to log2(1 + s).
     fn lambdas(&mut self, group: usize, at: usize, scores: &[f64], out: &mut [Gradient]) {
         out.fill(Gradient::default());
         let rows = self.examples.group(group);
         let labels = &self.examples.labels()[rows.clone()];
         sort(scores, &mut self.order);
-        let place = |key: &u64| (key & u64::from(u32::MAX)) as usize;
-        let (Some(best), Some(worst)) = (self.order.first(), self.order.last()) else {
+        self.ranked.clear();
+        self.ranked.extend(self.order.iter().map(|&key| {
+            let place = place(key);
+            Ranked {
+                place,
+                label: labels[place],
+                score: scores[place],
+            }
+        }));
+        let (Some(best), Some(worst)) = (self.ranked.first(), self.ranked.last()) else {
             return;
         };
-        let is_spread = scores[place(best)] > scores[place(worst)];
+        let is_spread = best.score > worst.score;
         let inverse_best = self.inverse_best[group];
         let mut sum = 0.0;
-        for (i, upper) in self.order.iter().map(place).enumerate().take(at) {
-            for (j, lower) in self.order.iter().map(place).enumerate().skip(i + 1) {
-                if labels[upper] == labels[lower] {
-                    continue;
-                }
-                let (good, bad) = if labels[upper] > labels[lower] {
+        for (i, upper) in self.ranked.iter().enumerate().take(at) {
+            let below = self.ranked[i + 1..].iter().zip(&self.discounts[i + 1..]);
+            for (lower, discount) in below.filter(|(lower, _)| lower.label != upper.label) {
+                let (good, bad) = if upper.label > lower.label {
                     (upper, lower)
                 } else {
                     (lower, upper)
                 };
-                let distance = scores[good] - scores[bad];
-                let worth = self.discounts[i] - self.discounts[j];
-                let mut delta = (gain(labels[good]) - gain(labels[bad])) * worth * inverse_best;
+                let distance = good.score - bad.score;
+                let worth = self.discounts[i] - discount;
+                let mut delta = (gain(good.label) - gain(bad.label)) * worth * inverse_best;
                 if is_spread {
                     delta /= CLOSE + distance.abs();
                 }
                 let wrong = 1.0 / (1.0 + distance.exp());
                 let lambda = delta * wrong;
                 let second = lambda * (1.0 - wrong);
+                let (good, bad) = (good.place, bad.place);
                 out[good].first -= lambda;
                 out[bad].first += lambda;
                 out[good].second += second;
@@ -173,8 +191,8 @@ impl<'a> Loss<'a> {
         }
     }
 
-    /// How bad the scores are: mean log loss, or 1 − mean NDCG at `at` over the groups that have something to order. Lower is
-    /// better; 0 if there is nothing to judge.
+    /// How bad the scores are: mean log loss, or 1 − mean NDCG at `at` over the groups that have something to
+    /// order. Lower is better; 0 if there is nothing to judge.
     pub(super) fn value(&mut self, scores: &[f64]) -> f64 {
         match self.objective {
             Objective::Logistic => self.log_loss(scores),
@@ -203,7 +221,7 @@ impl<'a> Loss<'a> {
             sort(&scores[rows], &mut self.order);
             let shown = self.order.iter().take(at).zip(&self.discounts);
             let found: f64 = shown
-                .map(|(key, worth)| gain(labels[(key & u64::from(u32::MAX)) as usize]) * worth)
+                .map(|(key, worth)| gain(labels[place(*key)]) * worth)
                 .sum();
             lost += 1.0 - found * self.inverse_best[group as usize];
         }
@@ -216,7 +234,8 @@ fn gain(label: u8) -> f64 {
     ((1u64 << label) - 1) as f64
 }
 
-/// Orders places by score, highest first, the earlier of two equal ones first. The place is the lower half of each key.
+/// Orders places by score, highest first, the earlier of two equal ones first. The place is the lower half of
+/// each key.
 fn sort(scores: &[f64], keys: &mut Vec<u64>) {
     keys.clear();
     keys.extend(scores.iter().zip(0u64..).map(|(&score, place)| {
@@ -230,6 +249,11 @@ fn sort(scores: &[f64], keys: &mut Vec<u64>) {
         u64::from(turned) << 32 | place
     }));
     keys.sort_unstable();
+}
+
+/// The place that a key of [`sort`] stands for.
+fn place(key: u64) -> usize {
+    (key & u64::from(u32::MAX)) as usize
 }
 
 #[cfg(test)]
@@ -258,11 +282,12 @@ mod tests {
         let mut keys = Vec::new();
         let scores = [0.0, -1.0, 3.0, -0.0, 1e300, f64::from(f32::MIN), 0.5];
         sort(&scores, &mut keys);
-        let order: Vec<u64> = keys.iter().map(|key| key & u64::from(u32::MAX)).collect();
+        let order: Vec<usize> = keys.iter().map(|&key| place(key)).collect();
         assert_eq!(order, [4, 2, 6, 0, 3, 1, 5]);
     }
 
-    /// One group, labels 2, 0 and 1 at scores 0.2, 1.0 and 0.5, judged at 1: the order is b, c, a; only pairs with b count.
+    /// One group, labels 2, 0 and 1 at scores 0.2, 1.0 and 0.5, judged at 1: the order is b, c, a; only pairs
+    /// with b count.
     #[test]
     fn lambdas_are_those_computed_by_hand() {
         let examples = examples(&[2, 0, 1], &[3], &[0.0; 3]);

@@ -16,10 +16,11 @@ pub const MAX_BINS: usize = 64;
 pub enum Objective {
     /// The weighted log loss of "the label is above 0"; scores are log-odds.
     Logistic,
-    /// LambdaMART: pairs of one group, weighted by how much NDCG at `at` would change if the two were swapped; scores order
-    /// within a group, nothing more.
+    /// LambdaMART: pairs of one group, weighted by how much NDCG at `at` would change if the two were swapped;
+    /// scores order within a group, nothing more.
     LambdaRank {
-        /// Length of the list that is judged; pairs of which neither row stands in the first `at` places do not count.
+        /// Length of the list that is judged; pairs of which neither row stands in the first `at` places do not
+        /// count.
         at: usize,
     },
 }
@@ -49,8 +50,8 @@ pub struct BoostingParams {
     pub max_bins: usize,
     /// Decides which columns and groups each tree gets, and nothing else.
     pub seed: u64,
-    /// Stop after so many trees without a better figure on the validation examples, and keep the best number of trees; absent:
-    /// grow all.
+    /// Stop after so many trees without a better figure on the validation examples, and keep the best number of
+    /// trees; absent: grow all.
     pub patience: Option<usize>,
 }
 

@@ -36,8 +36,8 @@ pub(super) struct Grown {
 pub(super) type Step<'a> = (&'a Parting, usize);
 
 impl Grown {
-    /// The partings, each before those to its left and these before those to its right, and the numbers of the leaves from
-    /// left to right.
+    /// The partings, each before those to its left and these before those to its right, and the numbers of the
+    /// leaves from left to right.
     pub(super) fn in_order(&self) -> (Vec<Step<'_>>, Vec<usize>) {
         let (mut steps, mut leaves) = (Vec::new(), Vec::new());
         self.walk(self.root, &mut steps, &mut leaves);
@@ -103,8 +103,8 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// A tree on `rows`, rising, which are left in the order of the leaves. It may split on the columns of `bins` that are
-    /// `chosen`; without any it is one leaf.
+    /// A tree on `rows`, rising, which are left in the order of the leaves. It may split on the columns of
+    /// `bins` that are `chosen`; without any it is one leaf.
     pub(super) fn grow(&mut self, rows: &mut [u32], chosen: &[u32], quanta: &Quanta) -> Grown {
         let mut partings: Vec<Parting> = Vec::new();
         let mut leaves = Vec::new();
@@ -186,7 +186,8 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Adds up the smaller of two new leaves; the larger is what the parent, whose histogram `left` still has, has besides.
+    /// Adds up the smaller of two new leaves; the larger is what the parent, whose histogram `left` still has,
+    /// has besides.
     fn histograms(
         &mut self,
         left: &mut Leaf,
@@ -219,13 +220,15 @@ impl<'a> Grower<'a> {
 
     /// Brings the rows that go left to the front, both sides in their order; returns how many they are.
     fn part(&mut self, rows: &mut [u32], column: u32, bin: usize) -> usize {
-        self.right.clear();
-        self.right.resize(rows.len(), 0);
-        let column = column as usize;
+        if self.right.len() < rows.len() {
+            self.right.resize(rows.len(), 0);
+        }
+        let column = self.bins.column(column as usize);
+        let bin = bin as u8;
         let (mut lefts, mut rights) = (0, 0);
         for i in 0..rows.len() {
             let row = rows[i];
-            let goes_left = usize::from(self.bins.row(row)[column]) <= bin;
+            let goes_left = column[row as usize] <= bin;
             rows[lefts] = row;
             self.right[rights] = row;
             lefts += usize::from(goes_left);
@@ -235,7 +238,8 @@ impl<'a> Grower<'a> {
         lefts
     }
 
-    /// The parting of a leaf that gains most, by XGBoost's equation 7 (Chen, Guestrin 2016) times 2; the first of equals.
+    /// The parting of a leaf that gains most, by XGBoost's equation 7 (Chen, Guestrin 2016) times 2; the first
+    /// of equals.
     fn best(
         &self,
         histogram: &Histogram,
