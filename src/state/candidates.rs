@@ -113,7 +113,7 @@ pub fn alone(
     let asker = view.asker(&own, &stepped);
     scratch.prepare(view.state.products.items().len());
     match source {
-        Source::Ease => scratch.follow(&own, relations),
+        Source::Ease => scratch.follow(&own, relations, tuning),
         Source::Customers => scratch.ask_neighbours(view, &own, &tuning.neighbours),
         Source::Sessions => scratch.ask_sessions(view, &stepped, &tuning.sessions),
         _ => scratch.accumulate(view, &own, &stepped, relations, tuning),
