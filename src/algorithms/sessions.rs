@@ -116,13 +116,29 @@ impl Sessions {
             .then(|| &self.sessions[(number % MAX_SESSIONS as u64) as usize])
     }
 
+    /// How many sessions have begun, also those no longer remembered.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.next
+    }
+
+    /// The products of a session in the order of their last step, the newest last; none if it is no longer remembered.
+    #[must_use]
+    pub fn products(&self, number: u64) -> &[u32] {
+        self.session(number)
+            .map_or(&[], |session| &session.products)
+    }
+
     /// How many sessions with a product are at hand, at most [`MAX_OF_PRODUCT`].
     #[must_use]
     pub fn of(&self, product: u32) -> usize {
         self.recent(product).len()
     }
 
-    fn recent(&self, product: u32) -> &[u64] {
+    /// The numbers of the sessions of two products or more that a product was in, at most [`MAX_OF_PRODUCT`], those
+    /// that it came into last at the end.
+    #[must_use]
+    pub fn recent(&self, product: u32) -> &[u64] {
         let list = self
             .of_product
             .get(product as usize)

@@ -172,7 +172,7 @@ fn short_lists_and_neighbours_are_bounded() {
         assert_eq!(list.iter().next(), products.number("hub"));
     }
     let hub = products.number("hub").unwrap();
-    let neighbours = told.0.bought_together.neighbours(hub).count();
+    let neighbours = told.0.browsed_together.neighbours(hub).count();
     assert_eq!(neighbours, nextbest::algorithms::covisitation::NEIGHBOURS);
 }
 
