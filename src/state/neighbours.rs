@@ -7,17 +7,17 @@ use crate::state::people::Person;
 use crate::state::view::View;
 
 /// How many of the asker's products look for customers who bought them.
-const SEEDS: usize = 120;
+pub const SEEDS: usize = 120;
 /// How many customers answer.
-const NEIGHBOURS: usize = 120;
+pub const NEIGHBOURS: usize = 120;
 /// The share of the asker's size in the asymmetric cosine.
-const ASYMMETRY: f32 = 0.5;
+pub const ASYMMETRY: f32 = 0.5;
 /// The power that sharpens similarities.
-const POWER: i32 = 4;
+pub const POWER: i32 = 4;
 /// How many of a neighbour's last baskets count.
-const BASKETS: usize = 25;
+pub const BASKETS: usize = 25;
 /// Half-life of what a neighbour bought, for what they buy now.
-const NOW_DAYS: f64 = 30.0;
+pub const NOW_DAYS: f64 = 30.0;
 
 /// What customers like the asker buy.
 #[derive(Debug, Clone, Copy, PartialEq)]

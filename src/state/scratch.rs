@@ -115,6 +115,8 @@ impl Scratch {
         for product in self.touched.drain(..) {
             self.reach[product as usize] = Reach::default();
         }
+        // left over if whoever was asked what is allowed has panicked
+        self.proposals.clear();
     }
 
     /// Adds up what goes with what was bought, and with what the steps were about.

@@ -5,8 +5,8 @@
 
 mod bounds;
 mod hands;
-mod history;
-mod model;
+pub(crate) mod history;
+pub(crate) mod model;
 mod service;
 
 use nextbest::algorithms::covisitation::Covisitation;
@@ -23,7 +23,7 @@ use history::{PEOPLE, customer, histories, journal_of, settings, slot, spelt_out
 use model::{Sum, World};
 
 /// The fold of all records.
-fn fold(settings: &FoldSettings, records: &[Record]) -> State {
+pub(crate) fn fold(settings: &FoldSettings, records: &[Record]) -> State {
     let mut state = State::new(settings.clone());
     for record in records {
         state.apply(record);
@@ -42,7 +42,7 @@ fn visitors_of(settings: &FoldSettings, records: &[Record], id: &CustomerId) -> 
     })
 }
 
-fn near(found: f64, expected: f64, what: &str) {
+pub(crate) fn near(found: f64, expected: f64, what: &str) {
     let tolerance = 1e-4 * (1.0 + expected.abs());
     assert!(
         (found - expected).abs() <= tolerance,
