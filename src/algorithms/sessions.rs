@@ -73,13 +73,11 @@ impl Sessions {
         let known = session.products.iter().position(|&other| other == product);
         if let Some(place) = known {
             session.products.remove(place);
-        } else if session.products.len() == MAX_PRODUCTS {
-            session.products.remove(0);
-        }
-        session.products.push(product);
-        if known.is_some() {
+            session.products.push(product);
             return;
         }
+        let gone = (session.products.len() == MAX_PRODUCTS).then(|| session.products.remove(0));
+        session.products.push(product);
         // a session of one product says nothing of what goes with it
         match session.products.as_slice() {
             [_] => {}
@@ -88,6 +86,9 @@ impl Sessions {
                 self.enlist(second, number);
             }
             _ => self.enlist(product, number),
+        }
+        if let Some(gone) = gone {
+            self.delist(gone, number);
         }
     }
 
@@ -105,6 +106,14 @@ impl Sessions {
             list.drain(..MAX_OF_PRODUCT);
         }
         list.push(number);
+    }
+
+    /// A session that goes on and on may come to a product again: it stands in a list at most once.
+    fn delist(&mut self, product: u32, number: u64) {
+        let list = &mut self.of_product[product as usize];
+        if let Some(place) = list.iter().rposition(|&other| other == number) {
+            list.remove(place);
+        }
     }
 
     fn is_kept(&self, number: u64) -> bool {
@@ -299,6 +308,45 @@ mod tests {
         assert_eq!(index.of(1), 0);
         index.step(0, 2, at(5));
         assert_eq!((index.of(1), index.of(2)), (1, 1));
+    }
+
+    #[test]
+    fn a_session_is_listed_once_for_each_of_its_products() {
+        let mut index = with(&[&[0, 1]]);
+        let endless = index.begin();
+        for _ in 0..3 {
+            for product in 0..2 * MAX_PRODUCTS as u32 {
+                index.step(endless, product, at(0));
+                let other = index.begin();
+                index.step(other, product, at(0));
+                index.step(other, 1_000, at(0));
+            }
+        }
+        let held = index.products(endless);
+        assert_eq!(held.len(), MAX_PRODUCTS);
+        for product in 0..2 * MAX_PRODUCTS as u32 {
+            let lists = index.recent(product).iter();
+            let listed = lists.filter(|&&number| number == endless).count();
+            assert_eq!(listed, usize::from(held.contains(&product)), "{product}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_sessions_make_room() {
+        let mut index = with(&[&[1, 2]]);
+        while index.begun() < MAX_SESSIONS as u64 {
+            index.begin();
+        }
+        assert_eq!(index.products(0), [1, 2]);
+        let newest = index.begin();
+        index.step(newest, 3, at(0));
+        index.step(newest, 1, at(0));
+        index.step(0, 4, at(0));
+        assert!(index.products(0).is_empty());
+        assert_eq!(index.products(newest), [3, 1]);
+        assert_eq!(index.sessions.len(), MAX_SESSIONS);
+        let best = scores(&index, &[1], None);
+        assert!(best.iter().all(|(product, _)| [1, 3].contains(product)));
     }
 
     #[test]

@@ -412,3 +412,39 @@ impl Listing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_buyers_are_bounded() {
+        let mut products = Products::new(1);
+        let number = products.intern("p");
+        let all = 5 * MAX_BUYERS as u32;
+        for buyer in 0..all {
+            products.count_basket(number, Person::Customer(buyer), Timestamp::default(), 0);
+            let item = products.item(number);
+            assert!(item.buyers_last.len() <= 2 * MAX_BUYERS);
+            assert_eq!(item.last_buyers().len(), MAX_BUYERS.min(buyer as usize + 1));
+            assert_eq!(
+                item.last_buyers().next_back(),
+                Some(Person::Customer(buyer))
+            );
+        }
+        let item = products.item(number);
+        let oldest = all - MAX_BUYERS as u32;
+        assert!(item.last_buyers().eq((oldest..all).map(Person::Customer)));
+        assert_eq!(item.buyers, all);
+    }
+
+    #[test]
+    fn everybody_packs_into_four_bytes() {
+        for person in [0, 1, (1 << 31) - 1]
+            .iter()
+            .flat_map(|&n| [Person::Customer(n), Person::Visitor(n)])
+        {
+            assert_eq!(Person::unpacked(person.packed()), person);
+        }
+    }
+}

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::state_fold::fold;
 use crate::state_fold::history::{customer, event, record, settings, slot, visitor};
-use crate::state_fold::model::{Basket, World};
+use crate::state_fold::model::{self, Basket, World};
 
 /// Customers, and half as many visitors.
 const PEOPLE: usize = 8;
@@ -68,5 +68,5 @@ fn known(records: &[Record]) -> (State, World) {
 
 /// The baskets of everybody, person by person.
 fn baskets(world: &World) -> Vec<Vec<Basket>> {
-    world.people().map(|person| person.baskets()).collect()
+    world.people().map(model::Person::baskets).collect()
 }

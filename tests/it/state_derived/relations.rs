@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use super::{PRODUCTS, baskets, known, purchase, purchases};
 use crate::state_fold::history::{customer, record, slot};
-use crate::state_fold::model::{Basket, World};
+use crate::state_fold::model::{self, Basket, World};
 use crate::state_fold::near;
 
 const _: () = assert!(
@@ -151,7 +151,7 @@ proptest! {
         let left: Vec<Vec<Basket>> = world
             .people()
             .filter(|person| person.id != id.as_str())
-            .map(|person| person.baskets())
+            .map(model::Person::baskets)
             .collect();
         for (number, item) in state.products.items().iter().enumerate() {
             let is_left = |b: &str| left.iter().flatten().any(|basket| basket.holds(&item.id) && basket.holds(b));
