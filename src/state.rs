@@ -67,6 +67,8 @@ pub struct State {
     customer_positions: Vec<Position>,
     /// What is viewed, carted and bought within a day.
     pub browsed_together: Covisitation,
+    /// What was looked at next in the same visit.
+    pub next_viewed: Covisitation,
     /// What was looked at in the same visit.
     pub sessions: Sessions,
     /// The revisions that went live, newest last.
@@ -91,6 +93,7 @@ impl State {
             people: People::default(),
             customer_positions: Vec::new(),
             browsed_together: Covisitation::default(),
+            next_viewed: Covisitation::default(),
             sessions: Sessions::default(),
             activations: Vec::new(),
         }
@@ -286,12 +289,22 @@ impl State {
             Some(_) => visit.name == name,
             None => (event.time.ms() - visit.last.ms()).abs() <= SILENCE_MS,
         });
-        let mut visit = same.unwrap_or_else(|| Visit {
-            session: self.sessions.begin(),
-            name,
-            last: event.time,
-        });
-        visit.last = visit.last.max(event.time);
+        let visit = match same {
+            Some(before) => {
+                self.next_viewed.add_after(before.product, product, 1.0);
+                Visit {
+                    last: before.last.max(event.time),
+                    product,
+                    ..before
+                }
+            }
+            None => Visit {
+                session: self.sessions.begin(),
+                name,
+                last: event.time,
+                product,
+            },
+        };
         subject.visit = Some(visit);
         self.sessions.step(visit.session, product, event.time);
     }

@@ -30,6 +30,13 @@ impl Covisitation {
         }
     }
 
+    /// Counts that `b` came after `a` with `weight`, greater than zero. A product does not come after itself.
+    pub fn add_after(&mut self, a: u32, b: u32, weight: f32) {
+        if a != b {
+            self.row(a).add(b, weight);
+        }
+    }
+
     fn row(&mut self, product: u32) -> &mut Row {
         let place = product as usize;
         if place >= self.rows.len() {

@@ -34,6 +34,8 @@ pub struct Own {
 /// What the steps of this visit and the days before say of a candidate.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Steps {
+    /// Steps with it.
+    pub count: f64,
     /// Weighted steps with it.
     pub weight: f64,
     /// Hours since the last one.
@@ -88,6 +90,10 @@ pub struct Candidate {
     pub browsed_together: f64,
     /// The seed that speaks most for `bought_together` or `browsed_together`.
     pub because: Option<u32>,
+    /// How often it is looked at right after the product on screen, as a share.
+    pub next_viewed: f64,
+    /// Cosine with the product on screen, by common days.
+    pub near_screen: f64,
     /// Σ of EASE weights of the products bought.
     pub ease: f64,
     /// The share of the last baskets of similar customers that hold it.
@@ -119,6 +125,12 @@ pub struct Asker {
     pub mean_repeat_rate: f64,
     /// Between purchases of the same product, of everybody.
     pub gaps: Gaps,
+    /// Different products of the steps of the last day.
+    pub visit_products: f64,
+    /// Share of the steps of the last day that went back to a product.
+    pub visit_returns: f64,
+    /// Hours since the last step.
+    pub idle_hours: f64,
 }
 
 /// ln(1 + x), 0 below 0: counts and days span orders of magnitude. `ln_1p` is exact near 0, which nobody
@@ -199,6 +211,15 @@ features! { c, a;
     "seen_x_sessions" = flag(c.steps.weight > 0.0) * (20.0 * c.sessions).log_1p(),
     "content" = c.content,
     "new_x_content" = (1.0 - own(c)) * c.content,
+    "step_count" = c.steps.count.log_1p(),
+    "step_x_returns" = flag(c.steps.weight > 0.0) * a.visit_returns,
+    "step_x_visit" = flag(c.steps.weight > 0.0) * a.visit_products.log_1p(),
+    "step_x_next_viewed" = flag(c.steps.weight > 0.0) * (20.0 * c.next_viewed).log_1p(),
+    "next_viewed" = (20.0 * c.next_viewed).log_1p(),
+    "near_screen" = (10.0 * c.near_screen).log_1p(),
+    "visit_products" = a.visit_products.log_1p(),
+    "visit_returns" = a.visit_returns,
+    "idle_hours" = a.idle_hours.log_1p(),
     "step_weight" = c.steps.weight.log_1p(),
     "step_last_hours" = flag(c.steps.weight > 0.0) / (1.0 + c.steps.last_hours),
     "step_last_log_hours" = flag(c.steps.weight > 0.0) * c.steps.last_hours.log_1p(),

@@ -51,9 +51,9 @@ impl Default for TrainSettings {
     fn default() -> Self {
         Self {
             seed: 7,
-            max_questions: 10_000,
+            max_questions: 30_000,
             min_questions: 200,
-            max_rows: 400_000,
+            max_rows: 1_000_000,
             ranker: RankerParams::default(),
             boosting: BoostingParams {
                 trees: 60,

@@ -37,8 +37,8 @@ impl<'v> Gathered<'v> {
     #[must_use]
     pub fn of(view: &'v View<'v>, relations: &Relations, scratch: &'v mut Scratch) -> Self {
         let own = view.own();
-        let asker = view.asker(&own);
         let stepped = view.stepped();
+        let asker = view.asker(&own, &stepped);
         scratch.prepare(view.state.products.items().len());
         scratch.accumulate(view, &own, &stepped, relations);
         Self {
@@ -309,6 +309,8 @@ fn candidate(
         bought_together: f64::from(reach.bought),
         browsed_together: f64::from(reach.browsed),
         because: because(reach.best),
+        next_viewed: f64::from(reach.next_viewed),
+        near_screen: f64::from(reach.near_screen),
         ease: f64::from(reach.ease),
         liked_ever: f64::from(reach.liked_ever),
         liked_now: f64::from(reach.liked_now),

@@ -25,6 +25,10 @@ pub(super) struct Reach {
     pub(super) browsed: f32,
     /// Σ of cosines of the texts.
     pub(super) content: f32,
+    /// See [`crate::algorithms::features::Candidate::next_viewed`].
+    pub(super) next_viewed: f32,
+    /// See [`crate::algorithms::features::Candidate::near_screen`].
+    pub(super) near_screen: f32,
     /// Σ of EASE weights of what was bought.
     pub(super) ease: f32,
     /// Σ of what sessions like this one say.
@@ -150,6 +154,9 @@ impl Scratch {
         for &(seed, by) in steps.iter().chain(bought.iter().take(STEP_SEEDS)) {
             self.browsed_with(state, seed, by);
         }
+        if let Some(&(screen, _)) = stepped.first() {
+            self.look_around(state, screen);
+        }
         self.follow(own, relations);
         self.ask_neighbours(view, own);
         self.ask_sessions(view, stepped);
@@ -224,6 +231,18 @@ impl Scratch {
             if part > reach.best.0 {
                 reach.best = (part, seed);
             }
+        }
+    }
+
+    /// What is looked at after, and together with, the product on screen.
+    fn look_around(&mut self, state: &State, screen: u32) {
+        let often = |number: u32| state.products.item(number).steps as f32 + 5.0;
+        let from = often(screen);
+        for (product, count) in state.next_viewed.neighbours(screen) {
+            self.touch(product).next_viewed = count / from;
+        }
+        for (product, count) in state.browsed_together.neighbours(screen) {
+            self.touch(product).near_screen = count / (from * often(product)).sqrt();
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Visit {
     pub name: Option<u64>,
     /// Its newest step.
     pub last: Timestamp,
+    /// The product of the step that came last.
+    pub product: u32,
 }
 
 /// What became of a bought line.

@@ -17,6 +17,8 @@ pub const OWN_BASKET_FADE: f64 = 0.85;
 const BOUGHT_SEEDS: usize = 60;
 /// For how long a step speaks for its product.
 const STEP_MEMORY_MS: i64 = 30 * DAY_MS;
+/// What counts as this visit.
+const VISIT_HOURS: f64 = 24.0;
 
 /// One question to State: who asks, when, and what is going on.
 #[derive(Debug, Clone)]
@@ -120,7 +122,7 @@ impl<'a> View<'a> {
 
     /// What is the same for all candidates.
     #[must_use]
-    pub fn asker(&self, own: &[(u32, Own)]) -> Asker {
+    pub fn asker(&self, own: &[(u32, Own)], stepped: &[(u32, Steps)]) -> Asker {
         let (mut baskets, mut rhythm_days) = (0.0, 0.0);
         if let Some(subject) = self.subject {
             let past = subject
@@ -134,6 +136,13 @@ impl<'a> View<'a> {
                 rhythm_days = days / (baskets - 1.0);
             }
         }
+        let visit = stepped.iter().map(|(_, steps)| steps);
+        let visit = visit.filter(|steps| steps.last_hours < VISIT_HOURS);
+        let (mut visit_products, mut visit_steps) = (0.0, 0.0);
+        for steps in visit {
+            visit_products += 1.0;
+            visit_steps += steps.count;
+        }
         let lines: f64 = own.iter().map(|(_, own)| own.baskets).sum();
         let again = lines - own.len() as f64;
         Asker {
@@ -143,6 +152,9 @@ impl<'a> View<'a> {
             rhythm_days,
             mean_repeat_rate: self.state.products.mean_repeat_rate(),
             gaps: self.state.products.gaps,
+            visit_products,
+            visit_returns: (visit_steps - visit_products) / f64::max(visit_steps, 1.0),
+            idle_hours: stepped.first().map_or(0.0, |(_, steps)| steps.last_hours),
         }
     }
 
@@ -185,6 +197,7 @@ impl<'a> View<'a> {
                 stepped.len() - 1
             });
             let steps = &mut stepped[place].1;
+            steps.count += 1.0;
             steps.weight += weight;
             let carted = step.kind == EventKind::AddToCart && cart_open;
             steps.in_cart |= carted && !settled.contains(&product);

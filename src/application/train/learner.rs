@@ -78,20 +78,22 @@ impl<'a> Learner<'a> {
         }
         let share =
             |part: usize| (part * self.settings.rows_per_question).div_ceil(POSITIVES + NEGATIVES);
-        for rows in [&mut positives, &mut negatives] {
-            self.salt = self.salt.wrapping_add(1);
-            let salt = self.salt;
-            rows.sort_by_key(|scored| mix(salt, u64::from(scored.candidate.product)));
-        }
+        self.salt = self.salt.wrapping_add(1);
+        let salt = self.salt;
+        let drawn = |scored: &Scored<'_>| mix(salt, u64::from(scored.candidate.product));
+        positives.sort_by_key(drawn);
         positives.truncate(share(POSITIVES));
+        negatives.sort_by_key(drawn);
         negatives.truncate(share(NEGATIVES));
-        let row = |scored: &Scored<'_>, label: bool| {
+        let mut rows: Vec<(Scored<'_>, bool)> = Vec::new();
+        rows.extend(positives.into_iter().map(|scored| (scored, true)));
+        rows.extend(negatives.into_iter().map(|scored| (scored, false)));
+        // what scores the same stands in the order of the rows: it must not tell which is true
+        rows.sort_by_key(|(scored, _)| drawn(scored));
+        self.rows.push(rows.into_iter().map(|(scored, label)| {
             let features = asked.ranked.features(scored.candidate);
             (rows::row(asked.stage, &features), label)
-        };
-        let positives = positives.iter().map(|scored| row(scored, true));
-        let negatives = negatives.iter().map(|scored| row(scored, false));
-        self.rows.push(positives.chain(negatives));
+        }));
     }
 
     /// Fits the questions learned so far, to have scores of questions the fit has not seen.
