@@ -155,9 +155,9 @@ impl Sessions {
         &list[list.len().saturating_sub(MAX_OF_PRODUCT)..]
     }
 
-    /// What sessions like this one hold: calls `found` with a product, how much a session speaks for it, and the product
-    /// of this session that led there. `current` are the products of this session, the newest first; `own` is its
-    /// number, which does not answer. Products come more than once; their parts add up.
+    /// What sessions like this one hold: calls `found` with a product, how much a session speaks for it, and the
+    /// product of this session that led there. `current` are the products of this session, the newest first; `own` is
+    /// its number, which does not answer. Products come more than once; their parts add up.
     pub fn like(
         &self,
         current: &[u32],

@@ -1,4 +1,5 @@
-//! What goes with what somebody bought and looked at, added up per product: dense sums, reused from question to question.
+//! What goes with what somebody bought and looked at, added up per product: dense sums, reused from question to
+//! question.
 
 use crate::algorithms::content::Content;
 use crate::algorithms::features::{Own, Steps};
