@@ -28,7 +28,7 @@ use crate::state::products::Products;
 use crate::state::subjects::{Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.
@@ -348,13 +348,15 @@ impl State {
     }
 
     fn identify(&mut self, visitor: &VisitorId, customer: Person) {
-        if let Some(mut history) = self.people.identify(visitor, customer) {
-            self.merge(customer, &mut history);
+        let before = self.people.visitor(visitor);
+        let history = self.people.identify(visitor, customer);
+        if let Some((before, mut history)) = before.zip(history) {
+            self.merge(before, customer, &mut history);
         }
     }
 
     /// Makes a visitor's history the customer's.
-    fn merge(&mut self, customer: Person, history: &mut Subject) {
+    fn merge(&mut self, visitor: Person, customer: Person, history: &mut Subject) {
         let Some(subject) = self.people.subject_mut(customer) else {
             return;
         };
@@ -387,8 +389,9 @@ impl State {
         }
         for (&product, (mine, theirs)) in products.iter().zip(before) {
             let together = subject.baskets_with(product);
+            let counts = [mine, theirs, together];
             self.products
-                .count_merge(product, customer, [mine, theirs, together]);
+                .count_merge(product, visitor, customer, counts);
         }
         subject.trim();
         for &(time, product) in &history.refunds {

@@ -89,13 +89,11 @@ impl Sessions {
         let known = session.products.iter().position(|&other| other == product);
         if let Some(place) = known {
             session.products.remove(place);
-        } else if session.products.len() == MAX_PRODUCTS {
-            session.products.remove(0);
-        }
-        session.products.push(product);
-        if known.is_some() {
+            session.products.push(product);
             return;
         }
+        let gone = (session.products.len() == MAX_PRODUCTS).then(|| session.products.remove(0));
+        session.products.push(product);
         // a session of one product says nothing of what goes with it
         match session.products.as_slice() {
             [_] => {}
@@ -104,6 +102,9 @@ impl Sessions {
                 self.enlist(second, number);
             }
             _ => self.enlist(product, number),
+        }
+        if let Some(gone) = gone {
+            self.delist(gone, number);
         }
     }
 
@@ -123,6 +124,14 @@ impl Sessions {
         list.push(number);
     }
 
+    /// A session that goes on and on may come to a product again: it stands in a list at most once.
+    fn delist(&mut self, product: u32, number: u64) {
+        let list = &mut self.of_product[product as usize];
+        if let Some(place) = list.iter().rposition(|&other| other == number) {
+            list.remove(place);
+        }
+    }
+
     fn is_kept(&self, number: u64) -> bool {
         number < self.next && self.next - number <= MAX_SESSIONS as u64
     }
@@ -132,13 +141,29 @@ impl Sessions {
             .then(|| &self.sessions[(number % MAX_SESSIONS as u64) as usize])
     }
 
+    /// How many sessions have begun, also those no longer remembered.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.next
+    }
+
+    /// The products of a session in the order of their last step, the newest last; none if it is no longer remembered.
+    #[must_use]
+    pub fn products(&self, number: u64) -> &[u32] {
+        self.session(number)
+            .map_or(&[], |session| &session.products)
+    }
+
     /// How many sessions with a product are at hand, at most [`MAX_OF_PRODUCT`].
     #[must_use]
     pub fn of(&self, product: u32) -> usize {
         self.recent(product).len()
     }
 
-    fn recent(&self, product: u32) -> &[u64] {
+    /// The numbers of the sessions of two products or more that a product was in, at most [`MAX_OF_PRODUCT`], those
+    /// that it came into last at the end.
+    #[must_use]
+    pub fn recent(&self, product: u32) -> &[u64] {
         let list = self
             .of_product
             .get(product as usize)
@@ -146,9 +171,9 @@ impl Sessions {
         &list[list.len().saturating_sub(MAX_OF_PRODUCT)..]
     }
 
-    /// What sessions like this one hold: calls `found` with a product, how much a session speaks for it, and the product
-    /// of this session that led there. `current` are the products of this session, the newest first; `own` is its
-    /// number, which does not answer. Products come more than once; their parts add up.
+    /// What sessions like this one hold: calls `found` with a product, how much a session speaks for it, and the
+    /// product of this session that led there. `current` are the products of this session, the newest first; `own` is
+    /// its number, which does not answer. Products come more than once; their parts add up.
     pub fn like(
         &self,
         current: &[u32],
@@ -309,6 +334,45 @@ mod tests {
         assert_eq!(index.of(1), 0);
         index.step(0, 2, at(5));
         assert_eq!((index.of(1), index.of(2)), (1, 1));
+    }
+
+    #[test]
+    fn a_session_is_listed_once_for_each_of_its_products() {
+        let mut index = with(&[&[0, 1]]);
+        let endless = index.begin();
+        for _ in 0..3 {
+            for product in 0..2 * MAX_PRODUCTS as u32 {
+                index.step(endless, product, at(0));
+                let other = index.begin();
+                index.step(other, product, at(0));
+                index.step(other, 1_000, at(0));
+            }
+        }
+        let held = index.products(endless);
+        assert_eq!(held.len(), MAX_PRODUCTS);
+        for product in 0..2 * MAX_PRODUCTS as u32 {
+            let lists = index.recent(product).iter();
+            let listed = lists.filter(|&&number| number == endless).count();
+            assert_eq!(listed, usize::from(held.contains(&product)), "{product}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_sessions_make_room() {
+        let mut index = with(&[&[1, 2]]);
+        while index.begun() < MAX_SESSIONS as u64 {
+            index.begin();
+        }
+        assert_eq!(index.products(0), [1, 2]);
+        let newest = index.begin();
+        index.step(newest, 3, at(0));
+        index.step(newest, 1, at(0));
+        index.step(0, 4, at(0));
+        assert!(index.products(0).is_empty());
+        assert_eq!(index.products(newest), [3, 1]);
+        assert_eq!(index.sessions.len(), MAX_SESSIONS);
+        let best = scores(&index, &[1], None);
+        assert!(best.iter().all(|(product, _)| [1, 3].contains(product)));
     }
 
     #[test]

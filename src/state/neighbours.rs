@@ -1,5 +1,5 @@
-//! What customers like this one buy (UP-CF: Faggioli et al. 2020, "Recency aware collaborative filtering for next basket
-//! recommendation").
+//! What customers like this one buy (UP-CF: Faggioli et al. 2020, "Recency aware collaborative filtering for next
+//! basket recommendation").
 
 use serde::{Deserialize, Serialize};
 

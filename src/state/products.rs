@@ -76,7 +76,7 @@ pub struct Item {
     pub first: Option<Timestamp>,
     /// By stage: weighted events of people in it, fading in [`RECENT_DAYS`].
     pub by_stage: Vec<Fading>,
-    /// Its last buyers, the newest last; a visitor's place may have become somebody else's since.
+    /// Its last buyers, each once, the newest last; a visitor's place may have become somebody else's since.
     buyers_last: Vec<u32>,
     /// How long people took to buy it again.
     pub gaps: Gaps,
@@ -295,21 +295,20 @@ impl Products {
         self.gaps.add(days);
     }
 
-    /// Takes back what was counted twice when two histories of `mine` and `theirs` baskets became one of `together`,
-    /// that of `buyer`.
+    /// Takes back what was counted twice when a visitor became a customer, and their histories of `theirs` and `mine`
+    /// baskets one of `together`.
     pub(super) fn count_merge(
         &mut self,
         number: u32,
-        buyer: Person,
+        visitor: Person,
+        customer: Person,
         [mine, theirs, together]: [u32; 3],
     ) {
         let repeats = |baskets: u32| u32::from(baskets >= 2);
         let twice = u32::from(mine > 0 && theirs > 0);
         let (before, after) = (repeats(mine) + repeats(theirs), repeats(together));
         let item = &mut self.items[number as usize];
-        if mine == 0 && theirs > 0 {
-            item.add_buyer(buyer);
-        }
+        item.merge_buyers(visitor, customer);
         item.baskets = item.baskets.saturating_sub(mine + theirs - together);
         item.buyers = item.buyers.saturating_sub(twice);
         item.repeat_buyers = (item.repeat_buyers + after).saturating_sub(before);
@@ -349,14 +348,33 @@ impl Products {
 
 impl Item {
     fn add_buyer(&mut self, buyer: Person) {
+        let buyer = buyer.packed();
+        // whoever had this visitor's place before, or bought it so long ago that it was forgotten
+        if self.buyers_last.contains(&buyer) {
+            self.buyers_last.retain(|&other| other != buyer);
+        }
         // twice the room, so that the oldest are let go of rarely
         if self.buyers_last.len() >= 2 * MAX_BUYERS {
             self.buyers_last.drain(..MAX_BUYERS);
         }
-        self.buyers_last.push(buyer.packed());
+        self.buyers_last.push(buyer);
     }
 
-    /// Its last buyers, the newest last, at most [`MAX_BUYERS`]. Some may be gone, or be somebody else by now.
+    /// Two buyers turned out to be one: whoever bought it first keeps the place.
+    fn merge_buyers(&mut self, visitor: Person, customer: Person) {
+        let both = [visitor.packed(), customer.packed()];
+        let mut is_first = true;
+        self.buyers_last.retain_mut(|buyer| {
+            if !both.contains(buyer) {
+                return true;
+            }
+            *buyer = both[1];
+            std::mem::replace(&mut is_first, false)
+        });
+    }
+
+    /// Its last buyers in the order in which they first bought it, the newest last, each once, at most [`MAX_BUYERS`].
+    /// Some may be gone, or be somebody else by now who did not buy it.
     pub fn last_buyers(&self) -> impl DoubleEndedIterator<Item = Person> + ExactSizeIterator {
         let some = &self.buyers_last[self.buyers_last.len().saturating_sub(MAX_BUYERS)..];
         some.iter().map(|&packed| Person::unpacked(packed))
@@ -391,6 +409,42 @@ impl Listing {
             available: self.available,
             created_at: self.created_at,
             attributes: self.attributes.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_buyers_are_bounded() {
+        let mut products = Products::new(1);
+        let number = products.intern("p");
+        let all = 5 * MAX_BUYERS as u32;
+        for buyer in 0..all {
+            products.count_basket(number, Person::Customer(buyer), Timestamp::default(), 0);
+            let item = products.item(number);
+            assert!(item.buyers_last.len() <= 2 * MAX_BUYERS);
+            assert_eq!(item.last_buyers().len(), MAX_BUYERS.min(buyer as usize + 1));
+            assert_eq!(
+                item.last_buyers().next_back(),
+                Some(Person::Customer(buyer))
+            );
+        }
+        let item = products.item(number);
+        let oldest = all - MAX_BUYERS as u32;
+        assert!(item.last_buyers().eq((oldest..all).map(Person::Customer)));
+        assert_eq!(item.buyers, all);
+    }
+
+    #[test]
+    fn everybody_packs_into_four_bytes() {
+        for person in [0, 1, (1 << 31) - 1]
+            .iter()
+            .flat_map(|&n| [Person::Customer(n), Person::Visitor(n)])
+        {
+            assert_eq!(Person::unpacked(person.packed()), person);
         }
     }
 }

@@ -10,18 +10,22 @@ use crate::state::State;
 use crate::state::tuning::Tuning;
 
 /// The most products that one leads to, by common baskets.
-const PARTNERS: usize = 80;
+pub const PARTNERS: usize = 80;
 /// The most products of which common buyers are remembered.
-const COMMON: usize = 320;
+pub const COMMON: usize = 320;
 /// The most products of which a target's EASE weights are solved: Steck 2019 keeps a hundred or so.
-const EASE_BLOCK: usize = 96;
+pub const EASE_BLOCK: usize = 96;
 /// A pair needs so many common buyers to count.
-const MIN_COMMON: f32 = 2.0;
+pub const MIN_COMMON: f32 = 2.0;
+/// What is added to the baskets of each product of a pair: few common baskets of rare products say little.
+pub const DAMPING: f32 = 5.0;
+/// EASE weights below this are left out.
+pub const MIN_WEIGHT: f64 = 1e-4;
 /// A product is worked out anew when it has sold so much more, as a share of what it had sold.
-const STALE_SHARE: f64 = 0.15;
+pub const STALE_SHARE: f64 = 0.15;
 
 /// What goes with what.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Relations {
     content: Content,
     content_version: Option<u64>,
@@ -33,7 +37,7 @@ pub struct Relations {
 }
 
 /// What goes with one product.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Row {
     /// How many baskets held it when this was worked out.
     baskets: u32,
@@ -100,6 +104,14 @@ impl Relations {
         self.rows
             .get(product as usize)
             .map_or(&[], |row| &row.bought)
+    }
+
+    /// Who bought a product also bought these: how many of its buyers, ordered by product.
+    #[must_use]
+    pub fn bought_by_buyers(&self, product: u32) -> &[(u32, f32)] {
+        self.rows
+            .get(product as usize)
+            .map_or(&[], |row| &row.common)
     }
 
     /// What a product leads to, with its EASE weight.
@@ -203,7 +215,7 @@ impl Relations {
         let row = &mut self.rows[product as usize];
         row.baskets = item.baskets;
         row.is_solved = false;
-        let often = |number: u32| items[number as usize].baskets as f32 + 5.0;
+        let often = |number: u32| items[number as usize].baskets as f32 + DAMPING;
         // the last buyers stand for all
         let scale = (item.buyers as f32 / counted.max(1.0)).max(1.0);
         row.bought.clear();
@@ -271,8 +283,8 @@ impl Relations {
         let others = solver.products[1..].iter().copied();
         let mut causes: Vec<(u32, f32)> = others
             .zip(weights)
+            .filter(|(_, weight)| weight.abs() > MIN_WEIGHT)
             .map(|(other, weight)| (other, weight as f32))
-            .filter(|(_, weight)| weight.abs() > 1e-4)
             .collect();
         causes.sort_unstable_by_key(|&(other, _)| other);
         let before = std::mem::replace(&mut self.rows[product as usize].causes, causes.clone());

@@ -1,4 +1,5 @@
-//! What goes with what somebody bought and looked at, added up per product: dense sums, reused from question to question.
+//! What goes with what somebody bought and looked at, added up per product: dense sums, reused from question to
+//! question.
 
 use crate::algorithms::content::Content;
 use crate::algorithms::features::{Own, Steps};
@@ -120,6 +121,8 @@ impl Scratch {
         for product in self.touched.drain(..) {
             self.reach[product as usize] = Reach::default();
         }
+        // left over if whoever was asked what is allowed has panicked
+        self.proposals.clear();
     }
 
     /// Adds up what goes with what was bought, and with what the steps were about.

@@ -21,6 +21,7 @@ mod service_damage;
 mod service_kill;
 mod settings;
 mod simulation;
+mod state_derived;
 mod state_fold;
 mod wire_bad_input;
 mod wire_expressions;

@@ -5,11 +5,12 @@
 
 mod bounds;
 mod hands;
-mod history;
-mod model;
+pub(crate) mod history;
+pub(crate) mod model;
 mod service;
 
 use nextbest::algorithms::covisitation::Covisitation;
+use nextbest::algorithms::repurchase::Gaps;
 use nextbest::algorithms::top::TopList;
 use nextbest::domain::{CustomerId, Record, Timestamp, VisitorId};
 use nextbest::state::people::Person;
@@ -22,7 +23,7 @@ use history::{PEOPLE, customer, histories, journal_of, settings, slot, spelt_out
 use model::{Sum, World};
 
 /// The fold of all records.
-fn fold(settings: &FoldSettings, records: &[Record]) -> State {
+pub(crate) fn fold(settings: &FoldSettings, records: &[Record]) -> State {
     let mut state = State::new(settings.clone());
     for record in records {
         state.apply(record);
@@ -41,7 +42,7 @@ fn visitors_of(settings: &FoldSettings, records: &[Record], id: &CustomerId) -> 
     })
 }
 
-fn near(found: f64, expected: f64, what: &str) {
+pub(crate) fn near(found: f64, expected: f64, what: &str) {
     let tolerance = 1e-4 * (1.0 + expected.abs());
     assert!(
         (found - expected).abs() <= tolerance,
@@ -66,8 +67,10 @@ proptest! {
         assert_eq!(state.activations().collect::<Vec<_>>(), activations);
         compare_products(&state, &world);
         compare_people(&state, &world);
-        compare_pairs(&state, &state.bought_together, &world.bought_together);
+        compare_gaps("anything", &state.products.gaps, world.gaps(None));
+        compare_sessions(&state, &world);
         compare_pairs(&state, &state.browsed_together, &world.browsed_together);
+        compare_pairs(&state, &state.next_viewed, &world.next_viewed);
     }
 
     #[test]
@@ -148,6 +151,12 @@ fn compare_products(state: &State, world: &World) {
         assert_eq!(counts, expected, "baskets, buyers, repeat buyers of {id}");
         buyers += expected[1];
         repeat_buyers += expected[2];
+        let last_buyers: Vec<&str> = item
+            .last_buyers()
+            .map(|person| &*state.subject(person).unwrap().id)
+            .collect();
+        assert_eq!(last_buyers, world.last_buyers(id), "last buyers of {id}");
+        compare_gaps(id, &item.gaps, world.gaps(Some(id)));
         let steps = world
             .sums
             .iter()
@@ -297,11 +306,20 @@ fn compare_person(state: &State, found: &Subject, expected: &model::Person) {
     );
     let last = expected_baskets.iter().map(|basket| basket.time).max();
     assert_eq!(found.last_basket(), last);
-    let bought = expected_baskets
-        .iter()
-        .flat_map(|b| b.lines.iter().map(|line| &line.0));
-    let distinct = bought.collect::<std::collections::BTreeSet<_>>().len();
-    assert_eq!(found.distinct_products() as usize, distinct);
+    assert_eq!(found.distinct as usize, expected.bought().len());
+    let visit = |v: &model::Visit| {
+        (
+            v.session as u64,
+            v.name.is_some(),
+            v.last,
+            v.product.clone(),
+        )
+    };
+    let found_visit = found
+        .visit
+        .map(|v| (v.session, v.name.is_some(), v.last, name(v.product)));
+    let expected_visit = expected.visit.as_ref().map(visit);
+    assert_eq!(found_visit, expected_visit, "visit of {id}");
 
     let mut refunds: Vec<_> = found.refunds.iter().map(|&(t, p)| (t, name(p))).collect();
     assert!(found.refunds.is_sorted());
@@ -329,6 +347,36 @@ fn compare_person(state: &State, found: &Subject, expected: &model::Person) {
         let all = (standing.stage, standing.since, standing.evidence);
         assert_eq!(all, model::standing(journey, &steps, now), "{id} at {now}");
         assert_eq!(journey.stage_at(&found.steps, now), all.0);
+    }
+}
+
+fn compare_gaps(what: &str, found: &Gaps, expected: [f64; 3]) {
+    near(found.count, expected[0], &format!("gaps of {what}"));
+    near(found.sum, expected[1], &format!("gaps of {what}, sum"));
+    near(
+        found.squares,
+        expected[2],
+        &format!("gaps of {what}, squares"),
+    );
+}
+
+fn compare_sessions(state: &State, world: &World) {
+    let sessions = &state.sessions;
+    assert_eq!(sessions.begun() as usize, world.sessions.len());
+    let name = |&number: &u32| state.products.item(number).id.to_string();
+    for (number, expected) in world.sessions.iter().enumerate() {
+        let products = sessions.products(number as u64).iter().map(name);
+        assert_eq!(&products.collect::<Vec<_>>(), expected, "session {number}");
+    }
+    for (number, item) in state.products.items().iter().enumerate() {
+        let mut found = sessions.recent(number as u32).to_vec();
+        found.sort_unstable();
+        let all = world.sessions.iter().enumerate();
+        let with = all
+            .filter(|(_, products)| products.len() > 1 && products.iter().any(|p| **p == *item.id));
+        let expected: Vec<u64> = with.map(|(number, _)| number as u64).collect();
+        assert_eq!(found, expected, "sessions with {}", item.id);
+        assert_eq!(sessions.of(number as u32), expected.len());
     }
 }
 

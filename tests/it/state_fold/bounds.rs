@@ -1,5 +1,6 @@
 //! What one customer, one product and one shop may take of the memory, and baskets that move or meet.
 
+use nextbest::algorithms::sessions::MAX_PRODUCTS;
 use nextbest::domain::time::DAY_MS;
 use nextbest::domain::{EventDraft, EventKind, RecordBody, Timestamp};
 use nextbest::state::State;
@@ -140,6 +141,47 @@ fn lines_are_bounded_and_orders_are_not_forgotten() {
 }
 
 #[test]
+fn who_buys_again_what_is_forgotten_is_one_of_its_last_buyers_once() {
+    let mut told = Told::new();
+    told.purchase(after(0), CUSTOMER, "a", "first");
+    told.purchase(after(1), ("customer-1", ""), "a", "");
+    for product in 0..=MAX_LINES {
+        told.purchase(after(10), CUSTOMER, &format!("p{product}"), "large");
+    }
+    assert_eq!(told.customer().distinct as usize, MAX_LINES + 1);
+    told.purchase(after(20), CUSTOMER, "a", "last");
+    // the large basket has gone, and nothing is known to have been bought before
+    assert_eq!((told.customer().distinct, told.customer().orders), (1, 3));
+    let a = told.0.products.number("a").unwrap();
+    let buyers = told.0.products.item(a).last_buyers();
+    let ids: Vec<&str> = buyers
+        .map(|person| &*told.0.subject(person).unwrap().id)
+        .collect();
+    assert_eq!(ids, ["customer-1", "customer-0"]);
+    assert!(told.0.products.gaps.count < 1.0);
+}
+
+#[test]
+fn a_visit_is_bounded_and_its_newest_products_stay() {
+    let mut told = Told::new();
+    let all = MAX_PRODUCTS + 5;
+    for product in 0..all {
+        let draft = EventDraft {
+            event_type: "view_item",
+            visitor_id: VISITOR.1,
+            product_id: &format!("p{product}"),
+            ..EventDraft::default()
+        };
+        told.tell(after(product as i64), draft);
+    }
+    let sessions = &told.0.sessions;
+    let name = |&number: &u32| told.0.products.item(number).id.to_string();
+    let found: Vec<String> = sessions.products(0).iter().map(name).collect();
+    let expected: Vec<String> = (5..all).map(|product| format!("p{product}")).collect();
+    assert_eq!((sessions.begun(), found), (1, expected));
+}
+
+#[test]
 fn refunds_are_bounded_and_the_newest_stay() {
     let mut told = Told::new();
     let refunds = MAX_REFUNDS as i64 + 40;
@@ -172,7 +214,7 @@ fn short_lists_and_neighbours_are_bounded() {
         assert_eq!(list.iter().next(), products.number("hub"));
     }
     let hub = products.number("hub").unwrap();
-    let neighbours = told.0.bought_together.neighbours(hub).count();
+    let neighbours = told.0.browsed_together.neighbours(hub).count();
     assert_eq!(neighbours, nextbest::algorithms::covisitation::NEIGHBOURS);
 }
 

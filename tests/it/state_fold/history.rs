@@ -3,7 +3,7 @@
 use nextbest::application::ownership;
 use nextbest::domain::journey::{Journey, KindSet, Rule, Stage};
 use nextbest::domain::record::customer_fingerprint;
-use nextbest::domain::time::{DAY_MS, HOUR_MS};
+use nextbest::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use nextbest::domain::{
     Customer, CustomerId, Event, EventDraft, EventKind, InventorySet, Micros, Product, ProductId,
     Record, RecordBody, StageIndex, Timestamp, VisitorId,
@@ -17,6 +17,7 @@ use proptest::sample::select;
 pub(crate) const PEOPLE: usize = 3;
 const PRODUCTS: usize = 5;
 const ORDERS: usize = 4;
+const SESSIONS: usize = 2;
 /// Moments lie this far apart.
 const SLOT_MS: i64 = 3 * HOUR_MS;
 const SLOTS: i64 = 40;
@@ -128,6 +129,12 @@ fn somebody() -> impl Strategy<Value = (Option<usize>, Option<usize>)> {
     ]
 }
 
+/// How long after its slot something happens, and in which session: within the silence that ends a visit, and beyond.
+fn visits() -> impl Strategy<Value = (i64, Option<usize>)> {
+    let later = select(vec![0, 10, 30, 31, 50, 80]);
+    (later, prop::option::weighted(0.4, 0..SESSIONS))
+}
+
 /// Events: half of them with one of few ids, so that some come twice with another content.
 pub(crate) fn events() -> impl Strategy<Value = Event> {
     let what = (
@@ -138,7 +145,9 @@ pub(crate) fn events() -> impl Strategy<Value = Event> {
         0..=5u32,
     );
     let identity = (prop::option::of(0..60u32), 0..3u64);
-    (what, somebody(), 0..SLOTS, identity).prop_map(|(what, who, moment, (id, repetition))| {
+    let when = (0..SLOTS, visits());
+    (what, somebody(), when, identity).prop_map(|(what, who, when, (id, repetition))| {
+        let (moment, (later, session)) = when;
         let (kind, bought, quantity, order, rating) = what;
         let text = |prefix: &str, number: Option<usize>| {
             number.map_or_else(String::new, |number| format!("{prefix}-{number}"))
@@ -150,7 +159,11 @@ pub(crate) fn events() -> impl Strategy<Value = Event> {
         };
         // orders have moments of their own: which of two equal moments comes first when a basket moves is not told
         let own = order.filter(|_| kind == EventKind::Purchase);
-        let time = slot(moment).plus_ms(own.map_or(0, |order| 1 + order as i64));
+        let later = match kind {
+            EventKind::Purchase => own.map_or(0, |order| 1 + order as i64),
+            _ => later * MINUTE_MS,
+        };
+        let time = slot(moment).plus_ms(later);
         let rating = kind
             .rating_scale()
             .map(|scale| Ok(f64::from(rating).clamp(*scale.start(), *scale.end())));
@@ -163,6 +176,7 @@ pub(crate) fn events() -> impl Strategy<Value = Event> {
             product_id: &text("product", bought),
             quantity: Some(Ok(quantity)),
             order_id: &text("order", order),
+            session_id: &text("session", session),
             offer_id: offer,
             rating,
             ..EventDraft::default()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nextbest::domain::journey::{Journey, Rule};
-use nextbest::domain::time::{DAY_MS, HOUR_MS};
+use nextbest::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use nextbest::domain::{
     Event, EventKind, Fingerprint, Product, RecordBody, StageIndex, Subject, Timestamp, Traits,
 };
@@ -44,6 +44,20 @@ pub(crate) struct Person {
     pub(crate) traits: Traits,
     pub(crate) visitors: Vec<String>,
     pub(crate) events: Vec<Event>,
+    pub(crate) visit: Option<Visit>,
+}
+
+/// The visit that somebody's last step of interest belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Visit {
+    /// Its place in [`World::sessions`].
+    pub(crate) session: usize,
+    /// What the caller calls it.
+    pub(crate) name: Option<String>,
+    /// Its newest step.
+    pub(crate) last: Timestamp,
+    /// The product of the step that came last.
+    pub(crate) product: String,
 }
 
 /// The stage, since when, and the places of the steps that made it so.
@@ -146,8 +160,19 @@ impl Person {
     }
 
     fn baskets_with(&self, product: &str) -> usize {
-        let with = |basket: &&Basket| basket.lines.iter().any(|line| line.0 == product);
+        let with = |basket: &&Basket| basket.holds(product);
         self.baskets().iter().filter(with).count()
+    }
+
+    /// The different products in the baskets.
+    pub(crate) fn bought(&self) -> BTreeSet<String> {
+        self.purchases().map(|(_, _, product)| product).collect()
+    }
+}
+
+impl Basket {
+    pub(crate) fn holds(&self, product: &str) -> bool {
+        self.lines.iter().any(|line| line.0 == product)
     }
 }
 
@@ -224,7 +249,18 @@ pub(crate) struct World {
     pub(crate) sums: Vec<(Sum, String, Timestamp, f64)>,
     /// How many baskets held a product when it was bought last.
     pub(crate) popular: BTreeMap<String, usize>,
-    pub(crate) bought_together: BTreeMap<(String, String), f64>,
+    /// The ids of purchases, in the order in which they came.
+    purchases: Vec<(Fingerprint, String)>,
+    /// Product and days: how long after the basket before it one of the same person with it was folded. At that moment:
+    /// a basket that comes late between two others counts from the one before it, and the one after it, which was
+    /// counted from there as well, is not counted again; neither is anything when two people turn out to be one.
+    pub(crate) gaps: Vec<(String, f64)>,
+    /// What was looked at in the same visit, in the order of the last step with it. A step of interest goes on with the
+    /// visit of the person's step before (the last that came, not the newest) if it names the same session, or names
+    /// none and is within 30 minutes of that visit's newest step, to either side; else another visit begins.
+    pub(crate) sessions: Vec<Vec<String>>,
+    /// How often a visit went from one product (the first) to another, in the order in which its steps came.
+    pub(crate) next_viewed: BTreeMap<(String, String), f64>,
     pub(crate) browsed_together: BTreeMap<(String, String), f64>,
     pub(crate) activations: Vec<String>,
     pub(crate) newest: Timestamp,
@@ -333,7 +369,48 @@ impl World {
         let before = before.map(|place| self.visitors.remove(place));
         let person = self.customer(customer);
         person.visitors.push(visitor.to_owned());
-        person.events.extend(before.unwrap_or_default().events);
+        let before = before.unwrap_or_default();
+        person.events.extend(before.events);
+        // they go on with the visit that has the newer step; the customer's if both are as new
+        let last = |visit: &Option<Visit>| visit.as_ref().map(|visit| visit.last);
+        if last(&person.visit) < last(&before.visit) {
+            person.visit = before.visit;
+        }
+    }
+
+    /// Notes a step of interest in the visit it belongs to.
+    fn visit(&mut self, event: &Event, product: &str) {
+        let name = event.session.as_ref().map(ToString::to_string);
+        let began = self.sessions.len();
+        let visit = &mut self.owner(&event.subject).visit;
+        let goes_on = visit.as_ref().is_some_and(|visit| match &name {
+            Some(_) => visit.name == name,
+            None => (event.time.ms() - visit.last.ms()).abs() <= 30 * MINUTE_MS,
+        });
+        if !goes_on {
+            *visit = Some(Visit {
+                session: began,
+                name,
+                last: event.time,
+                product: product.to_owned(),
+            });
+        }
+        let visit = visit.as_mut().unwrap();
+        visit.last = visit.last.max(event.time);
+        let before = std::mem::replace(&mut visit.product, product.to_owned());
+        let session = visit.session;
+        if before != product {
+            *self
+                .next_viewed
+                .entry((before, product.to_owned()))
+                .or_default() += 1.0;
+        }
+        if session == began {
+            self.sessions.push(Vec::new());
+        }
+        let products = &mut self.sessions[session];
+        products.retain(|other| other != product);
+        products.push(product.to_owned());
     }
 
     /// Whose the events of this subject are.
@@ -384,15 +461,23 @@ impl World {
             self.add(Sum::Browsed, &product, event.time, weight);
             self.add(stage, &product, event.time, weight);
             self.browse(&before.steps(), event.time, &product, weight);
+            self.visit(event, &product);
             return;
         }
+        self.purchases.push((event.key, product.clone()));
         let known = before.baskets().into_iter().find(|b| b.key == key(event));
         let lines = known.as_ref().map_or(&[][..], |basket| &basket.lines);
         if lines.iter().any(|line| line.0 == product) {
             return;
         }
-        for (other, _) in lines {
-            pair(&mut self.bought_together, &product, other, 1.0);
+        let all = after.baskets();
+        let this = all.iter().find(|b| b.key == key(event)).unwrap();
+        let earlier = all
+            .iter()
+            .filter(|b| b.time < this.time && b.holds(&product));
+        if let Some(last) = earlier.map(|b| b.time).max() {
+            let days = (event.time.ms() - last.ms()) as f64 / DAY_MS as f64;
+            self.gaps.push((product.clone(), days));
         }
         self.add(Sum::Bought, &product, event.time, 1.0);
         self.add(stage, &product, event.time, weight);
@@ -421,7 +506,7 @@ impl World {
         }
     }
 
-    fn people(&self) -> impl Iterator<Item = &Person> {
+    pub(crate) fn people(&self) -> impl Iterator<Item = &Person> {
         self.customers.iter().chain(&self.visitors)
     }
 
@@ -434,6 +519,31 @@ impl World {
     pub(crate) fn buyers(&self, product: &str, least: usize) -> usize {
         let people = self.people();
         people.filter(|p| p.baskets_with(product) >= least).count()
+    }
+
+    /// The ids of those who bought the product, each once, in the order in which their first purchase of it came,
+    /// whoever they were taken for at that moment.
+    pub(crate) fn last_buyers(&self, product: &str) -> Vec<&str> {
+        let mut buyers: Vec<&str> = Vec::new();
+        let purchases = self.purchases.iter();
+        for (key, _) in purchases.filter(|(_, other)| other == product) {
+            let mut people = self.people();
+            let theirs = |person: &&Person| person.events.iter().any(|event| event.key == *key);
+            let buyer = people.find(theirs).unwrap().id.as_str();
+            if !buyers.contains(&buyer) {
+                buyers.push(buyer);
+            }
+        }
+        buyers
+    }
+
+    /// How long people took to buy a product again, or anything: how often, Σ ln(days + 1), Σ ln(days + 1)².
+    pub(crate) fn gaps(&self, product: Option<&str>) -> [f64; 3] {
+        let gaps = self.gaps.iter();
+        let gaps = gaps.filter(|gap| product.is_none_or(|product| gap.0 == product));
+        let logs: Vec<f64> = gaps.map(|gap| (gap.1 + 1.0).ln()).collect();
+        let squares = logs.iter().map(|log| log * log).sum();
+        [logs.len() as f64, logs.iter().sum(), squares]
     }
 
     /// A sum that fades, by the formula.

@@ -1,0 +1,199 @@
+//! What customers like this one buy: against the definition, one customer at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nextbest::domain::Timestamp;
+use nextbest::domain::time::DAY_MS;
+use nextbest::state::State;
+use nextbest::state::neighbours::{
+    ASYMMETRY, BASKETS, Liked, NEIGHBOURS, NOW_DAYS, NeighbourScratch, POWER, SEEDS,
+};
+use nextbest::state::people::Person;
+use nextbest::state::subjects::Subject;
+use nextbest::state::view::View;
+use proptest::prelude::*;
+
+use super::{PEOPLE, PRODUCTS, known, liked, purchase, purchases};
+use crate::state_fold::history::{customer, slot, visitor};
+use crate::state_fold::model::{self, World};
+use crate::state_fold::near;
+
+const _: () = assert!(
+    PRODUCTS <= SEEDS && PEOPLE <= NEIGHBOURS,
+    "nothing is capped"
+);
+
+/// What the neighbours of somebody who bought everything they ever will say.
+fn asked(
+    state: &State,
+    subject: Option<&Subject>,
+    now: Timestamp,
+    scratch: &mut NeighbourScratch,
+) -> Vec<Liked> {
+    let view = View::new(state, subject, &[], now);
+    liked(&view, scratch)
+}
+
+/// By product: the share of the neighbours' last baskets with it, and that share as it fades.
+fn brute_force(
+    world: &World,
+    asker: &model::Person,
+    now: Timestamp,
+) -> BTreeMap<String, (f64, f64)> {
+    let mine = asker.bought();
+    let mut total = 0.0;
+    let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    for other in world.customers.iter().filter(|other| other.id != asker.id) {
+        let theirs = other.bought();
+        let shared = mine.intersection(&theirs).count() as f64;
+        if shared <= 0.0 {
+            continue;
+        }
+        let a = f64::from(ASYMMETRY);
+        let size = (mine.len() as f64).powf(a) * (theirs.len() as f64).powf(1.0 - a);
+        let weight = (shared / size).powi(POWER);
+        total += weight;
+        let baskets = other.baskets();
+        let last = &baskets[baskets.len().saturating_sub(BASKETS)..];
+        for basket in last {
+            let days = (now.ms() - basket.time.ms()) as f64 / DAY_MS as f64;
+            let products: BTreeSet<&String> = basket.lines.iter().map(|line| &line.0).collect();
+            for product in products {
+                let sum = sums.entry(product.clone()).or_default();
+                sum.0 += weight / last.len() as f64;
+                sum.1 += weight * (-days / NOW_DAYS).exp2();
+            }
+        }
+    }
+    sums.values_mut()
+        .for_each(|sum| *sum = (sum.0 / total, sum.1 / total));
+    sums
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn neighbours_say_what_the_definition_says(records in purchases()) {
+        let (state, world) = known(&records);
+        let now = slot(50);
+        // one room to work in for all: nothing of one question is left for the next
+        let mut scratch = NeighbourScratch::default();
+        for asker in world.people() {
+            let of = |person: Person| state.subject(person).filter(|subject| *subject.id == *asker.id);
+            let mut people = (0..PEOPLE).flat_map(|n| {
+                [state.people.customer(&customer(n)), state.people.visitor(&visitor(n))]
+            });
+            let subject = people.find_map(|person| of(person?)).unwrap();
+            let found = asked(&state, Some(subject), now, &mut scratch);
+            assert!(found.is_sorted_by_key(|liked| liked.product));
+            let expected = brute_force(&world, asker, now);
+            let id = |liked: &Liked| state.products.item(liked.product).id.to_string();
+            let mut ids: Vec<String> = found.iter().map(id).collect();
+            ids.sort();
+            assert!(ids.iter().eq(expected.keys()), "{ids:?}, not {expected:?}");
+            for liked in &found {
+                let (ever, now) = expected[&id(liked)];
+                near(f64::from(liked.ever), ever, &format!("{} ever for {}", id(liked), asker.id));
+                near(f64::from(liked.now), now, &format!("{} now for {}", id(liked), asker.id));
+            }
+            let alone = asked(&state, Some(subject), now, &mut NeighbourScratch::default());
+            assert_eq!(found, alone);
+        }
+    }
+
+    #[test]
+    fn who_has_bought_nothing_hears_nothing(records in purchases()) {
+        let (state, _) = known(&records);
+        let newcomer = Subject::new("newcomer");
+        let mut scratch = NeighbourScratch::default();
+        for subject in [None, Some(&newcomer)] {
+            assert_eq!(asked(&state, subject, slot(50), &mut scratch), []);
+        }
+        // nor has anybody bought anything before the first purchase
+        for subject in state.people.customers() {
+            assert_eq!(asked(&state, Some(subject), slot(-1), &mut scratch), []);
+        }
+    }
+}
+
+#[test]
+fn the_own_history_and_visitors_say_nothing() {
+    let of = |number, who, product| purchase(number, slot(number as i64), who, product, "");
+    let records = [
+        of(0, ("customer-0", ""), "a"),
+        of(1, ("customer-0", ""), "b"),
+        of(2, ("", "visitor-0"), "a"),
+        of(3, ("", "visitor-0"), "c"),
+    ];
+    let (state, _) = known(&records);
+    let mut scratch = NeighbourScratch::default();
+    let asker = |person: Option<Person>| state.subject(person.unwrap());
+    let me = asker(state.people.customer(&customer(0)));
+    assert_eq!(asked(&state, me, slot(9), &mut scratch), []);
+    // but the customer answers the visitor
+    let visitor = asker(state.people.visitor(&visitor(0)));
+    let answer = asked(&state, visitor, slot(9), &mut scratch);
+    let products: Vec<u32> = answer.iter().map(|liked| liked.product).collect();
+    let expected = ["a", "b"].map(|id| state.products.number(id).unwrap());
+    assert_eq!(products, expected);
+}
+
+#[test]
+fn only_those_most_like_the_asker_answer() {
+    let mut records = Vec::new();
+    let mut buys = |who: usize, products: &[&str]| {
+        for product in products {
+            let id = customer(who);
+            let number = records.len();
+            records.push(purchase(
+                number,
+                slot(who as i64),
+                (id.as_str(), ""),
+                product,
+                "",
+            ));
+        }
+    };
+    buys(0, &["a"]);
+    buys(1, &["a", "x", "y", "z"]);
+    for who in 2..2 + NEIGHBOURS {
+        buys(who, &["a", "b"]);
+    }
+    buys(2 + NEIGHBOURS, &["a", "x", "y", "z"]);
+    let (state, _) = known(&records);
+    let me = state.people.customers().first();
+    let answer = asked(&state, me, slot(1_000), &mut NeighbourScratch::default());
+    let products: Vec<u32> = answer.iter().map(|liked| liked.product).collect();
+    let expected = ["a", "b"].map(|id| state.products.number(id).unwrap());
+    assert_eq!(products, expected);
+    for liked in answer {
+        near(f64::from(liked.ever), 1.0, "every neighbour bought both");
+    }
+}
+
+#[test]
+fn what_was_bought_long_ago_no_longer_counts() {
+    let mut records = Vec::new();
+    let mut buys = |who: usize, moment: i64, product: &str| {
+        let id = customer(who);
+        let number = records.len();
+        records.push(purchase(
+            number,
+            slot(moment),
+            (id.as_str(), ""),
+            product,
+            "",
+        ));
+    };
+    buys(0, 0, "a");
+    buys(1, 0, "old");
+    for moment in 1..=BASKETS as i64 {
+        buys(1, moment, "a");
+    }
+    let (state, _) = known(&records);
+    let me = state.people.customers().first();
+    let answer = asked(&state, me, slot(1_000), &mut NeighbourScratch::default());
+    let products: Vec<u32> = answer.iter().map(|liked| liked.product).collect();
+    assert_eq!(products, [state.products.number("a").unwrap()]);
+}
