@@ -7,13 +7,14 @@ use crate::application::history::{History, time};
 use crate::application::model::{Aim, FeatureMask, Model, Ranked, Ranking, Scored};
 use crate::application::recommend::Who;
 use crate::application::train::{
-    FigureTable, Judge, Lesson, Progress, Standings, TrainError, TrainSettings, train,
+    FigureTable, Judge, Lesson, Progress, Standings, TrainError, TrainSettings, Tuned, train,
 };
 use crate::application::truth::Case;
 use crate::domain::{Ranker, Recipe, Record, Source, Timestamp};
 use crate::state::candidates::{Gathered, filler};
 use crate::state::relations::Relations;
 use crate::state::scratch::Scratch;
+use crate::state::tuning::Tuning;
 use crate::state::view::View;
 use crate::state::{FoldSettings, State};
 
@@ -47,6 +48,8 @@ pub struct Report {
     pub figures: FigureTable,
     /// What the training run said of its model: empty if it went live, otherwise why the blend answered.
     pub refusal: String,
+    /// What the sources were tuned by, and what was tried.
+    pub tuned: Tuned,
     /// The model that answered, if one did.
     pub model: Option<Model>,
 }
@@ -70,11 +73,13 @@ pub fn evaluate(
         fold: settings.fold,
         recipes: settings.recipes,
     };
-    let (model, refusal) = match train(lesson, settings.train, None, progress) {
-        Ok(trained) if trained.refusal.is_empty() => (Some(trained.model), String::new()),
-        Ok(trained) => (None, trained.refusal),
+    let (model, refusal, tuned) = match train(lesson, settings.train, None, progress) {
+        Ok(trained) if trained.refusal.is_empty() => {
+            (Some(trained.model), String::new(), trained.tuned)
+        }
+        Ok(trained) => (None, trained.refusal, trained.tuned),
         Err(error @ (TrainError::TooLittle { .. } | TrainError::Fit(_))) => {
-            (None, error.to_string())
+            (None, error.to_string(), Tuned::default())
         }
         Err(TrainError::Cancelled) => return Err(TrainError::Cancelled),
     };
@@ -114,6 +119,7 @@ pub fn evaluate(
         answer_ms: (percentile(0.5), percentile(0.99)),
         figures: examination.judge.table(),
         refusal,
+        tuned,
         model,
     })
 }
@@ -125,6 +131,7 @@ struct Examination<'a> {
     masks: Vec<FeatureMask>,
     state: State,
     relations: Relations,
+    tuning: Tuning,
     scratch: Scratch,
     judge: Judge,
     answer_ms: Vec<f64>,
@@ -134,12 +141,14 @@ impl<'a> Examination<'a> {
     fn new(settings: &'a EvaluateSettings<'a>, model: Option<&'a Model>, known: &[Record]) -> Self {
         let mut state = State::new(settings.fold.clone());
         known.iter().for_each(|record| state.apply(record));
+        let tuning = model.map_or_else(Tuning::default, |model| model.tuning);
         Self {
             masks: settings.recipes.iter().map(FeatureMask::of).collect(),
             settings,
             model,
             state,
-            relations: Relations::default(),
+            relations: Relations::new(&tuning),
+            tuning,
             scratch: Scratch::default(),
             judge: Judge::new(settings.ks),
             answer_ms: Vec::new(),
@@ -178,7 +187,7 @@ impl<'a> Examination<'a> {
             state.products.recommendable(product) && !had.iter().any(|&(known, _)| known == product)
         };
         let most = self.settings.ks.iter().copied().max().unwrap_or(10);
-        let mut gathered = Gathered::of(&view, &self.relations, &mut self.scratch);
+        let mut gathered = Gathered::of(&view, &self.relations, &self.tuning, &mut self.scratch);
         let ranked = ranking.rank(&mut gathered, allowed, |_| 1.0);
         let mut ours: Vec<u32> = ranked.products().take(most).collect();
         if ours.len() < most {

@@ -3,11 +3,12 @@
 
 use crate::algorithms::content::Content;
 use crate::algorithms::features::{Own, Steps};
-use crate::algorithms::sessions::SessionScratch;
+use crate::algorithms::sessions::{SessionParams, SessionScratch};
 use crate::state::State;
 use crate::state::candidates::Proposal;
-use crate::state::neighbours::{self, NeighbourScratch};
+use crate::state::neighbours::{self, NeighbourParams, NeighbourScratch};
 use crate::state::relations::Relations;
+use crate::state::tuning::Tuning;
 use crate::state::view::View;
 
 /// How many steps say what goes with them.
@@ -131,6 +132,7 @@ impl Scratch {
         own: &[(u32, Own)],
         stepped: &[(u32, Steps)],
         relations: &Relations,
+        tuning: &Tuning,
     ) {
         let bought = view.bought_seeds();
         let steps: Vec<(u32, f32)> = stepped
@@ -159,8 +161,8 @@ impl Scratch {
             self.look_around(state, screen);
         }
         self.follow(own, relations);
-        self.ask_neighbours(view, own);
-        self.ask_sessions(view, stepped);
+        self.ask_neighbours(view, own, &tuning.neighbours);
+        self.ask_sessions(view, stepped, &tuning.sessions);
         let seeds = steps
             .iter()
             .take(CONTENT_SEEDS)
@@ -171,7 +173,7 @@ impl Scratch {
     }
 
     /// Adds up the EASE weights of what was bought, the newest first.
-    fn follow(&mut self, own: &[(u32, Own)], relations: &Relations) {
+    pub(super) fn follow(&mut self, own: &[(u32, Own)], relations: &Relations) {
         for (seed, _) in newest(own, EASE_SEEDS) {
             for &(product, weight) in relations.effects(seed) {
                 self.touch(product).ease += weight;
@@ -179,7 +181,12 @@ impl Scratch {
         }
     }
 
-    fn ask_neighbours(&mut self, view: &View<'_>, own: &[(u32, Own)]) {
+    pub(super) fn ask_neighbours(
+        &mut self,
+        view: &View<'_>,
+        own: &[(u32, Own)],
+        params: &NeighbourParams,
+    ) {
         if own.is_empty() {
             return;
         }
@@ -187,7 +194,7 @@ impl Scratch {
             .map(|(seed, _)| (seed, 1.0))
             .collect();
         let mut neighbours = std::mem::take(&mut self.neighbours);
-        for liked in neighbours::like(view, &seeds, own.len(), &mut neighbours) {
+        for liked in neighbours::like(view, &seeds, own.len(), params, &mut neighbours) {
             let reach = self.touch(liked.product);
             reach.liked_ever = liked.ever;
             reach.liked_now = liked.now;
@@ -195,7 +202,12 @@ impl Scratch {
         self.neighbours = neighbours;
     }
 
-    fn ask_sessions(&mut self, view: &View<'_>, stepped: &[(u32, Steps)]) {
+    pub(super) fn ask_sessions(
+        &mut self,
+        view: &View<'_>,
+        stepped: &[(u32, Steps)],
+        params: &SessionParams,
+    ) {
         let current: Vec<u32> = stepped.iter().map(|&(product, _)| product).collect();
         let own = view
             .subject
@@ -207,6 +219,7 @@ impl Scratch {
             &current,
             own,
             view.now,
+            params,
             &mut session,
             |product, part, because| {
                 let reach = self.touch(product);
