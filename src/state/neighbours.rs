@@ -20,6 +20,10 @@ pub struct NeighbourParams {
     pub asymmetry: f32,
     /// The power that sharpens similarities.
     pub power: f32,
+    /// Half-life, in days, of an own purchase that looks for similar customers.
+    pub seed_half_life_days: f64,
+    /// The power of a product's rarity, ln(customers / buyers), in looking for similar customers.
+    pub rarity: f32,
     /// How many of a neighbour's last baskets count.
     pub baskets: usize,
     /// Half-life, in days, of what a neighbour bought, for what they buy now.
@@ -31,8 +35,10 @@ impl Default for NeighbourParams {
         Self {
             count: 120,
             asymmetry: 0.5,
-            power: 4.0,
-            baskets: 25,
+            power: 2.0,
+            seed_half_life_days: 180.0,
+            rarity: 0.5,
+            baskets: 10,
             now_days: 30.0,
         }
     }

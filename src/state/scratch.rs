@@ -160,7 +160,7 @@ impl Scratch {
         if let Some(&(screen, _)) = stepped.first() {
             self.look_around(state, screen);
         }
-        self.follow(own, relations);
+        self.follow(own, relations, tuning);
         self.ask_neighbours(view, own, &tuning.neighbours);
         self.ask_sessions(view, stepped, &tuning.sessions);
         let seeds = steps
@@ -173,10 +173,11 @@ impl Scratch {
     }
 
     /// Adds up the EASE weights of what was bought, the newest first.
-    pub(super) fn follow(&mut self, own: &[(u32, Own)], relations: &Relations) {
-        for (seed, _) in newest(own, EASE_SEEDS) {
+    pub(super) fn follow(&mut self, own: &[(u32, Own)], relations: &Relations, tuning: &Tuning) {
+        for (seed, bought) in newest(own, EASE_SEEDS) {
+            let by = (-bought.last_days / tuning.ease_half_life_days).exp2() as f32;
             for &(product, weight) in relations.effects(seed) {
-                self.touch(product).ease += weight;
+                self.touch(product).ease += by * weight;
             }
         }
     }
@@ -190,9 +191,14 @@ impl Scratch {
         if own.is_empty() {
             return;
         }
-        let seeds: Vec<(u32, f32)> = newest(own, usize::MAX)
-            .map(|(seed, _)| (seed, 1.0))
-            .collect();
+        let customers = view.state.people.customers().len() as f32;
+        let seed = |(product, bought): (u32, Own)| {
+            let fresh = (-bought.last_days / params.seed_half_life_days).exp2() as f32;
+            let buyers = view.state.products.item(product).buyers as f32;
+            let rare = (1.0 + customers / buyers.max(1.0)).ln().powf(params.rarity);
+            (product, fresh * rare)
+        };
+        let seeds: Vec<(u32, f32)> = newest(own, neighbours::SEEDS).map(seed).collect();
         let mut neighbours = std::mem::take(&mut self.neighbours);
         for liked in neighbours::like(view, &seeds, own.len(), params, &mut neighbours) {
             let reach = self.touch(liked.product);
@@ -275,7 +281,7 @@ impl Scratch {
 }
 
 /// The `most` own products that were bought last, the newest first; equal ones in the order of their numbers.
-fn newest(own: &[(u32, Own)], most: usize) -> impl Iterator<Item = (u32, Own)> {
+pub(super) fn newest(own: &[(u32, Own)], most: usize) -> impl Iterator<Item = (u32, Own)> {
     let mut own = own.to_vec();
     own.sort_by(|a, b| a.1.last_days.total_cmp(&b.1.last_days));
     own.truncate(most);

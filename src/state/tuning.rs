@@ -15,6 +15,8 @@ pub struct Tuning {
     pub own_slow_days: f64,
     /// The penalty λ of EASE, greater than zero.
     pub ease_penalty: f64,
+    /// Half-life, in days, of an own purchase in EASE.
+    pub ease_half_life_days: f64,
     /// Of similar customers.
     pub neighbours: NeighbourParams,
     /// Of sessions like this one.
@@ -27,6 +29,7 @@ impl Default for Tuning {
             own_fast_days: 14.0,
             own_slow_days: 120.0,
             ease_penalty: 200.0,
+            ease_half_life_days: 180.0,
             neighbours: NeighbourParams::default(),
             sessions: SessionParams::default(),
         }

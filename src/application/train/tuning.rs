@@ -76,11 +76,14 @@ const OF_BUYERS: &[Knob] = knobs![
     "personal.slow_half_life_days": Personal, [120.0, 60.0, 240.0], own_slow_days as f64;
     "personal.fast_half_life_days": Personal, [14.0, 7.0, 30.0], own_fast_days as f64;
     "ease.penalty": Ease, [200.0, 50.0, 800.0], ease_penalty as f64;
+    "ease.half_life_days": Ease, [180.0, 60.0, 100_000.0], ease_half_life_days as f64;
     "customers.half_life_days": Customers, [30.0, 10.0, 90.0], neighbours.now_days as f64;
-    "customers.power": Customers, [4.0, 1.0, 2.0, 8.0], neighbours.power as f32;
+    "customers.power": Customers, [2.0, 1.0, 4.0], neighbours.power as f32;
     "customers.asymmetry": Customers, [0.5, 0.25, 0.75], neighbours.asymmetry as f32;
     "customers.neighbours": Customers, [120.0, 60.0, 300.0], neighbours.count as usize;
-    "customers.baskets": Customers, [25.0, 5.0], neighbours.baskets as usize;
+    "customers.seed_half_life_days": Customers, [180.0, 60.0, 100_000.0], neighbours.seed_half_life_days as f64;
+    "customers.rarity": Customers, [0.5, 0.0, 1.0], neighbours.rarity as f32;
+    "customers.baskets": Customers, [10.0, 3.0, 25.0], neighbours.baskets as usize;
 ];
 
 /// Of sources that speak of a visit.
