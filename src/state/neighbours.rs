@@ -3,13 +3,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::algorithms::features::Own;
 use crate::domain::Timestamp;
 use crate::state::State;
 use crate::state::people::Person;
+use crate::state::scratch::newest;
 use crate::state::view::View;
 
 /// How many of the asker's products look for customers who bought them.
 pub const SEEDS: usize = 120;
+/// How many products they name at most.
+pub const MOST: usize = 200;
 
 /// How similar customers are found and listened to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -65,18 +69,28 @@ pub struct NeighbourScratch {
     products: Vec<u32>,
 }
 
-/// What customers like the asker buy, ordered by product; `own` are the asker's products. Nothing for somebody who has
-/// bought nothing.
+/// What customers like the asker buy, ordered by product, at most [`MOST`] products; `own` are the asker's purchases by
+/// product. Nothing for somebody who has bought nothing.
 #[must_use]
 pub fn like(
     view: &View<'_>,
-    seeds: &[(u32, f32)],
-    own: usize,
+    own: &[(u32, Own)],
     params: &NeighbourParams,
     scratch: &mut NeighbourScratch,
 ) -> Vec<Liked> {
+    if own.is_empty() {
+        return Vec::new();
+    }
     let state = view.state;
-    let similar = similar(view, seeds, own, params, scratch);
+    let customers = state.people.customers().len() as f32;
+    let seed = |(product, bought): (u32, Own)| {
+        let fresh = (-bought.last_days / params.seed_half_life_days).exp2() as f32;
+        let buyers = state.products.item(product).buyers as f32;
+        let rare = (1.0 + customers / buyers.max(1.0)).ln().powf(params.rarity);
+        (product, fresh * rare)
+    };
+    let seeds: Vec<(u32, f32)> = newest(own, SEEDS).map(seed).collect();
+    let similar = similar(view, &seeds, own.len(), params, scratch);
     let products = state.products.items().len();
     scratch.ever.resize(products, 0.0);
     scratch.now.resize(products, 0.0);
@@ -99,6 +113,16 @@ pub fn like(
             now: mean(&mut scratch.now[place]),
         });
     }
+    if liked.len() > MOST {
+        let order = |a: &Liked, b: &Liked| {
+            (b.ever + b.now)
+                .total_cmp(&(a.ever + a.now))
+                .then(a.product.cmp(&b.product))
+        };
+        liked.select_nth_unstable_by(MOST, order);
+        liked.truncate(MOST);
+        liked.sort_unstable_by_key(|liked| liked.product);
+    }
     liked
 }
 
@@ -112,7 +136,7 @@ fn similar(
 ) -> Vec<(u32, f32)> {
     let state: &State = view.state;
     scratch.overlap.resize(state.people.customers().len(), 0.0);
-    for &(product, weight) in seeds.iter().take(SEEDS) {
+    for &(product, weight) in seeds {
         for person in state.products.item(product).last_buyers() {
             if let Person::Customer(customer) = person {
                 let overlap = &mut scratch.overlap[customer as usize];
