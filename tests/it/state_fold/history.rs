@@ -138,10 +138,6 @@ fn visits() -> impl Strategy<Value = (i64, Option<usize>)> {
 }
 
 /// Events: half of them with one of few ids, so that some come twice with another content.
-pub(crate) fn events() -> impl Strategy<Value = Event> {
-    events_within(SLOTS)
-}
-
 fn events_within(slots: i64) -> impl Strategy<Value = Event> {
     let what = (
         kinds(),
