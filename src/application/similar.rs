@@ -82,7 +82,8 @@ impl SimilarCustomers {
         })
     }
 
-    /// Keeps nothing: products or customers have other numbers, somebody was erased, or it would be found otherwise now.
+    /// Keeps nothing: products or customers have other numbers, somebody was erased, or it would be found otherwise
+    /// now.
     pub fn clear(&self) {
         self.shards.iter().for_each(|shard| lock(shard).clear());
     }

@@ -14,6 +14,8 @@ use crate::state::view::View;
 pub const SEEDS: usize = 120;
 /// How many products they name at most.
 pub const MOST: usize = 200;
+/// Customers of which less than this is heard are not heard at all.
+const MIN_WEIGHT: f32 = 1e-30;
 
 /// How similar customers are found and listened to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -83,13 +85,18 @@ pub fn like(
     }
     let state = view.state;
     let customers = state.people.customers().len() as f32;
+    // what matters is how seeds compare: next to the newest one, or nothing would be left of them after years
+    let newest_days = newest(own, 1)
+        .map(|(_, bought)| bought.last_days)
+        .sum::<f64>();
     let seed = |(product, bought): (u32, Own)| {
-        let fresh = (-bought.last_days / params.seed_half_life_days).exp2() as f32;
+        let fresh = ((newest_days - bought.last_days) / params.seed_half_life_days).exp2() as f32;
         let buyers = state.products.item(product).buyers as f32;
         let rare = (1.0 + customers / buyers.max(1.0)).ln().powf(params.rarity);
         (product, fresh * rare)
     };
-    let seeds: Vec<(u32, f32)> = newest(own, SEEDS).map(seed).collect();
+    let seeds = newest(own, SEEDS).map(seed);
+    let seeds: Vec<(u32, f32)> = seeds.filter(|&(_, weight)| weight > 0.0).collect();
     let similar = similar(view, &seeds, own.len(), params, scratch);
     let products = state.products.items().len();
     scratch.ever.resize(products, 0.0);
@@ -98,8 +105,11 @@ pub fn like(
     for (customer, similarity) in similar {
         if let Some(subject) = state.subject(Person::Customer(customer)) {
             let weight = similarity.powf(params.power);
-            total += weight;
-            scratch.add(subject, weight, view.now, params);
+            // too small for a number that divides
+            if weight >= MIN_WEIGHT {
+                total += weight;
+                scratch.add(subject, weight, view.now, params);
+            }
         }
     }
     let mean = |sum: &mut f32| std::mem::take(sum) / total;
