@@ -11,7 +11,7 @@ use crate::domain::{Fingerprint, Ranker, Recipe, StageIndex, Timestamp};
 use crate::state::candidates::{Gathered, blend};
 use crate::state::tuning::Tuning;
 
-/// How many of the best candidates are corrected by the trees: beyond them hardly anything moves up, and trees take time.
+/// How many of the best candidates are corrected by the trees: beyond them hardly anything moves up.
 pub const CORRECTED: usize = 80;
 /// Grows with every change of the features or the format.
 const FORMAT: u32 = 3;

@@ -291,7 +291,11 @@ impl Recommender {
             let liked = match (person, subject) {
                 (Some(Person::Customer(number)), Some(subject)) => {
                     let find = || scratch.like(&view, &tuning);
-                    Some(self.shop.similar.of(number, subject, now, find))
+                    Some(
+                        self.shop
+                            .similar
+                            .of(number, subject, now, &tuning.neighbours, find),
+                    )
                 }
                 _ => None,
             };

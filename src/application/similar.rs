@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 
 use crate::domain::Timestamp;
 use crate::domain::time::HOUR_MS;
-use crate::state::neighbours::Liked;
+use crate::state::neighbours::{Liked, NeighbourParams};
 use crate::state::subjects::Subject;
 
 /// For how long it is kept, in the time of the questions.
@@ -32,6 +32,7 @@ struct Kept {
     orders: u64,
     lines: usize,
     at: Timestamp,
+    params: NeighbourParams,
     liked: Arc<[Liked]>,
 }
 
@@ -50,12 +51,14 @@ impl SimilarCustomers {
         customer: u32,
         subject: &Subject,
         now: Timestamp,
+        params: &NeighbourParams,
         find: impl FnOnce() -> Vec<Liked>,
     ) -> Arc<[Liked]> {
         let (orders, lines) = (subject.orders, subject.lines.len());
         let shard = &self.shards[customer as usize % SHARDS];
         let is_good = |kept: &&Kept| {
-            kept.orders == orders
+            kept.params == *params
+                && kept.orders == orders
                 && kept.lines == lines
                 && (now.ms() - kept.at.ms()).abs() <= KEPT_MS
         };
@@ -75,6 +78,7 @@ impl SimilarCustomers {
                     orders,
                     lines,
                     at: now,
+                    params: *params,
                     liked: liked.clone(),
                 },
             );
@@ -112,7 +116,10 @@ mod tests {
         let mut subject = Subject::new("c");
         let at = |hours: i64| Timestamp::from_ms(1_700_000_000_000 + hours * HOUR_MS);
         let of = |subject: &Subject, hours, product| {
-            similar.of(7, subject, at(hours), || liked(product))[0].product
+            similar.of(7, subject, at(hours), &NeighbourParams::default(), || {
+                liked(product)
+            })[0]
+                .product
         };
         assert_eq!(of(&subject, 0, 1), 1);
         assert_eq!(of(&subject, 5, 2), 1, "kept");
@@ -128,8 +135,11 @@ mod tests {
     fn memory_is_bounded() {
         let similar = SimilarCustomers::default();
         let subject = Subject::new("c");
+        let params = NeighbourParams::default();
         for customer in 0..2 * MAX_CUSTOMERS as u32 {
-            similar.of(customer, &subject, Timestamp::default(), || liked(1));
+            similar.of(customer, &subject, Timestamp::default(), &params, || {
+                liked(1)
+            });
         }
         let kept: usize = similar.shards.iter().map(|shard| lock(shard).len()).sum();
         assert!((1..=MAX_CUSTOMERS).contains(&kept));

@@ -223,7 +223,7 @@ impl Run<'_> {
         for (number, moment) in plan.questions.iter().enumerate() {
             if number.is_multiple_of(64) {
                 let share = number as f64 / plan.questions.len() as f64;
-                progress.at("replaying", 0.05 + 0.65 * share);
+                progress.at("replaying", 0.1 + 0.6 * share);
                 if progress.is_cancelled() {
                     return Err(TrainError::Cancelled);
                 }
@@ -258,7 +258,6 @@ impl Run<'_> {
             self.part += 1;
             for learner in &mut self.learners {
                 if self.part == 1 {
-                    progress.at("fitting", 0.7);
                     learner.fit_first(&mut || !progress.is_cancelled())?;
                 } else {
                     learner.decide();

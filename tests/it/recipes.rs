@@ -118,19 +118,19 @@ fn values_have_types_and_ranges() {
     let file = "retention.toml";
     check(
         file,
-        "limit = 200",
+        "limit = 120",
         "limit = 501",
         "limit must be from 1 to 500, not 501",
     );
     check(
         file,
-        "limit = 200",
+        "limit = 120",
         "limit = -1",
         "limit must be from 1 to 500, not -1",
     );
     check(
         file,
-        "limit = 200",
+        "limit = 120",
         "limit = \"many\"",
         "limit must be a whole number, not string",
     );
@@ -251,7 +251,7 @@ fn every_stage_has_one_recipe_and_one_card() {
 
 #[test]
 fn all_faults_of_all_files_are_told_at_once() {
-    let mut files = changed("decision.toml", "limit = 200", "limit = 0");
+    let mut files = changed("decision.toml", "limit = 120", "limit = 0");
     for (name, old, new) in [
         ("decision.toml", "personal ", "persnal "),
         ("purchase.toml", "[gate]", "[gate"),

@@ -13,7 +13,7 @@ use crate::application::model::{Aim, Ranked, Scored, Scorer};
 
 /// At most so many positive rows of one question: a large basket must not outweigh many small ones.
 const POSITIVES: usize = 12;
-/// So many negative rows of one question, drawn evenly: those that rank best alone would teach that ranking well is bad.
+/// So many negative rows of one question, drawn evenly: only those that rank best would teach that ranking well is bad.
 const NEGATIVES: usize = 32;
 /// The ranker is fitted on at most so many rows: linfa wants them dense and in double precision.
 const RANKER_ROWS: usize = 100_000;

@@ -46,8 +46,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Questions to tune by, in the order of time, at most `most` of each kind: those of a regular date, and those in the
-    /// middle of visits after it; none of them calibrates or judges.
+    /// Questions to tune by, in the order of time, at most `most` of each kind: those of a regular date, and those in
+    /// the middle of visits after it; none of them calibrates or judges.
     #[must_use]
     pub fn tuning(&self, most: usize) -> (Vec<Moment>, Vec<Moment>) {
         let date = self.calibrate.plus_ms(-self.period_ms);

@@ -127,7 +127,7 @@ pub(super) fn tune(
         );
         return Ok(search.tuned);
     }
-    progress.at("tuning", 0.0);
+    progress.at("tuning", 0.02);
     let start = regular
         .first()
         .or(visits.first())
