@@ -130,6 +130,8 @@ pub struct Training {
     pub max_questions: usize,
     /// The fewest questions there is something to learn from.
     pub min_questions: usize,
+    /// How many seconds the settings of the sources may be searched for.
+    pub tuning_seconds: u32,
     /// The most events that are learned from; 0: all.
     pub max_records: u64,
     /// Hours between two runs; 0: only when asked.

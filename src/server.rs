@@ -85,6 +85,7 @@ pub fn train_settings(settings: &Settings) -> TrainSettings {
         max_questions: settings.training.max_questions,
         min_questions: settings.training.min_questions,
         max_rows: settings.training.max_rows,
+        tuning_seconds: settings.training.tuning_seconds,
         ..TrainSettings::default()
     }
 }

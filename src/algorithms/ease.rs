@@ -1,12 +1,12 @@
 //! Local EASE: which products of a basket of interests make another one likely, in closed form.
 //!
 //! Steck 2019, "Embarrassingly shallow autoencoders for sparse data", and 2019, "Markov random fields for collaborative
-//! filtering" (the sparse approximation with r = 0): for a target j the matrix of common buyers G is cut down to j and the
-//! products that correlate most with it, and B_ij = −P_ij / P_jj with P = (G + λI)⁻¹.
+//! filtering" (the sparse approximation with r = 0): for a target j the matrix of common buyers G is cut down to j and
+//! the products that correlate most with it, and B_ij = −P_ij / P_jj with P = (G + λI)⁻¹.
 
 /// The weights of `matrix`'s products 1, 2, … for its product 0: solves `(G + λI) p = e₀` by Cholesky and returns
-/// −p_i / p_0. `matrix` is G, symmetric, row by row, `size` × `size`; `penalty` is λ, greater than zero. Returns nothing
-/// if the matrix is not positive definite (counts from bounded memory need not fit together) or not finite.
+/// −p_i / p_0. `matrix` is G, symmetric, row by row, `size` × `size`; `penalty` is λ, greater than zero. Returns
+/// nothing if the matrix is not positive definite (counts from bounded memory need not fit together) or not finite.
 #[must_use]
 pub fn column(matrix: &mut [f64], size: usize, penalty: f64) -> Option<Vec<f64>> {
     debug_assert_eq!(matrix.len(), size * size, "a square matrix");

@@ -17,9 +17,9 @@ pub struct Own {
     pub last_days: f64,
     /// Baskets since the last of them: 0 is the newest basket.
     pub baskets_ago: f64,
-    /// Σ 2^(−days/14).
+    /// Σ 2^(−days/half-life), the short one.
     pub fast: f64,
-    /// Σ 2^(−days/120).
+    /// Σ 2^(−days/half-life), the long one.
     pub slow: f64,
     /// Σ 0.85^(baskets ago).
     pub by_basket: f64,

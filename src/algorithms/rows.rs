@@ -30,7 +30,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Adds the candidates of a question: what they are made of, and whether each was truly next. None: nothing is added.
+    /// Adds the candidates of a question: what they are made of, and whether each was truly next. None: nothing is
+    /// added.
     pub fn push(&mut self, candidates: impl Iterator<Item = ([f32; COLUMNS], bool)>) {
         let before = self.labels.len();
         for (row, label) in candidates {

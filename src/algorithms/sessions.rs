@@ -14,14 +14,30 @@ pub const MAX_PRODUCTS: usize = 32;
 pub const MAX_OF_PRODUCT: usize = 600;
 /// The most products of the session in question that look for others like it.
 const SEEDS: usize = 8;
-/// The most sessions that answer.
-const NEIGHBOURS: usize = 300;
-/// How the products of the session in question fade, in places from its newest.
-const SEED_FADE: f32 = 4.0;
-/// How what a session says fades with its age, in days.
-const AGE_FADE_DAYS: f64 = 30.0;
-/// How the products of a session fade, in places from the one it shares with the session in question.
-const DISTANCE_FADE: f32 = 4.0;
+
+/// How sessions like this one are found and listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SessionParams {
+    /// The most sessions that answer.
+    pub count: usize,
+    /// How the products of the session in question fade, in places from its newest.
+    pub seed_fade: f32,
+    /// How what a session says fades with its age, in days.
+    pub age_fade_days: f64,
+    /// How the products of a session fade, in places from the one it shares with the session in question.
+    pub distance_fade: f32,
+}
+
+impl Default for SessionParams {
+    fn default() -> Self {
+        Self {
+            count: 300,
+            seed_fade: 4.0,
+            age_fade_days: 30.0,
+            distance_fade: 4.0,
+        }
+    }
+}
 
 /// A session.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -155,21 +171,22 @@ impl Sessions {
         &list[list.len().saturating_sub(MAX_OF_PRODUCT)..]
     }
 
-    /// What sessions like this one hold: calls `found` with a product, how much a session speaks for it, and the product
-    /// of this session that led there. `current` are the products of this session, the newest first; `own` is its
-    /// number, which does not answer. Products come more than once; their parts add up.
+    /// What sessions like this one hold: calls `found` with a product, how much a session speaks for it, and the
+    /// product of this session that led there. `current` are the products of this session, the newest first; `own` is
+    /// its number, which does not answer. Products come more than once; their parts add up.
     pub fn like(
         &self,
         current: &[u32],
         own: Option<u64>,
         now: Timestamp,
+        params: &SessionParams,
         scratch: &mut SessionScratch,
         mut found: impl FnMut(u32, f32, u32),
     ) {
         let current = &current[..current.len().min(SEEDS)];
         scratch.found.clear();
         for (place, &product) in current.iter().enumerate() {
-            let by = (-(place as f32) / SEED_FADE).exp();
+            let by = (-(place as f32) / params.seed_fade).exp();
             let others = self
                 .recent(product)
                 .iter()
@@ -207,14 +224,16 @@ impl Sessions {
                 *similarity = 0.0;
                 continue;
             }
-            let age = (-age_days / AGE_FADE_DAYS).exp() as f32;
+            let age = (-age_days / params.age_fade_days).exp() as f32;
             *similarity *= age / (norm * (session.products.len() as f32).sqrt());
         }
         let order =
             |a: &(u64, f32, u16), b: &(u64, f32, u16)| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0));
-        if scratch.similarity.len() > NEIGHBOURS {
-            scratch.similarity.select_nth_unstable_by(NEIGHBOURS, order);
-            scratch.similarity.truncate(NEIGHBOURS);
+        if scratch.similarity.len() > params.count {
+            scratch
+                .similarity
+                .select_nth_unstable_by(params.count, order);
+            scratch.similarity.truncate(params.count);
         }
         // sums must not depend on how the selection left them
         scratch
@@ -240,7 +259,7 @@ impl Sessions {
                 let distance = place.abs_diff(at) as f32;
                 found(
                     product,
-                    similarity * (-distance / DISTANCE_FADE).exp(),
+                    similarity * (-distance / params.distance_fade).exp(),
                     shared,
                 );
             }
@@ -273,9 +292,16 @@ mod tests {
     fn scores(index: &Sessions, current: &[u32], own: Option<u64>) -> Vec<(u32, f32)> {
         let mut scores: std::collections::BTreeMap<u32, f32> = std::collections::BTreeMap::new();
         let mut scratch = SessionScratch::default();
-        index.like(current, own, at(1_000), &mut scratch, |product, part, _| {
-            *scores.entry(product).or_default() += part;
-        });
+        index.like(
+            current,
+            own,
+            at(1_000),
+            &SessionParams::default(),
+            &mut scratch,
+            |product, part, _| {
+                *scores.entry(product).or_default() += part;
+            },
+        );
         let mut scores: Vec<(u32, f32)> = scores.into_iter().collect();
         scores.sort_by(|a, b| b.1.total_cmp(&a.1));
         scores

@@ -11,6 +11,7 @@ use std::time::Instant;
 use examination::Examination;
 
 use crate::application::history::{Ahead, History, time};
+use crate::application::model::Model;
 use crate::application::recommend::Who;
 use crate::application::train::{
     Lesson, Progress, QuestionSettings, TrainError, TrainSettings, Trained, choose_since, person,
@@ -48,6 +49,12 @@ struct Lessons {
 }
 
 impl Lessons {
+    /// The model that answers.
+    fn model(&self) -> Option<&Model> {
+        let trained = self.trained.as_ref().filter(|_| self.refusal.is_empty());
+        trained.map(|trained| &trained.model)
+    }
+
     /// Trains on a history that ends before the questions.
     fn learn(
         history: &History,

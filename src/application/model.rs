@@ -9,11 +9,12 @@ use crate::algorithms::ranker::FittedRanker;
 use crate::algorithms::rows::{self, COLUMNS};
 use crate::domain::{Fingerprint, Ranker, Recipe, StageIndex, Timestamp};
 use crate::state::candidates::{Gathered, blend};
+use crate::state::tuning::Tuning;
 
 /// How many of the best candidates are corrected by the trees: beyond them hardly anything moves up, and trees take time.
 pub const CORRECTED: usize = 80;
 /// Grows with every change of the features or the format.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What an answer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Model {
     features: Vec<String>,
     /// The names of the stages it was fitted for, in order.
     pub stages: Vec<String>,
+    /// What the sources are tuned by.
+    pub tuning: Tuning,
     /// Ranks for [`Aim::Next`].
     pub next: Scorer,
     /// Ranks for [`Aim::Discover`]; absent where too little is known.
@@ -69,6 +72,7 @@ impl Model {
     #[must_use]
     pub fn new(
         stages: Vec<String>,
+        tuning: Tuning,
         next: Scorer,
         discovery: Option<Scorer>,
         seed: u64,
@@ -79,6 +83,7 @@ impl Model {
             format: FORMAT,
             features,
             stages,
+            tuning,
             next,
             discovery,
             seed,

@@ -574,7 +574,8 @@ impl Progress for Work {
     fn at(&mut self, phase: &'static str, share: f64) {
         self.status.send_modify(|run| {
             run.phase = phase;
-            run.progress = share;
+            // a phase that begins before the one before it is done does not take anything back
+            run.progress = run.progress.max(share);
         });
     }
 

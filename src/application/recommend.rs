@@ -18,6 +18,7 @@ use crate::state::State;
 use crate::state::candidates::{Gathered, filler};
 use crate::state::people::Person;
 use crate::state::scratch::Scratch;
+use crate::state::tuning::Tuning;
 use crate::state::view::View;
 
 /// How many products are answered where the caller does not say.
@@ -280,11 +281,14 @@ impl Recommender {
             scorer: live.as_ref().map(|live| live.model.scorer(aim)),
             with_trees: true,
         };
+        let tuning = live
+            .as_ref()
+            .map_or_else(Tuning::default, |live| live.model.tuning);
         let scope = prepared.scope(state, subject, view.stage);
         let mut gate = Gate::new(prepared, state, &view, scope.as_ref());
         let ranked = SCRATCH.with_borrow_mut(|scratch| {
             let mut faults = Vec::new();
-            let mut gathered = Gathered::of(&view, &known.relations, scratch);
+            let mut gathered = Gathered::of(&view, &known.relations, &tuning, scratch);
             let ranked = ranking.rank(
                 &mut gathered,
                 |product| gate.admits(product),
@@ -522,7 +526,10 @@ impl<'a> Gate<'a> {
         let mut excluded: Vec<u32> = question.exclude.iter().filter_map(number).collect();
         excluded.sort_unstable();
         let bought = if question.exclude_bought {
-            view.own().into_iter().map(|(product, _)| product).collect()
+            view.own(&Tuning::default())
+                .into_iter()
+                .map(|(product, _)| product)
+                .collect()
         } else {
             Vec::new()
         };

@@ -10,6 +10,7 @@ use crate::application::error::AppError;
 use crate::application::model::{FeatureMask, Model};
 use crate::domain::{Position, Recipe, Record, Timestamp};
 use crate::state::relations::Relations;
+use crate::state::tuning::Tuning;
 use crate::state::{FoldSettings, State};
 use crate::store::{
     Checkpoint, Checkpoints, Ignored, IgnoredReason, Journal, JournalError, Loaded,
@@ -134,7 +135,7 @@ impl Shop {
         settings: ShopSettings,
     ) -> Result<(Arc<Self>, Opened), JournalError> {
         let (state, opened) = fold(&*journal, checkpoints.as_ref(), &settings.fold)?;
-        let relations = Arc::new(Relations::of(&state));
+        let relations = Arc::new(Relations::of(&state, &Tuning::default()));
         let masks = settings.recipes.iter().map(FeatureMask::of).collect();
         let shop = Self {
             journal,
@@ -186,7 +187,7 @@ impl Shop {
     pub fn fold_anew(&self) -> Result<(), JournalError> {
         let mut state = State::new(self.settings.fold.clone());
         fold_rest(&*self.journal, &mut state)?;
-        let relations = Arc::new(Relations::of(&state));
+        let relations = Arc::new(Relations::of(&state, &self.tuning()));
         let mut known = self.known_mut();
         // what was written meanwhile
         fold_rest(&*self.journal, &mut state)?;
@@ -196,9 +197,10 @@ impl Shop {
 
     /// Works out anew what goes with what, where enough has changed since. Returns whether anything had.
     pub fn refresh_relations(&self) -> bool {
+        let tuning = self.tuning();
         let (before, texts) = {
             let known = self.known();
-            if !known.relations.is_stale(&known.state) {
+            if !known.relations.is_stale(&known.state, &tuning) {
                 return false;
             }
             (
@@ -207,6 +209,7 @@ impl Shop {
             )
         };
         let mut relations = Relations::clone(&before);
+        relations.tune(&tuning);
         if let Some((version, texts)) = texts {
             relations.read(version, &texts);
         }
@@ -291,6 +294,15 @@ impl Shop {
     #[must_use]
     pub fn live(&self) -> Option<Arc<Live>> {
         self.live.load_full()
+    }
+
+    /// What the live model tunes the sources by.
+    #[must_use]
+    pub fn tuning(&self) -> Tuning {
+        self.live
+            .load()
+            .as_ref()
+            .map_or_else(Tuning::default, |live| live.model.tuning)
     }
 
     /// Makes a model live, or none.

@@ -5,10 +5,12 @@ mod gate;
 mod judge;
 mod learner;
 mod questions;
+mod tuning;
 
 pub use gate::{GateComparison, MIN_QUESTIONS, Verdict};
 pub use judge::{FigureTable, Judge, Judged, Standings};
 pub use questions::{Moment, QuestionSettings, choose, choose_since};
+pub use tuning::{Trial, Tuned};
 
 use learner::{Asked, FitSettings, Learner};
 use serde::{Deserialize, Serialize};
@@ -43,6 +45,8 @@ pub struct TrainSettings {
     pub min_questions: usize,
     /// The most rows that are fitted.
     pub max_rows: usize,
+    /// How many seconds the sources may be tuned; 0: they are not.
+    pub tuning_seconds: u32,
     /// Of the ranker.
     pub ranker: RankerParams,
     /// Of the trees that correct it.
@@ -56,6 +60,7 @@ impl Default for TrainSettings {
             max_questions: 30_000,
             min_questions: 200,
             max_rows: 1_000_000,
+            tuning_seconds: 20,
             ranker: RankerParams::default(),
             boosting: BoostingParams {
                 trees: 60,
@@ -92,6 +97,8 @@ impl Progress for Quiet {
 pub struct Trained {
     /// The model, fitted on everything.
     pub model: Model,
+    /// What the sources were tuned by, and what was tried.
+    pub tuned: Tuned,
     /// Records of the history.
     pub records: u64,
     /// Questions it learned from before it was judged.
@@ -162,6 +169,7 @@ pub fn train(
     if plan.questions.len() < settings.min_questions {
         return Err(too_little(plan.questions.len()));
     }
+    let tuned = tuning::tune(lesson, &ahead, &plan, settings.tuning_seconds, progress)?;
     let fit = FitSettings {
         ranker: &settings.ranker,
         boosting: &settings.boosting,
@@ -178,6 +186,7 @@ pub fn train(
         judge: Judge::new(&[GATE_K], lesson.recipes.len()),
         lesson,
         part: 0,
+        tuned,
     };
     run.replay(&ahead, &plan, progress)?;
     if run.questions.iter().sum::<u64>() < settings.min_questions as u64 {
@@ -198,6 +207,7 @@ struct Run<'a> {
     part: usize,
     learners: [Learner<'a>; 2],
     judge: Judge,
+    tuned: Tuned,
 }
 
 impl Run<'_> {
@@ -210,7 +220,8 @@ impl Run<'_> {
         let Lesson { history, fold, .. } = self.lesson;
         let mut state = State::new(fold.clone());
         history.known.iter().for_each(|record| state.apply(record));
-        let mut relations = Relations::default();
+        let tuning = self.tuned.tuning;
+        let mut relations = Relations::new(&tuning);
         let mut scratch = Scratch::default();
         let mut folded = 0;
         for (number, moment) in plan.questions.iter().enumerate() {
@@ -237,7 +248,7 @@ impl Run<'_> {
                 continue;
             }
             self.questions[self.part] += 1;
-            let mut gathered = Gathered::of(&view, &relations, &mut scratch);
+            let mut gathered = Gathered::of(&view, &relations, &tuning, &mut scratch);
             for learner in 0..self.learners.len() {
                 self.ask(learner, &mut gathered, &truth, moment.person);
             }
@@ -349,11 +360,13 @@ impl Run<'_> {
         Ok(Trained {
             model: Model::new(
                 stages.collect(),
+                self.tuned.tuning,
                 next,
                 discovery,
                 self.settings.seed,
                 learned_until,
             ),
+            tuned: self.tuned,
             records: (history.known.len() + history.moments.len()) as u64,
             training_questions: self.questions[0] + self.questions[1],
             held_back_questions: self.questions[2],

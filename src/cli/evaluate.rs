@@ -120,6 +120,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 report.refusal
             )?;
         }
+        for trial in report.tuned.trials.iter().filter(|trial| trial.chosen) {
+            writeln!(
+                out,
+                "tuned: {} = {} (ndcg@20 {:.4})",
+                trial.setting, trial.value, trial.ndcg
+            )?;
+        }
         write!(out, "{}", figures(&report.figures.0))?;
     }
     if refused > 0 {
@@ -203,6 +210,7 @@ fn to_json(report: &Report) -> Value {
         "answer_ms": {"p50": report.answer_ms.0, "p99": report.answer_ms.1},
         "model_live": report.refusal.is_empty(),
         "refusal": report.refusal,
+        "tuning": {"trials": report.tuned.trials, "skipped": report.tuned.skipped},
         "methods": methods,
     })
 }

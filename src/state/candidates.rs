@@ -7,6 +7,7 @@ use crate::state::State;
 use crate::state::products::{FAST_DAYS, RECENT_DAYS, SLOW_DAYS};
 use crate::state::relations::Relations;
 use crate::state::scratch::{Reach, Scratch};
+use crate::state::tuning::Tuning;
 use crate::state::view::View;
 
 /// How much of the catalog is looked at to fill an answer up.
@@ -35,12 +36,17 @@ pub struct Gathered<'v> {
 impl<'v> Gathered<'v> {
     /// Asks every source.
     #[must_use]
-    pub fn of(view: &'v View<'v>, relations: &Relations, scratch: &'v mut Scratch) -> Self {
-        let own = view.own();
+    pub fn of(
+        view: &'v View<'v>,
+        relations: &Relations,
+        tuning: &Tuning,
+        scratch: &'v mut Scratch,
+    ) -> Self {
+        let own = view.own(tuning);
         let stepped = view.stepped();
         let asker = view.asker(&own, &stepped);
         scratch.prepare(view.state.products.items().len());
-        scratch.accumulate(view, &own, &stepped, relations);
+        scratch.accumulate(view, &own, &stepped, relations, tuning);
         Self {
             view,
             own,
@@ -90,6 +96,35 @@ impl<'v> Gathered<'v> {
         scratch.give_back(proposals);
         candidates
     }
+}
+
+/// The list of one source alone, best first, at most `count` products; only that source is asked.
+pub fn alone(
+    source: Source,
+    view: &View<'_>,
+    relations: &Relations,
+    tuning: &Tuning,
+    scratch: &mut Scratch,
+    count: usize,
+    mut allowed: impl FnMut(u32) -> bool,
+) -> Vec<u32> {
+    let own = view.own(tuning);
+    let stepped = view.stepped();
+    let asker = view.asker(&own, &stepped);
+    scratch.prepare(view.state.products.items().len());
+    match source {
+        Source::Ease => scratch.follow(&own, relations, tuning),
+        Source::Customers => scratch.ask_neighbours(view, &own, &tuning.neighbours),
+        Source::Sessions => scratch.ask_sessions(view, &stepped, &tuning.sessions),
+        _ => scratch.accumulate(view, &own, &stepped, relations, tuning),
+    }
+    let ranking = ranking(source, view, &own, &asker, &stepped, scratch);
+    let list = ranking
+        .filter(|&product| allowed(product))
+        .take(count)
+        .collect();
+    scratch.clear();
+    list
 }
 
 impl Drop for Gathered<'_> {

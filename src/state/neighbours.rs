@@ -1,5 +1,7 @@
-//! What customers like this one buy (UP-CF: Faggioli et al. 2020, "Recency aware collaborative filtering for next basket
-//! recommendation").
+//! What customers like this one buy (UP-CF: Faggioli et al. 2020, "Recency aware collaborative filtering for next
+//! basket recommendation").
+
+use serde::{Deserialize, Serialize};
 
 use crate::domain::Timestamp;
 use crate::state::State;
@@ -8,25 +10,48 @@ use crate::state::view::View;
 
 /// How many of the asker's products look for customers who bought them.
 pub const SEEDS: usize = 120;
-/// How many customers answer.
-pub const NEIGHBOURS: usize = 120;
-/// The share of the asker's size in the asymmetric cosine.
-pub const ASYMMETRY: f32 = 0.5;
-/// The power that sharpens similarities.
-pub const POWER: i32 = 4;
-/// How many of a neighbour's last baskets count.
-pub const BASKETS: usize = 25;
-/// Half-life of what a neighbour bought, for what they buy now.
-pub const NOW_DAYS: f64 = 30.0;
+
+/// How similar customers are found and listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NeighbourParams {
+    /// How many customers answer.
+    pub count: usize,
+    /// The share of the asker's size in the asymmetric cosine, 0 to 1.
+    pub asymmetry: f32,
+    /// The power that sharpens similarities.
+    pub power: f32,
+    /// Half-life, in days, of an own purchase that looks for similar customers.
+    pub seed_half_life_days: f64,
+    /// The power of a product's rarity, ln(customers / buyers), in looking for similar customers.
+    pub rarity: f32,
+    /// How many of a neighbour's last baskets count.
+    pub baskets: usize,
+    /// Half-life, in days, of what a neighbour bought, for what they buy now.
+    pub now_days: f64,
+}
+
+impl Default for NeighbourParams {
+    fn default() -> Self {
+        Self {
+            count: 120,
+            asymmetry: 0.5,
+            power: 2.0,
+            seed_half_life_days: 180.0,
+            rarity: 0.5,
+            baskets: 10,
+            now_days: 30.0,
+        }
+    }
+}
 
 /// What customers like the asker buy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Liked {
     /// The product.
     pub product: u32,
-    /// The share of the neighbours' last baskets that hold it, a mean weighted by similarity^4.
+    /// The share of the neighbours' last baskets that hold it, a mean weighted by similarity^power.
     pub ever: f32,
-    /// Σ 2^(−days/30) over the neighbour's last baskets that hold it, a mean weighted by similarity^4.
+    /// Σ 2^(−days/half-life) over the neighbour's last baskets that hold it, a mean weighted by similarity^power.
     pub now: f32,
 }
 
@@ -47,19 +72,20 @@ pub fn like(
     view: &View<'_>,
     seeds: &[(u32, f32)],
     own: usize,
+    params: &NeighbourParams,
     scratch: &mut NeighbourScratch,
 ) -> Vec<Liked> {
     let state = view.state;
-    let similar = similar(view, seeds, own, scratch);
+    let similar = similar(view, seeds, own, params, scratch);
     let products = state.products.items().len();
     scratch.ever.resize(products, 0.0);
     scratch.now.resize(products, 0.0);
     let mut total = 0.0;
     for (customer, similarity) in similar {
         if let Some(subject) = state.subject(Person::Customer(customer)) {
-            let weight = similarity.powi(POWER);
+            let weight = similarity.powf(params.power);
             total += weight;
-            scratch.add(subject, weight, view.now);
+            scratch.add(subject, weight, view.now, params);
         }
     }
     let mean = |sum: &mut f32| std::mem::take(sum) / total;
@@ -81,6 +107,7 @@ fn similar(
     view: &View<'_>,
     seeds: &[(u32, f32)],
     own: usize,
+    params: &NeighbourParams,
     scratch: &mut NeighbourScratch,
 ) -> Vec<(u32, f32)> {
     let state: &State = view.state;
@@ -96,7 +123,7 @@ fn similar(
             }
         }
     }
-    let mine = (own as f32).max(1.0).powf(ASYMMETRY);
+    let mine = (own as f32).max(1.0).powf(params.asymmetry);
     let mut similar: Vec<(u32, f32)> = Vec::with_capacity(scratch.touched.len());
     for customer in scratch.touched.drain(..) {
         let overlap = std::mem::take(&mut scratch.overlap[customer as usize]);
@@ -108,26 +135,32 @@ fn similar(
         {
             continue;
         }
-        let theirs = (subject.distinct as f32).powf(1.0 - ASYMMETRY);
+        let theirs = (subject.distinct as f32).powf(1.0 - params.asymmetry);
         similar.push((customer, overlap / (mine * theirs)));
     }
     let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    if similar.len() > NEIGHBOURS {
-        similar.select_nth_unstable_by(NEIGHBOURS, order);
-        similar.truncate(NEIGHBOURS);
+    if similar.len() > params.count {
+        similar.select_nth_unstable_by(params.count, order);
+        similar.truncate(params.count);
     }
     similar.sort_unstable_by_key(|&(customer, _)| customer);
     similar
 }
 
 impl NeighbourScratch {
-    fn add(&mut self, subject: &crate::state::subjects::Subject, weight: f32, now: Timestamp) {
+    fn add(
+        &mut self,
+        subject: &crate::state::subjects::Subject,
+        weight: f32,
+        now: Timestamp,
+        params: &NeighbourParams,
+    ) {
         let past = subject.baskets.partition_point(|basket| basket.time <= now);
-        let from = past.saturating_sub(BASKETS);
+        let from = past.saturating_sub(params.baskets);
         let share = weight / (past - from).max(1) as f32;
         for basket in from..past {
             let days = now.days_since(subject.baskets[basket].time);
-            let fresh = weight * (-days / NOW_DAYS).exp2() as f32;
+            let fresh = weight * (-days / params.now_days).exp2() as f32;
             for line in subject.lines_of(basket) {
                 let place = line.product as usize;
                 if self.ever[place] <= 0.0 {

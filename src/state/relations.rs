@@ -7,6 +7,7 @@ use crate::algorithms::content::Content;
 use crate::algorithms::ease;
 use crate::domain::Timestamp;
 use crate::state::State;
+use crate::state::tuning::Tuning;
 
 /// The most products that one leads to, by common baskets.
 pub const PARTNERS: usize = 80;
@@ -14,8 +15,6 @@ pub const PARTNERS: usize = 80;
 pub const COMMON: usize = 320;
 /// The most products of which a target's EASE weights are solved: Steck 2019 keeps a hundred or so.
 pub const EASE_BLOCK: usize = 96;
-/// The penalty λ of EASE.
-pub const EASE_PENALTY: f64 = 200.0;
 /// A pair needs so many common buyers to count.
 pub const MIN_COMMON: f32 = 2.0;
 /// What is added to the baskets of each product of a pair: few common baskets of rare products say little.
@@ -26,13 +25,15 @@ pub const MIN_WEIGHT: f64 = 1e-4;
 pub const STALE_SHARE: f64 = 0.15;
 
 /// What goes with what.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Relations {
     content: Content,
     content_version: Option<u64>,
     rows: Vec<Row>,
     /// The newest moment State knew when this was last kept current.
     newest: Timestamp,
+    /// See [`Tuning::ease_penalty`].
+    ease_penalty: f64,
 }
 
 /// What goes with one product.
@@ -63,12 +64,32 @@ struct Counter {
 }
 
 impl Relations {
+    /// Nothing worked out yet.
+    #[must_use]
+    pub fn new(tuning: &Tuning) -> Self {
+        Self {
+            content: Content::default(),
+            content_version: None,
+            rows: Vec::new(),
+            newest: Timestamp::default(),
+            ease_penalty: tuning.ease_penalty,
+        }
+    }
+
     /// Everything worked out.
     #[must_use]
-    pub fn of(state: &State) -> Self {
-        let mut relations = Self::default();
+    pub fn of(state: &State, tuning: &Tuning) -> Self {
+        let mut relations = Self::new(tuning);
         relations.refresh(state);
         relations
+    }
+
+    /// Makes the tuning count from the next refresh on.
+    pub fn tune(&mut self, tuning: &Tuning) {
+        if (self.ease_penalty - tuning.ease_penalty).abs() > 0.0 {
+            self.ease_penalty = tuning.ease_penalty;
+            self.rows.iter_mut().for_each(|row| row.is_solved = false);
+        }
     }
 
     /// The texts.
@@ -160,8 +181,11 @@ impl Relations {
 
     /// True if anything has changed enough.
     #[must_use]
-    pub fn is_stale(&self, state: &State) -> bool {
-        self.content_version != Some(state.products.catalog_version)
+    pub fn is_stale(&self, state: &State, tuning: &Tuning) -> bool {
+        let retuned = (self.ease_penalty - tuning.ease_penalty).abs() > 0.0;
+        retuned
+            || self.content_version != Some(state.products.catalog_version)
+            || !self.rows.iter().all(|row| row.is_solved)
             || !self.stale(state).is_empty()
     }
 
@@ -255,7 +279,7 @@ impl Relations {
                 solver.matrix[b * size + a] = common;
             }
         }
-        let weights = ease::column(&mut solver.matrix, size, EASE_PENALTY).unwrap_or_default();
+        let weights = ease::column(&mut solver.matrix, size, self.ease_penalty).unwrap_or_default();
         let others = solver.products[1..].iter().copied();
         let mut causes: Vec<(u32, f32)> = others
             .zip(weights)
@@ -273,6 +297,12 @@ impl Relations {
             self.rows[other as usize].effects.push((product, weight));
         }
         self.rows[product as usize].is_solved = true;
+    }
+}
+
+impl Default for Relations {
+    fn default() -> Self {
+        Self::new(&Tuning::default())
     }
 }
 

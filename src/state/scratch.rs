@@ -1,12 +1,14 @@
-//! What goes with what somebody bought and looked at, added up per product: dense sums, reused from question to question.
+//! What goes with what somebody bought and looked at, added up per product: dense sums, reused from question to
+//! question.
 
 use crate::algorithms::content::Content;
 use crate::algorithms::features::{Own, Steps};
-use crate::algorithms::sessions::SessionScratch;
+use crate::algorithms::sessions::{SessionParams, SessionScratch};
 use crate::state::State;
 use crate::state::candidates::Proposal;
-use crate::state::neighbours::{self, NeighbourScratch};
+use crate::state::neighbours::{self, NeighbourParams, NeighbourScratch};
 use crate::state::relations::Relations;
+use crate::state::tuning::Tuning;
 use crate::state::view::View;
 
 /// How many steps say what goes with them.
@@ -130,6 +132,7 @@ impl Scratch {
         own: &[(u32, Own)],
         stepped: &[(u32, Steps)],
         relations: &Relations,
+        tuning: &Tuning,
     ) {
         let bought = view.bought_seeds();
         let steps: Vec<(u32, f32)> = stepped
@@ -157,9 +160,9 @@ impl Scratch {
         if let Some(&(screen, _)) = stepped.first() {
             self.look_around(state, screen);
         }
-        self.follow(own, relations);
-        self.ask_neighbours(view, own);
-        self.ask_sessions(view, stepped);
+        self.follow(own, relations, tuning);
+        self.ask_neighbours(view, own, &tuning.neighbours);
+        self.ask_sessions(view, stepped, &tuning.sessions);
         let seeds = steps
             .iter()
             .take(CONTENT_SEEDS)
@@ -170,23 +173,34 @@ impl Scratch {
     }
 
     /// Adds up the EASE weights of what was bought, the newest first.
-    fn follow(&mut self, own: &[(u32, Own)], relations: &Relations) {
-        for (seed, _) in newest(own, EASE_SEEDS) {
+    pub(super) fn follow(&mut self, own: &[(u32, Own)], relations: &Relations, tuning: &Tuning) {
+        for (seed, bought) in newest(own, EASE_SEEDS) {
+            let by = (-bought.last_days / tuning.ease_half_life_days).exp2() as f32;
             for &(product, weight) in relations.effects(seed) {
-                self.touch(product).ease += weight;
+                self.touch(product).ease += by * weight;
             }
         }
     }
 
-    fn ask_neighbours(&mut self, view: &View<'_>, own: &[(u32, Own)]) {
+    pub(super) fn ask_neighbours(
+        &mut self,
+        view: &View<'_>,
+        own: &[(u32, Own)],
+        params: &NeighbourParams,
+    ) {
         if own.is_empty() {
             return;
         }
-        let seeds: Vec<(u32, f32)> = newest(own, usize::MAX)
-            .map(|(seed, _)| (seed, 1.0))
-            .collect();
+        let customers = view.state.people.customers().len() as f32;
+        let seed = |(product, bought): (u32, Own)| {
+            let fresh = (-bought.last_days / params.seed_half_life_days).exp2() as f32;
+            let buyers = view.state.products.item(product).buyers as f32;
+            let rare = (1.0 + customers / buyers.max(1.0)).ln().powf(params.rarity);
+            (product, fresh * rare)
+        };
+        let seeds: Vec<(u32, f32)> = newest(own, neighbours::SEEDS).map(seed).collect();
         let mut neighbours = std::mem::take(&mut self.neighbours);
-        for liked in neighbours::like(view, &seeds, own.len(), &mut neighbours) {
+        for liked in neighbours::like(view, &seeds, own.len(), params, &mut neighbours) {
             let reach = self.touch(liked.product);
             reach.liked_ever = liked.ever;
             reach.liked_now = liked.now;
@@ -194,7 +208,12 @@ impl Scratch {
         self.neighbours = neighbours;
     }
 
-    fn ask_sessions(&mut self, view: &View<'_>, stepped: &[(u32, Steps)]) {
+    pub(super) fn ask_sessions(
+        &mut self,
+        view: &View<'_>,
+        stepped: &[(u32, Steps)],
+        params: &SessionParams,
+    ) {
         let current: Vec<u32> = stepped.iter().map(|&(product, _)| product).collect();
         let own = view
             .subject
@@ -206,6 +225,7 @@ impl Scratch {
             &current,
             own,
             view.now,
+            params,
             &mut session,
             |product, part, because| {
                 let reach = self.touch(product);

@@ -5,12 +5,9 @@ use crate::domain::journey::Step;
 use crate::domain::time::{DAY_MS, HOUR_MS};
 use crate::domain::{EventKind, StageIndex, Timestamp};
 use crate::state::subjects::Subject;
+use crate::state::tuning::Tuning;
 use crate::state::{State, weight};
 
-/// Half-life of an own purchase that says what somebody is about.
-pub const OWN_FAST_DAYS: f64 = 14.0;
-/// Half-life of an own purchase that says what somebody is like.
-pub const OWN_SLOW_DAYS: f64 = 120.0;
 /// How an own purchase fades from basket to basket.
 pub const OWN_BASKET_FADE: f64 = 0.85;
 /// How many bought lines say what goes with them.
@@ -66,7 +63,7 @@ impl<'a> View<'a> {
 
     /// The own purchases until now, by product, ordered by product.
     #[must_use]
-    pub fn own(&self) -> Vec<(u32, Own)> {
+    pub fn own(&self, tuning: &Tuning) -> Vec<(u32, Own)> {
         let Some(subject) = self.subject else {
             return Vec::new();
         };
@@ -105,8 +102,8 @@ impl<'a> View<'a> {
             stats.baskets += 1.0;
             stats.last_days = days;
             stats.baskets_ago = baskets_ago;
-            stats.fast += (-days / OWN_FAST_DAYS).exp2();
-            stats.slow += (-days / OWN_SLOW_DAYS).exp2();
+            stats.fast += (-days / tuning.own_fast_days).exp2();
+            stats.slow += (-days / tuning.own_slow_days).exp2();
             stats.by_basket += OWN_BASKET_FADE.powf(baskets_ago);
             stats.quantity += f64::from(quantity);
         }

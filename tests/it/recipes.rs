@@ -53,8 +53,8 @@ fn misspelt_names_are_answered_with_the_right_ones() {
     let file = "decision.toml";
     check(
         file,
-        "personal =",
-        "persnal =",
+        "personal ",
+        "persnal ",
         "there is no source \"persnal\"; did you mean \"personal\"?",
     );
     check(
@@ -253,11 +253,12 @@ fn every_stage_has_one_recipe_and_one_card() {
 fn all_faults_of_all_files_are_told_at_once() {
     let mut files = changed("decision.toml", "limit = 200", "limit = 0");
     for (name, old, new) in [
-        ("decision.toml", "personal =", "persnal ="),
+        ("decision.toml", "personal ", "persnal "),
         ("purchase.toml", "[gate]", "[gate"),
         ("journey.toml", "within = \"3d\"", "within = 3"),
     ] {
         let file = files.iter_mut().find(|file| file.name == name).unwrap();
+        assert!(file.text.contains(old), "{name} does not say {old:?}");
         file.text = file.text.replacen(old, new, 1);
     }
     let found = faults(&files);

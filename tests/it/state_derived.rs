@@ -1,5 +1,5 @@
-//! What is worked out from State when a question is asked: relations, neighbours and candidates, against brute force over
-//! small random histories.
+//! What is worked out from State when a question is asked: relations, neighbours and candidates, against brute force
+//! over small random histories.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,6 +9,11 @@ mod relations;
 
 use nextbest::domain::{EventDraft, Record, RecordBody, Timestamp};
 use nextbest::state::State;
+use nextbest::state::candidates::Gathered;
+use nextbest::state::neighbours::{Liked, NeighbourScratch, like};
+use nextbest::state::relations::Relations;
+use nextbest::state::scratch::Scratch;
+use nextbest::state::view::View;
 use proptest::prelude::*;
 
 use crate::state_fold::fold;
@@ -64,6 +69,27 @@ fn known(records: &[Record]) -> (State, World) {
         fold(&settings, records),
         World::of(&settings.journey, &bodies),
     )
+}
+
+/// Everything worked out.
+fn relations_of(state: &State) -> Relations {
+    Relations::of(state)
+}
+
+/// What is known for a question.
+fn gathered<'v>(
+    view: &'v View<'v>,
+    relations: &Relations,
+    scratch: &'v mut Scratch,
+) -> Gathered<'v> {
+    Gathered::of(view, relations, scratch)
+}
+
+/// What customers like the asker buy.
+fn liked(view: &View<'_>, scratch: &mut NeighbourScratch) -> Vec<Liked> {
+    let own = view.own();
+    let seeds: Vec<(u32, f32)> = own.iter().map(|&(product, _)| (product, 1.0)).collect();
+    like(view, &seeds, own.len(), scratch)
 }
 
 /// The baskets of everybody, person by person.

@@ -70,6 +70,7 @@ proptest! {
         compare_gaps("anything", &state.products.gaps, world.gaps(None));
         compare_sessions(&state, &world);
         compare_pairs(&state, &state.browsed_together, &world.browsed_together);
+        compare_pairs(&state, &state.next_viewed, &world.next_viewed);
     }
 
     #[test]
@@ -306,8 +307,17 @@ fn compare_person(state: &State, found: &Subject, expected: &model::Person) {
     let last = expected_baskets.iter().map(|basket| basket.time).max();
     assert_eq!(found.last_basket(), last);
     assert_eq!(found.distinct as usize, expected.bought().len());
-    let visit = |v: &model::Visit| (v.session as u64, v.name.is_some(), v.last);
-    let found_visit = found.visit.map(|v| (v.session, v.name.is_some(), v.last));
+    let visit = |v: &model::Visit| {
+        (
+            v.session as u64,
+            v.name.is_some(),
+            v.last,
+            v.product.clone(),
+        )
+    };
+    let found_visit = found
+        .visit
+        .map(|v| (v.session, v.name.is_some(), v.last, name(v.product)));
     let expected_visit = expected.visit.as_ref().map(visit);
     assert_eq!(found_visit, expected_visit, "visit of {id}");
 

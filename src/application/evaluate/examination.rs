@@ -13,6 +13,7 @@ use crate::state::candidates::{Gathered, filler};
 use crate::state::people::Person;
 use crate::state::relations::Relations;
 use crate::state::scratch::Scratch;
+use crate::state::tuning::Tuning;
 use crate::state::view::View;
 
 /// One after the other, in the order of time.
@@ -22,6 +23,7 @@ pub(super) struct Examination<'a> {
     masks: Vec<FeatureMask>,
     pub(super) state: State,
     relations: Relations,
+    tuning: Tuning,
     scratch: Scratch,
     judge: Judge,
     /// What was said of products that were answered, and whether they came.
@@ -39,16 +41,17 @@ impl<'a> Examination<'a> {
     ) -> Self {
         let mut state = State::new(settings.fold.clone());
         known.iter().for_each(|record| state.apply(record));
-        let trained = lessons.trained.as_ref();
-        let may_answer = |_: &&_| lessons.refusal.is_empty();
+        let model = lessons.model().cloned();
+        let tuning = model
+            .as_ref()
+            .map_or_else(Tuning::default, |model| model.tuning);
         Self {
             masks: settings.recipes.iter().map(FeatureMask::of).collect(),
             settings,
-            model: trained
-                .filter(may_answer)
-                .map(|trained| trained.model.clone()),
+            model,
             state,
-            relations: Relations::default(),
+            relations: Relations::new(&tuning),
+            tuning,
             scratch: Scratch::default(),
             judge: Judge::new(settings.ks, settings.recipes.len()),
             said: Said::new(settings.recipes.len()),
@@ -99,7 +102,7 @@ impl<'a> Examination<'a> {
             state.products.recommendable(product) && !had.iter().any(|&(known, _)| known == product)
         };
         let most = self.settings.ks.iter().copied().max().unwrap_or(10);
-        let mut gathered = Gathered::of(&view, &self.relations, &mut self.scratch);
+        let mut gathered = Gathered::of(&view, &self.relations, &self.tuning, &mut self.scratch);
         let ranked = ranking.rank(&mut gathered, allowed, |_| 1.0);
         let mut ours: Vec<u32> = ranked.products().take(most).collect();
         if ours.len() < most {

@@ -5,7 +5,7 @@ use crate::algorithms::bootstrap::{self, Interval};
 use crate::algorithms::calibration::{self, Bin, expected_error};
 use crate::algorithms::metrics;
 use crate::application::model::Model;
-use crate::application::train::{FigureTable, GateComparison, Judge};
+use crate::application::train::{FigureTable, GateComparison, Judge, Tuned};
 use crate::domain::{Baseline, Timestamp};
 
 /// What came of it.
@@ -31,6 +31,8 @@ pub struct Report {
     pub calibration: Option<Calibrated>,
     /// What the training run said of its model; absent: it made none.
     pub training: Option<Training>,
+    /// What the sources were tuned by, and what was tried.
+    pub tuned: Tuned,
     /// Why the blend answered; empty: a model did.
     pub refusal: String,
     /// The model that answered, if one did.
@@ -135,15 +137,16 @@ impl Report {
                 calibration_error: said.error(stage as usize),
             })
         });
-        let (training, model) = lessons.trained.map_or((None, None), |trained| {
-            let training = Training {
-                questions: trained.training_questions,
-                held_back: trained.held_back_questions,
-                calibration_error: trained.calibration_error,
-                gate: trained.gate,
-            };
-            let is_live = lessons.refusal.is_empty();
-            (Some(training), is_live.then_some(trained.model))
+        let model = lessons.model().cloned();
+        let tuned = lessons
+            .trained
+            .as_ref()
+            .map(|trained| trained.tuned.clone());
+        let training = lessons.trained.map(|trained| Training {
+            questions: trained.training_questions,
+            held_back: trained.held_back_questions,
+            calibration_error: trained.calibration_error,
+            gate: trained.gate,
         });
         Self {
             cases: judge.cases(None),
@@ -156,6 +159,7 @@ impl Report {
             stages: stages.collect(),
             calibration: said.over_all(),
             training,
+            tuned: tuned.unwrap_or_default(),
             refusal: lessons.refusal,
             model,
         }

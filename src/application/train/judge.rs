@@ -8,6 +8,7 @@ use crate::application::model::{Model, Ranked, Ranking};
 use crate::domain::{Baseline, EventKind, Record, RecordBody};
 use crate::state::State;
 use crate::state::candidates::Gathered;
+use crate::state::tuning::Tuning;
 use crate::state::view::View;
 
 /// The method that is ours.
@@ -172,7 +173,7 @@ impl Judge {
     pub fn had(&self, view: &View<'_>) -> Vec<(u32, f64)> {
         if self.has_purchases {
             return view
-                .own()
+                .own(&Tuning::default())
                 .into_iter()
                 .map(|(product, own)| (product, own.baskets))
                 .collect();

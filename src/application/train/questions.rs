@@ -41,9 +41,26 @@ pub struct Plan {
     calibrate: Timestamp,
     /// From here on, questions judge.
     judge: Timestamp,
+    /// The time between regular dates.
+    period_ms: i64,
 }
 
 impl Plan {
+    /// Questions to tune by, in the order of time, at most `most` of each kind: those of a regular date, and those in the
+    /// middle of visits after it; none of them calibrates or judges.
+    #[must_use]
+    pub fn tuning(&self, most: usize) -> (Vec<Moment>, Vec<Moment>) {
+        let date = self.calibrate.plus_ms(-self.period_ms);
+        let within = self
+            .questions
+            .iter()
+            .copied()
+            .filter(|q| q.time >= date && q.time < self.calibrate);
+        let (regular, visits): (Vec<Moment>, Vec<Moment>) =
+            within.partition(|question| question.time == date);
+        (sample(regular, most, 2), sample(visits, most, 3))
+    }
+
     /// 0: to learn from; 1: to calibrate with; 2: to judge by.
     #[must_use]
     pub fn part(&self, time: Timestamp) -> usize {
@@ -60,6 +77,7 @@ pub fn choose(history: &History, ahead: &Ahead<'_>, settings: &QuestionSettings)
             questions: Vec::new(),
             calibrate: never,
             judge: never,
+            period_ms: 0,
         };
     };
     let span_days = last.days_since(first);
@@ -74,6 +92,7 @@ pub fn choose(history: &History, ahead: &Ahead<'_>, settings: &QuestionSettings)
         questions: all(history, ahead, &dates, period_ms, earliest, settings),
         calibrate: last.plus_ms(-2 * period_ms),
         judge: last.plus_ms(-period_ms),
+        period_ms,
     }
 }
 

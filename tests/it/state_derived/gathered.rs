@@ -7,13 +7,12 @@ use nextbest::application::recipes::Recipes;
 use nextbest::domain::journey::Step;
 use nextbest::domain::{EventKind, Recipe, Record, Source};
 use nextbest::state::State;
-use nextbest::state::candidates::Gathered;
 use nextbest::state::relations::Relations;
 use nextbest::state::scratch::Scratch;
 use nextbest::state::view::View;
 use proptest::prelude::*;
 
-use super::{known, purchases};
+use super::{gathered, known, purchases, relations_of};
 use crate::state_fold::history::{histories, journal_of, slot, spelt_out};
 
 /// The recipes as they come, one that asks every source, and one that keeps few.
@@ -62,13 +61,13 @@ fn candidates(
     scratch: &mut Scratch,
 ) -> Vec<Candidate> {
     // every fifth product is not allowed
-    Gathered::of(view, relations, scratch).propose(recipe, |product| product % 5 != 3)
+    gathered(view, relations, scratch).propose(recipe, |product| product % 5 != 3)
 }
 
 /// Asks everything that can be asked with one room to work in, and each question with one of its own.
 fn assert_clean(records: &[Record], scratch: &mut Scratch) -> usize {
     let (state, _) = known(records);
-    let relations = Relations::of(&state);
+    let relations = relations_of(&state);
     let recipes = recipes();
     let mut found = 0;
     for view in questions(&state) {
@@ -82,9 +81,9 @@ fn assert_clean(records: &[Record], scratch: &mut Scratch) -> usize {
             found += alone.len();
         }
         // several rankings may choose from what was gathered once
-        let mut gathered = Gathered::of(&view, &relations, scratch);
+        let mut all = gathered(&view, &relations, scratch);
         for (recipe, alone) in recipes.iter().zip(&alone) {
-            assert_eq!(&gathered.propose(recipe, |product| product % 5 != 3), alone);
+            assert_eq!(&all.propose(recipe, |product| product % 5 != 3), alone);
         }
     }
     found
@@ -117,17 +116,17 @@ fn a_question_that_panics_leaves_nothing_behind() {
         of(3, ("customer-1", ""), "c"),
     ];
     let (state, _) = known(&records);
-    let relations = Relations::of(&state);
+    let relations = relations_of(&state);
     let view = View::new(&state, state.people.customers().first(), &[], slot(60));
     let recipe = &recipes()[0];
     let mut scratch = Scratch::default();
     let asked =
-        |scratch: &mut Scratch| Gathered::of(&view, &relations, scratch).propose(recipe, |_| true);
+        |scratch: &mut Scratch| gathered(&view, &relations, scratch).propose(recipe, |_| true);
     let expected = asked(&mut scratch);
     assert_eq!(expected.len(), 3);
     let mut admitted = 0;
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        Gathered::of(&view, &relations, &mut scratch).propose(recipe, |_| {
+        gathered(&view, &relations, &mut scratch).propose(recipe, |_| {
             admitted += 1;
             assert!(admitted < 3, "as a filter might");
             true

@@ -6,14 +6,14 @@ use nextbest::domain::Timestamp;
 use nextbest::domain::time::DAY_MS;
 use nextbest::state::State;
 use nextbest::state::neighbours::{
-    ASYMMETRY, BASKETS, Liked, NEIGHBOURS, NOW_DAYS, NeighbourScratch, POWER, SEEDS, like,
+    ASYMMETRY, BASKETS, Liked, NEIGHBOURS, NOW_DAYS, NeighbourScratch, POWER, SEEDS,
 };
 use nextbest::state::people::Person;
 use nextbest::state::subjects::Subject;
 use nextbest::state::view::View;
 use proptest::prelude::*;
 
-use super::{PEOPLE, PRODUCTS, known, purchase, purchases};
+use super::{PEOPLE, PRODUCTS, known, liked, purchase, purchases};
 use crate::state_fold::history::{customer, slot, visitor};
 use crate::state_fold::model::{self, World};
 use crate::state_fold::near;
@@ -31,9 +31,7 @@ fn asked(
     scratch: &mut NeighbourScratch,
 ) -> Vec<Liked> {
     let view = View::new(state, subject, &[], now);
-    let own = view.own();
-    let seeds: Vec<(u32, f32)> = own.iter().map(|&(product, _)| (product, 1.0)).collect();
-    like(&view, &seeds, own.len(), scratch)
+    liked(&view, scratch)
 }
 
 /// By product: the share of the neighbours' last baskets with it, and that share as it fades.

@@ -11,7 +11,7 @@ use nextbest::state::relations::{
 };
 use proptest::prelude::*;
 
-use super::{PRODUCTS, baskets, known, purchase, purchases};
+use super::{PRODUCTS, baskets, known, purchase, purchases, relations_of};
 use crate::state_fold::history::{customer, record, slot};
 use crate::state_fold::model::{self, Basket, World};
 use crate::state_fold::near;
@@ -87,13 +87,13 @@ proptest! {
     #[test]
     fn counts_are_exact(records in purchases()) {
         let (state, world) = known(&records);
-        assert_counts(&state, &Relations::of(&state), &world);
+        assert_counts(&state, &relations_of(&state), &world);
     }
 
     #[test]
     fn a_refresh_in_parts_is_a_refresh_at_once(records in purchases(), most in 1..10usize) {
         let (state, _) = known(&records);
-        let whole = Relations::of(&state);
+        let whole = relations_of(&state);
         let mut parts = Relations::default();
         let (version, texts) = parts.changed_texts(&state).unwrap();
         parts.read(version, &texts);
@@ -112,12 +112,12 @@ proptest! {
     fn what_has_changed_enough_is_counted_anew(records in purchases(), split in 0..120usize) {
         let (head, tail) = records.split_at(split.min(records.len()));
         let (mut state, _) = known(head);
-        let mut relations = Relations::of(&state);
+        let mut relations = relations_of(&state);
         let before: Vec<u32> = state.products.items().iter().map(|item| item.baskets).collect();
         for record in tail {
             state.apply(record);
         }
-        let fresh = Relations::of(&state);
+        let fresh = relations_of(&state);
         let is_old = relations.is_stale(&state);
         relations.refresh(&state);
         let mut any = false;
@@ -147,7 +147,7 @@ proptest! {
         };
         // at once: no pair is left that only they have bought
         state.forget(&id);
-        let relations = Relations::of(&state);
+        let relations = relations_of(&state);
         let left: Vec<Vec<Basket>> = world
             .people()
             .filter(|person| person.id != id.as_str())
@@ -164,7 +164,7 @@ proptest! {
         // folded anew: as if they had never been
         let others: Vec<Record> = records.iter().filter(|record| !theirs(&record.body)).cloned().collect();
         let (state, world) = known(&others);
-        assert_counts(&state, &Relations::of(&state), &world);
+        assert_counts(&state, &relations_of(&state), &world);
     }
 }
 
@@ -215,7 +215,7 @@ fn the_weights_of_a_tiny_catalog_are_those_of_dense_ease() {
     };
     let customers = 60;
     let (state, _) = known(&shop(customers, N, owns));
-    let relations = Relations::of(&state);
+    let relations = relations_of(&state);
     let number = |product: usize| state.products.number(&format!("p{product}")).unwrap();
     let both = |a: usize, b: usize| {
         (0..customers)
@@ -282,7 +282,7 @@ fn the_pairs_that_go_best_together_are_kept() {
         }
     }
     let (state, _) = known(&records);
-    let relations = Relations::of(&state);
+    let relations = relations_of(&state);
     let hub = relations.bought_with(state.products.number("hub").unwrap());
     let expected: Vec<u32> = (rare..rare + often)
         .map(|product| state.products.number(&format!("p{product}")).unwrap())
@@ -297,7 +297,7 @@ fn the_pairs_that_go_best_together_are_kept() {
 fn the_last_buyers_stand_for_all() {
     let customers = MAX_BUYERS + MAX_BUYERS / 2;
     let (state, _) = known(&shop(customers, 2, |_, _| true));
-    let relations = Relations::of(&state);
+    let relations = relations_of(&state);
     let [a, b] = ["p0", "p1"].map(|id| state.products.number(id).unwrap());
     let n = customers as f64;
     for (from, to) in [(a, b), (b, a)] {
@@ -329,10 +329,10 @@ fn who_has_the_place_of_somebody_else_counts_once() {
     records.push(record(identified(0, 0)));
     records.extend(both(2, ("", "visitor-1")));
     let (state, world) = known(&records);
-    assert_counts(&state, &Relations::of(&state), &world);
+    assert_counts(&state, &relations_of(&state), &world);
     let a = state.products.number("a").unwrap();
     assert_eq!(state.products.item(a).last_buyers().len(), 2);
-    let common = Relations::of(&state).bought_by_buyers(a).to_vec();
+    let common = relations_of(&state).bought_by_buyers(a).to_vec();
     let twice = (MIN_COMMON <= 2.0).then_some((state.products.number("b").unwrap(), 2.0));
     assert_eq!(common, twice.into_iter().collect::<Vec<_>>());
 }
@@ -355,7 +355,7 @@ fn texts_are_read_when_the_catalog_changes() {
         .collect();
     records.push(listed("p0", "green lantern"));
     let (mut state, _) = known(&records);
-    let mut relations = Relations::of(&state);
+    let mut relations = relations_of(&state);
     let alike = |relations: &Relations| {
         let mut alike = Vec::new();
         relations

@@ -77,6 +77,7 @@ fn without(story: &Story, erased: usize) -> State {
 fn assert_same(found: &State, expected: &State) {
     assert_eq!(found.people, expected.people);
     assert_eq!(found.products, expected.products);
+    assert_eq!(found.next_viewed, expected.next_viewed);
     assert_eq!(found.sessions, expected.sessions);
     assert_eq!(found.browsed_together, expected.browsed_together);
     assert_eq!(found.newest(), expected.newest());

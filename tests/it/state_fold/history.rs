@@ -129,7 +129,7 @@ fn somebody() -> impl Strategy<Value = (Option<usize>, Option<usize>)> {
     ]
 }
 
-/// How long after its slot something happens, and in which session: within the silence that ends a visit, and beyond it.
+/// How long after its slot something happens, and in which session: within the silence that ends a visit, and beyond.
 fn visits() -> impl Strategy<Value = (i64, Option<usize>)> {
     let later = select(vec![0, 10, 30, 31, 50, 80]);
     (later, prop::option::weighted(0.4, 0..SESSIONS))

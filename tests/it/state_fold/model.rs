@@ -56,6 +56,8 @@ pub(crate) struct Visit {
     pub(crate) name: Option<String>,
     /// Its newest step.
     pub(crate) last: Timestamp,
+    /// The product of the step that came last.
+    pub(crate) product: String,
 }
 
 /// The stage, since when, and the places of the steps that made it so.
@@ -254,9 +256,11 @@ pub(crate) struct World {
     /// counted from there as well, is not counted again; neither is anything when two people turn out to be one.
     pub(crate) gaps: Vec<(String, f64)>,
     /// What was looked at in the same visit, in the order of the last step with it. A step of interest goes on with the
-    /// visit of the person's step before (the last that came, not the newest) if it names the same session, or names none
-    /// and is within 30 minutes of that visit's newest step, to either side; else another visit begins.
+    /// visit of the person's step before (the last that came, not the newest) if it names the same session, or names
+    /// none and is within 30 minutes of that visit's newest step, to either side; else another visit begins.
     pub(crate) sessions: Vec<Vec<String>>,
+    /// How often a visit went from one product (the first) to another, in the order in which its steps came.
+    pub(crate) next_viewed: BTreeMap<(String, String), f64>,
     pub(crate) browsed_together: BTreeMap<(String, String), f64>,
     pub(crate) activations: Vec<String>,
     pub(crate) newest: Timestamp,
@@ -388,11 +392,19 @@ impl World {
                 session: began,
                 name,
                 last: event.time,
+                product: product.to_owned(),
             });
         }
         let visit = visit.as_mut().unwrap();
         visit.last = visit.last.max(event.time);
+        let before = std::mem::replace(&mut visit.product, product.to_owned());
         let session = visit.session;
+        if before != product {
+            *self
+                .next_viewed
+                .entry((before, product.to_owned()))
+                .or_default() += 1.0;
+        }
         if session == began {
             self.sessions.push(Vec::new());
         }
