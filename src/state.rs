@@ -10,6 +10,7 @@ pub mod products;
 pub mod relations;
 pub mod scratch;
 pub mod subjects;
+pub mod taste;
 pub mod tuning;
 pub mod view;
 

@@ -71,6 +71,19 @@ pub struct Item {
     pub gaps: Gaps,
 }
 
+/// How a candidate agrees with what somebody bought and looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Affinity {
+    /// The share of its category in what they bought and looked at.
+    pub category: f64,
+    /// The share of the broadest level of it.
+    pub department: f64,
+    /// The share of its brand.
+    pub brand: f64,
+    /// How much dearer it is than usual for them, in standard deviations of the logarithm; 0 if nobody knows.
+    pub dearer: f64,
+}
+
 /// A candidate with everything the features are made of.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Candidate {
@@ -84,6 +97,8 @@ pub struct Candidate {
     pub steps: Steps,
     /// The shop as a whole.
     pub item: Item,
+    /// How it agrees with what they are about.
+    pub affinity: Affinity,
     /// Σ of cosines with what was bought lately, by common baskets.
     pub bought_together: f64,
     /// Σ of cosines with what was stepped on lately, by common days.
@@ -197,6 +212,12 @@ features! { c, a;
     "item_repeat_rate" = repeat_rate(c, a),
     "item_age" = c.item.age_days.log_1p(),
     "item_conversion" = ratio(c.item.fast, c.item.browsed + 10.0).log_1p(),
+    "category_affinity" = c.affinity.category,
+    "new_x_category_affinity" = (1.0 - own(c)) * c.affinity.category,
+    "department_affinity" = c.affinity.department,
+    "brand_affinity" = c.affinity.brand,
+    "dearer" = c.affinity.dearer,
+    "price_distance" = c.affinity.dearer.abs(),
     "bought_together" = (10.0 * c.bought_together).log_1p(),
     "new_x_bought_together" = (1.0 - own(c)) * (10.0 * c.bought_together).log_1p(),
     "browsed_together" = (10.0 * c.browsed_together).log_1p(),

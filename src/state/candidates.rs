@@ -7,6 +7,7 @@ use crate::state::State;
 use crate::state::products::{FAST_DAYS, RECENT_DAYS, SLOW_DAYS};
 use crate::state::relations::Relations;
 use crate::state::scratch::{Reach, Scratch};
+use crate::state::taste::Taste;
 use crate::state::tuning::Tuning;
 use crate::state::view::View;
 
@@ -28,6 +29,7 @@ pub struct Gathered<'v> {
     view: &'v View<'v>,
     own: Vec<(u32, Own)>,
     stepped: Vec<(u32, Steps)>,
+    taste: Taste,
     /// What is the same for all candidates.
     pub asker: Asker,
     scratch: &'v mut Scratch,
@@ -49,6 +51,7 @@ impl<'v> Gathered<'v> {
         scratch.accumulate(view, &own, &stepped, relations, tuning);
         Self {
             view,
+            taste: Taste::of(view.state, &own, &stepped),
             own,
             stepped,
             asker,
@@ -91,7 +94,16 @@ impl<'v> Gathered<'v> {
         keep_best(&mut proposals, recipe);
         let candidates = proposals
             .iter()
-            .map(|&proposal| candidate(proposal, self.view, &self.own, &self.stepped, scratch))
+            .map(|&proposal| {
+                candidate(
+                    proposal,
+                    self.view,
+                    &self.own,
+                    &self.stepped,
+                    &self.taste,
+                    scratch,
+                )
+            })
             .collect();
         scratch.give_back(proposals);
         candidates
@@ -322,6 +334,7 @@ fn candidate(
     view: &View<'_>,
     own: &[(u32, Own)],
     stepped: &[(u32, Steps)],
+    taste: &Taste,
     scratch: &Scratch,
 ) -> Candidate {
     let product = proposal.product;
@@ -341,6 +354,7 @@ fn candidate(
         own: own.unwrap_or_default(),
         steps: steps.unwrap_or_default(),
         item: item(view, product),
+        affinity: taste.affinity(view.state.products.item(product).shelf),
         bought_together: f64::from(reach.bought),
         browsed_together: f64::from(reach.browsed),
         because: because(reach.best),

@@ -12,6 +12,7 @@ use crate::domain::{
     Currency, InventorySet, Micros, Position, Product, ProductId, StageIndex, Timestamp, Traits,
 };
 use crate::state::people::Person;
+use crate::state::taste::Shelf;
 
 /// Half-life of what counts as trending.
 pub const FAST_DAYS: f64 = 7.0;
@@ -56,6 +57,8 @@ pub struct Item {
     pub id: Box<str>,
     /// As it stands in the catalog; absent: only events speak of it.
     pub listing: Option<Box<Listing>>,
+    /// Where it stands in the shop.
+    pub shelf: Shelf,
     /// Baskets that hold it.
     pub baskets: u32,
     /// Customers and visitors who bought it.
@@ -158,6 +161,7 @@ impl Products {
         self.items.push(Item {
             id: id.into(),
             listing: None,
+            shelf: Shelf::default(),
             baskets: 0,
             buyers: 0,
             repeat_buyers: 0,
@@ -227,6 +231,7 @@ impl Products {
             self.listed += 1;
             self.catalog.push((position, number));
         }
+        item.shelf = Shelf::of(product);
         item.listing = Some(Box::new(Listing::of(product, inventory_at)));
     }
 
@@ -245,7 +250,8 @@ impl Products {
         let Some(number) = self.number(id.as_str()) else {
             return;
         };
-        let Some(listing) = self.items[number as usize].listing.as_deref_mut() else {
+        let item = &mut self.items[number as usize];
+        let Some(listing) = item.listing.as_deref_mut() else {
             return;
         };
         if listing
@@ -257,6 +263,7 @@ impl Products {
         listing.inventory_at = Some(news.set_at);
         listing.available = news.available.unwrap_or(listing.available);
         listing.price = news.price.or(listing.price);
+        item.shelf = Shelf::of(&listing.to_product(&item.id));
     }
 
     /// Counts a basket that holds the product.

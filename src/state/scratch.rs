@@ -281,7 +281,7 @@ impl Scratch {
 }
 
 /// The `most` own products that were bought last, the newest first; equal ones in the order of their numbers.
-fn newest(own: &[(u32, Own)], most: usize) -> impl Iterator<Item = (u32, Own)> {
+pub(super) fn newest(own: &[(u32, Own)], most: usize) -> impl Iterator<Item = (u32, Own)> {
     let mut own = own.to_vec();
     own.sort_by(|a, b| a.1.last_days.total_cmp(&b.1.last_days));
     own.truncate(most);

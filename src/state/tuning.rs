@@ -1,4 +1,5 @@
-//! What the sources are tuned by: learned from the history in a training run, because every shop has a rhythm of its own.
+//! What the sources are tuned by: learned from the history in a training run, because every shop has a rhythm of its
+//! own.
 
 use serde::{Deserialize, Serialize};
 

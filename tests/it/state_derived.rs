@@ -10,9 +10,10 @@ mod relations;
 use nextbest::domain::{EventDraft, Record, RecordBody, Timestamp};
 use nextbest::state::State;
 use nextbest::state::candidates::Gathered;
-use nextbest::state::neighbours::{Liked, NeighbourScratch, like};
+use nextbest::state::neighbours::{Liked, NeighbourParams, NeighbourScratch, like};
 use nextbest::state::relations::Relations;
 use nextbest::state::scratch::Scratch;
+use nextbest::state::tuning::Tuning;
 use nextbest::state::view::View;
 use proptest::prelude::*;
 
@@ -73,7 +74,12 @@ fn known(records: &[Record]) -> (State, World) {
 
 /// Everything worked out.
 fn relations_of(state: &State) -> Relations {
-    Relations::of(state)
+    Relations::of(state, &Tuning::default())
+}
+
+/// True if anything must be worked out anew.
+fn is_stale(relations: &Relations, state: &State) -> bool {
+    relations.is_stale(state, &Tuning::default())
 }
 
 /// What is known for a question.
@@ -82,14 +88,14 @@ fn gathered<'v>(
     relations: &Relations,
     scratch: &'v mut Scratch,
 ) -> Gathered<'v> {
-    Gathered::of(view, relations, scratch)
+    Gathered::of(view, relations, &Tuning::default(), scratch)
 }
 
 /// What customers like the asker buy.
-fn liked(view: &View<'_>, scratch: &mut NeighbourScratch) -> Vec<Liked> {
-    let own = view.own();
+fn liked(view: &View<'_>, params: &NeighbourParams, scratch: &mut NeighbourScratch) -> Vec<Liked> {
+    let own = view.own(&Tuning::default());
     let seeds: Vec<(u32, f32)> = own.iter().map(|&(product, _)| (product, 1.0)).collect();
-    like(view, &seeds, own.len(), scratch)
+    like(view, &seeds, own.len(), params, scratch)
 }
 
 /// The baskets of everybody, person by person.

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nextbest::domain::Timestamp;
 use nextbest::domain::time::DAY_MS;
 use nextbest::state::State;
-use nextbest::state::neighbours::{
-    ASYMMETRY, BASKETS, Liked, NEIGHBOURS, NOW_DAYS, NeighbourScratch, POWER, SEEDS,
-};
+use nextbest::state::neighbours::{Liked, NeighbourParams, NeighbourScratch, SEEDS};
 use nextbest::state::people::Person;
 use nextbest::state::subjects::Subject;
 use nextbest::state::view::View;
@@ -18,20 +16,40 @@ use crate::state_fold::history::{customer, slot, visitor};
 use crate::state_fold::model::{self, World};
 use crate::state_fold::near;
 
-const _: () = assert!(
-    PRODUCTS <= SEEDS && PEOPLE <= NEIGHBOURS,
-    "nothing is capped"
-);
+const _: () = assert!(PRODUCTS <= SEEDS, "nothing is capped");
 
-/// What the neighbours of somebody who bought everything they ever will say.
+/// What the neighbours of somebody say.
 fn asked(
     state: &State,
     subject: Option<&Subject>,
     now: Timestamp,
+    params: &NeighbourParams,
     scratch: &mut NeighbourScratch,
 ) -> Vec<Liked> {
-    let view = View::new(state, subject, &[], now);
-    liked(&view, scratch)
+    liked(&View::new(state, subject, &[], now), params, scratch)
+}
+
+/// As [`asked`], by the usual parameters, with a room of its own to work in.
+fn asked_alone(state: &State, subject: Option<&Subject>, now: Timestamp) -> Vec<Liked> {
+    asked(
+        state,
+        subject,
+        now,
+        &NeighbourParams::default(),
+        &mut NeighbourScratch::default(),
+    )
+}
+
+/// Enough neighbours for everybody, tuned in every way.
+fn params() -> impl Strategy<Value = NeighbourParams> {
+    let tuned = (0.0..=1.0f32, 1.0..6.0f32, 1..8usize, 1.0..90.0f64);
+    tuned.prop_map(|(asymmetry, power, baskets, now_days)| NeighbourParams {
+        asymmetry,
+        power,
+        baskets,
+        now_days,
+        count: PEOPLE,
+    })
 }
 
 /// By product: the share of the neighbours' last baskets with it, and that share as it fades.
@@ -39,6 +57,7 @@ fn brute_force(
     world: &World,
     asker: &model::Person,
     now: Timestamp,
+    params: &NeighbourParams,
 ) -> BTreeMap<String, (f64, f64)> {
     let mine = asker.bought();
     let mut total = 0.0;
@@ -49,19 +68,19 @@ fn brute_force(
         if shared <= 0.0 {
             continue;
         }
-        let a = f64::from(ASYMMETRY);
+        let a = f64::from(params.asymmetry);
         let size = (mine.len() as f64).powf(a) * (theirs.len() as f64).powf(1.0 - a);
-        let weight = (shared / size).powi(POWER);
+        let weight = (shared / size).powf(f64::from(params.power));
         total += weight;
         let baskets = other.baskets();
-        let last = &baskets[baskets.len().saturating_sub(BASKETS)..];
+        let last = &baskets[baskets.len().saturating_sub(params.baskets)..];
         for basket in last {
             let days = (now.ms() - basket.time.ms()) as f64 / DAY_MS as f64;
             let products: BTreeSet<&String> = basket.lines.iter().map(|line| &line.0).collect();
             for product in products {
                 let sum = sums.entry(product.clone()).or_default();
                 sum.0 += weight / last.len() as f64;
-                sum.1 += weight * (-days / NOW_DAYS).exp2();
+                sum.1 += weight * (-days / params.now_days).exp2();
             }
         }
     }
@@ -74,7 +93,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn neighbours_say_what_the_definition_says(records in purchases()) {
+    fn neighbours_say_what_the_definition_says(records in purchases(), params in params()) {
         let (state, world) = known(&records);
         let now = slot(50);
         // one room to work in for all: nothing of one question is left for the next
@@ -85,9 +104,9 @@ proptest! {
                 [state.people.customer(&customer(n)), state.people.visitor(&visitor(n))]
             });
             let subject = people.find_map(|person| of(person?)).unwrap();
-            let found = asked(&state, Some(subject), now, &mut scratch);
+            let found = asked(&state, Some(subject), now, &params, &mut scratch);
             assert!(found.is_sorted_by_key(|liked| liked.product));
-            let expected = brute_force(&world, asker, now);
+            let expected = brute_force(&world, asker, now, &params);
             let id = |liked: &Liked| state.products.item(liked.product).id.to_string();
             let mut ids: Vec<String> = found.iter().map(id).collect();
             ids.sort();
@@ -97,7 +116,7 @@ proptest! {
                 near(f64::from(liked.ever), ever, &format!("{} ever for {}", id(liked), asker.id));
                 near(f64::from(liked.now), now, &format!("{} now for {}", id(liked), asker.id));
             }
-            let alone = asked(&state, Some(subject), now, &mut NeighbourScratch::default());
+            let alone = asked(&state, Some(subject), now, &params, &mut NeighbourScratch::default());
             assert_eq!(found, alone);
         }
     }
@@ -106,13 +125,12 @@ proptest! {
     fn who_has_bought_nothing_hears_nothing(records in purchases()) {
         let (state, _) = known(&records);
         let newcomer = Subject::new("newcomer");
-        let mut scratch = NeighbourScratch::default();
         for subject in [None, Some(&newcomer)] {
-            assert_eq!(asked(&state, subject, slot(50), &mut scratch), []);
+            assert_eq!(asked_alone(&state, subject, slot(50)), []);
         }
         // nor has anybody bought anything before the first purchase
         for subject in state.people.customers() {
-            assert_eq!(asked(&state, Some(subject), slot(-1), &mut scratch), []);
+            assert_eq!(asked_alone(&state, Some(subject), slot(-1)), []);
         }
     }
 }
@@ -127,13 +145,12 @@ fn the_own_history_and_visitors_say_nothing() {
         of(3, ("", "visitor-0"), "c"),
     ];
     let (state, _) = known(&records);
-    let mut scratch = NeighbourScratch::default();
     let asker = |person: Option<Person>| state.subject(person.unwrap());
     let me = asker(state.people.customer(&customer(0)));
-    assert_eq!(asked(&state, me, slot(9), &mut scratch), []);
+    assert_eq!(asked_alone(&state, me, slot(9)), []);
     // but the customer answers the visitor
     let visitor = asker(state.people.visitor(&visitor(0)));
-    let answer = asked(&state, visitor, slot(9), &mut scratch);
+    let answer = asked_alone(&state, visitor, slot(9));
     let products: Vec<u32> = answer.iter().map(|liked| liked.product).collect();
     let expected = ["a", "b"].map(|id| state.products.number(id).unwrap());
     assert_eq!(products, expected);
@@ -141,6 +158,7 @@ fn the_own_history_and_visitors_say_nothing() {
 
 #[test]
 fn only_those_most_like_the_asker_answer() {
+    let count = NeighbourParams::default().count;
     let mut records = Vec::new();
     let mut buys = |who: usize, products: &[&str]| {
         for product in products {
@@ -157,13 +175,13 @@ fn only_those_most_like_the_asker_answer() {
     };
     buys(0, &["a"]);
     buys(1, &["a", "x", "y", "z"]);
-    for who in 2..2 + NEIGHBOURS {
+    for who in 2..2 + count {
         buys(who, &["a", "b"]);
     }
-    buys(2 + NEIGHBOURS, &["a", "x", "y", "z"]);
+    buys(2 + count, &["a", "x", "y", "z"]);
     let (state, _) = known(&records);
     let me = state.people.customers().first();
-    let answer = asked(&state, me, slot(1_000), &mut NeighbourScratch::default());
+    let answer = asked_alone(&state, me, slot(1_000));
     let products: Vec<u32> = answer.iter().map(|liked| liked.product).collect();
     let expected = ["a", "b"].map(|id| state.products.number(id).unwrap());
     assert_eq!(products, expected);
@@ -188,12 +206,12 @@ fn what_was_bought_long_ago_no_longer_counts() {
     };
     buys(0, 0, "a");
     buys(1, 0, "old");
-    for moment in 1..=BASKETS as i64 {
+    for moment in 1..=NeighbourParams::default().baskets as i64 {
         buys(1, moment, "a");
     }
     let (state, _) = known(&records);
     let me = state.people.customers().first();
-    let answer = asked(&state, me, slot(1_000), &mut NeighbourScratch::default());
+    let answer = asked_alone(&state, me, slot(1_000));
     let products: Vec<u32> = answer.iter().map(|liked| liked.product).collect();
     assert_eq!(products, [state.products.number("a").unwrap()]);
 }

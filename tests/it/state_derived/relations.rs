@@ -6,12 +6,12 @@ use nextbest::domain::{CustomerId, Product, ProductDraft, Record, RecordBody};
 use nextbest::state::State;
 use nextbest::state::products::MAX_BUYERS;
 use nextbest::state::relations::{
-    COMMON, DAMPING, EASE_BLOCK, EASE_PENALTY, MIN_COMMON, MIN_WEIGHT, PARTNERS, Relations,
-    STALE_SHARE,
+    COMMON, DAMPING, EASE_BLOCK, MIN_COMMON, MIN_WEIGHT, PARTNERS, Relations, STALE_SHARE,
 };
+use nextbest::state::tuning::Tuning;
 use proptest::prelude::*;
 
-use super::{PRODUCTS, baskets, known, purchase, purchases, relations_of};
+use super::{PRODUCTS, baskets, is_stale, known, purchase, purchases, relations_of};
 use crate::state_fold::history::{customer, record, slot};
 use crate::state_fold::model::{self, Basket, World};
 use crate::state_fold::near;
@@ -94,7 +94,7 @@ proptest! {
     fn a_refresh_in_parts_is_a_refresh_at_once(records in purchases(), most in 1..10usize) {
         let (state, _) = known(&records);
         let whole = relations_of(&state);
-        let mut parts = Relations::default();
+        let mut parts = Relations::new(&Tuning::default());
         let (version, texts) = parts.changed_texts(&state).unwrap();
         parts.read(version, &texts);
         // each product is counted once and solved once
@@ -103,7 +103,7 @@ proptest! {
             work = work.checked_sub(most).unwrap();
         }
         assert_eq!(parts, whole);
-        assert!(!parts.is_stale(&state));
+        assert!(!is_stale(&parts, &state));
         assert_eq!(parts.refresh_some(&state, 1), 0);
         assert_eq!(parts, whole, "there was nothing left to do");
     }
@@ -118,7 +118,7 @@ proptest! {
             state.apply(record);
         }
         let fresh = relations_of(&state);
-        let is_old = relations.is_stale(&state);
+        let is_old = is_stale(&relations, &state);
         relations.refresh(&state);
         let mut any = false;
         for (number, item) in state.products.items().iter().enumerate() {
@@ -131,7 +131,7 @@ proptest! {
             }
         }
         assert_eq!(is_old, any);
-        assert!(!relations.is_stale(&state));
+        assert!(!is_stale(&relations, &state));
     }
 
     #[test]
@@ -209,36 +209,67 @@ fn inverse(mut a: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
 
 #[test]
 fn the_weights_of_a_tiny_catalog_are_those_of_dense_ease() {
-    const N: usize = 6;
-    let owns = |who: usize, product: usize| {
-        who < 3 || (who * 7 + product * product * 3 + who * product) % 5 < 2
-    };
     let customers = 60;
-    let (state, _) = known(&shop(customers, N, owns));
-    let relations = relations_of(&state);
-    let number = |product: usize| state.products.number(&format!("p{product}")).unwrap();
-    let both = |a: usize, b: usize| {
-        (0..customers)
-            .filter(|&who| owns(who, a) && owns(who, b))
-            .count() as f64
-    };
-    let ridge = |a: usize, b: usize| both(a, b) + if a == b { EASE_PENALTY } else { 0.0 };
-    let p = inverse(
-        (0..N)
-            .map(|a| (0..N).map(|b| ridge(a, b)).collect())
-            .collect(),
+    let (state, _) = known(&shop(customers, TINY, owns));
+    let mut relations = relations_of(&state);
+    assert_dense(
+        &state,
+        &relations,
+        customers,
+        Tuning::default().ease_penalty,
     );
-    let mut weights = 0;
-    for cause in 0..N {
+    for ease_penalty in [3.0, 50.0, 1_000.0] {
+        let tuning = Tuning {
+            ease_penalty,
+            ..Tuning::default()
+        };
+        assert!(relations.is_stale(&state, &tuning));
+        relations.tune(&tuning);
         assert!(
-            (0..N).all(|other| both(cause, other) >= f64::from(MIN_COMMON)),
+            relations.is_stale(&state, &tuning),
+            "not before it is solved"
+        );
+        relations.refresh(&state);
+        assert!(!relations.is_stale(&state, &tuning));
+        assert_eq!(relations, Relations::of(&state, &tuning));
+        assert_dense(&state, &relations, customers, ease_penalty);
+        // nothing new to tune by
+        relations.tune(&tuning);
+        assert!(!relations.is_stale(&state, &tuning));
+    }
+}
+
+const TINY: usize = 6;
+
+fn owns(who: usize, product: usize) -> bool {
+    who < 3 || (who * 7 + product * product * 3 + who * product) % 5 < 2
+}
+
+fn assert_dense(state: &State, relations: &Relations, customers: usize, penalty: f64) {
+    let number = |product: usize| {
+        let id = format!("p{product}");
+        state.products.number(&id).unwrap()
+    };
+    let both = |a: usize, b: usize| {
+        let buyers = (0..customers).filter(|&who| owns(who, a) && owns(who, b));
+        buyers.count() as f64
+    };
+    let ridge = |a: usize, b: usize| both(a, b) + if a == b { penalty } else { 0.0 };
+    let row = |a| (0..TINY).map(|b| ridge(a, b)).collect();
+    let p = inverse((0..TINY).map(row).collect());
+    let mut weights = 0;
+    for cause in 0..TINY {
+        let mut others = (0..TINY).map(|other| both(cause, other));
+        assert!(
+            others.all(|common| common >= f64::from(MIN_COMMON)),
             "no pair is left out"
         );
         let effects = relations.effects(number(cause));
-        for target in (0..N).filter(|&target| target != cause) {
+        for target in (0..TINY).filter(|&target| target != cause) {
             let expected = -p[cause][target] / p[target][target];
             let found = effects.iter().find(|effect| effect.0 == number(target));
             let found = found.map_or(0.0, |&(_, weight)| f64::from(weight));
+            // the smallest ones are left out
             let least = if expected.abs() > 1.01 * MIN_WEIGHT {
                 1e-6
             } else {
@@ -254,9 +285,9 @@ fn the_weights_of_a_tiny_catalog_are_those_of_dense_ease() {
             effects.iter().all(|effect| effect.0 != number(cause)),
             "nothing leads to itself"
         );
-        assert!(effects.len() < N);
+        assert!(effects.len() < TINY);
     }
-    assert!(weights > N, "{weights} weights");
+    assert!(weights > TINY, "{weights} weights");
 }
 
 #[test]
@@ -363,14 +394,14 @@ fn texts_are_read_when_the_catalog_changes() {
             .parts(0, |product, _| alike.push(product));
         alike
     };
-    assert!(!relations.is_stale(&state));
+    assert!(!is_stale(&relations, &state));
     assert!(!alike(&relations).contains(&1));
     state.apply(&listed("p1", "green lantern"));
-    assert!(relations.is_stale(&state));
+    assert!(is_stale(&relations, &state));
     relations.refresh(&state);
     assert!(alike(&relations).contains(&1));
-    assert!(!relations.is_stale(&state));
+    assert!(!is_stale(&relations, &state));
     // somebody of whom nothing is known changes nothing
     state.forget(&CustomerId::trusted("nobody".to_owned()));
-    assert!(!relations.is_stale(&state));
+    assert!(!is_stale(&relations, &state));
 }
