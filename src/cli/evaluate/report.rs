@@ -24,15 +24,15 @@ th[scope=row], thead th:first-child { text-align: left; }
 ";
 
 /// How to read the differences, and what they are counted from.
-const INTERVALS: &str = "Differences are means over the questions that both answered, with the 95 % interval of a paired \
-     bootstrap in which persons are drawn with all their questions.";
+const INTERVALS: &str = "Differences are means over the questions that both answered, with the 95 % interval of a \
+     paired bootstrap in which persons are drawn with all their questions.";
 
 /// The page; `ks` are the lengths of lists, rising, and `command` what was called.
 pub(super) fn page(report: &Report, ks: &[usize], command: &[String]) -> String {
     let title = "How well nextbest answers";
     let mut html = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n<meta charset=\"utf-8\"/>\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
+        "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n\
+         <meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n\
          <title>{title}</title>\n<style>\n{STYLE}{}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n",
         plot::STYLE
@@ -259,8 +259,8 @@ fn calibration(report: &Report) -> String {
     let words = Words {
         id: "calibration",
         title: "What was said against what came",
-        text: "A point for each of ten bins of equal size; on the dashed diagonal what was said is what came. The table \
-               below has the same figures.",
+        text: "A point for each of ten bins of equal size; on the dashed diagonal what was said is what came. The \
+               table below has the same figures.",
         x: "mean probability that was said",
         y: "share that came",
     };
@@ -285,8 +285,8 @@ fn calibration(report: &Report) -> String {
     }
     let body = figure(&plot::calibration(&words, &points), &[]) + &table.html() + &by_stage.html();
     let text = format!(
-        "Of the products that were answered. The expected calibration error, the mean distance between what was said and \
-         what came, is {:.4}.",
+        "Of the products that were answered. The expected calibration error, the mean distance between what was said \
+         and what came, is {:.4}.",
         calibration.error
     );
     section("Calibration", &text, &body)
@@ -389,8 +389,8 @@ fn gate(report: &Report) -> String {
     }
     let body = figure(&plot::ranges(&words, &ranges), &[]) + &table.html();
     let text = format!(
-        "Before it answered, the model was judged on the end of the history it learned from: {} questions to learn from, \
-         {} held back. {INTERVALS}",
+        "Before it answered, the model was judged on the end of the history it learned from: {} questions to learn \
+         from, {} held back. {INTERVALS}",
         training.questions, training.held_back
     );
     section("The gate", &text, &body)
