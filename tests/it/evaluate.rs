@@ -133,7 +133,7 @@ fn the_journals_own_past_is_evaluated_and_reported() {
     let text = with(&["7"]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     for part in [
-        "nextbest beats by",
+        "difference of nextbest to",
         "ndcg@5",
         "consideration",
         "the gate, on",

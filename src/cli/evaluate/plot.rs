@@ -11,6 +11,8 @@ const TOP: f64 = 14.0;
 const BOTTOM: f64 = 44.0;
 /// Where the names of rows end.
 const NAMES: f64 = 270.0;
+/// The longest name of a row; the table beside the plot has all of it.
+const LONGEST: usize = 36;
 /// The height of a row.
 const ROW: f64 = 22.0;
 /// How many styles of lines and marks there are in [`STYLE`].
@@ -22,12 +24,12 @@ svg { width: 100%; height: auto; max-width: 720px; font: 12px system-ui, sans-se
 svg text { fill: var(--ink); }
 svg .axis { stroke: var(--line); stroke-width: 1; fill: none; }
 svg .zero { stroke: var(--ink); stroke-width: 1; stroke-dasharray: 3 3; fill: none; }
+svg .s0 { stroke: var(--c0); fill: var(--c0); } svg .s1 { stroke: var(--c1); fill: var(--c1); }
+svg .s2 { stroke: var(--c2); fill: var(--c2); } svg .s3 { stroke: var(--c3); fill: var(--c3); }
+svg .s4 { stroke: var(--c4); fill: var(--c4); } svg .s5 { stroke: var(--c5); fill: var(--c5); }
+svg .s6 { stroke: var(--c6); fill: var(--c6); } svg .s7 { stroke: var(--c7); fill: var(--c7); }
 svg .line { fill: none; stroke-width: 2; }
 svg .range { stroke-width: 3; }
-.s0 { stroke: var(--c0); fill: var(--c0); } .s1 { stroke: var(--c1); fill: var(--c1); }
-.s2 { stroke: var(--c2); fill: var(--c2); } .s3 { stroke: var(--c3); fill: var(--c3); }
-.s4 { stroke: var(--c4); fill: var(--c4); } .s5 { stroke: var(--c5); fill: var(--c5); }
-.s6 { stroke: var(--c6); fill: var(--c6); } .s7 { stroke: var(--c7); fill: var(--c7); }
 svg .d1 { stroke-dasharray: 8 4; } svg .d2 { stroke-dasharray: 2 3; } svg .d3 { stroke-dasharray: 8 3 2 3; }
 svg .d4 { stroke-dasharray: 12 4; } svg .d5 { stroke-dasharray: 4 4; } svg .d6 { stroke-dasharray: 1 4; }
 svg .d7 { stroke-dasharray: 12 3 2 3 2 3; }
@@ -180,7 +182,11 @@ impl Plot {
     /// The names of rows, and where each stands.
     fn rows<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
         for (row, name) in names.enumerate() {
-            self.text((NAMES - 10.0, row_place(row) + 4.0), "end", name);
+            let mut short: String = name.chars().take(LONGEST).collect();
+            if short.len() < name.len() {
+                short.push('…');
+            }
+            self.text((NAMES - 10.0, row_place(row) + 4.0), "end", &short);
         }
     }
 

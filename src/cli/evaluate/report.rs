@@ -390,7 +390,7 @@ fn gate(report: &Report) -> String {
     let body = figure(&plot::ranges(&words, &ranges), &[]) + &table.html();
     let text = format!(
         "Before it answered, the model was judged on the end of the history it learned from: {} questions to learn \
-         from, {} held back. {INTERVALS}",
+         from, {} held back. Diamonds are of too few questions to decide anything, triangles refuse. {INTERVALS}",
         training.questions, training.held_back
     );
     section("The gate", &text, &body)

@@ -26,7 +26,7 @@ pub(super) fn to_text(report: &Report, k: usize) -> String {
         ));
     }
     text.push_str(&figures(&report.figures.0));
-    text.push_str("\nnextbest beats by (95 % interval)\n");
+    text.push_str("\ndifference of nextbest to (95 % interval)\n");
     let wanted = ["recall", "ndcg"].map(|name| format!("{name}@{k}"));
     for difference in &report.differences {
         if wanted.contains(&difference.figure) {
