@@ -15,6 +15,7 @@ pub mod ownership;
 pub mod recipes;
 pub mod recommend;
 pub mod shop;
+pub mod similar;
 pub mod spelling;
 pub mod train;
 pub mod truth;

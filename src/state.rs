@@ -29,7 +29,7 @@ use crate::state::products::Products;
 use crate::state::subjects::{Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.

@@ -196,29 +196,20 @@ fn standard(rows: &Rows) -> ([f64; COUNT], [f64; COUNT]) {
 }
 
 impl FittedRanker {
-    /// The log-odds of a candidate, up to the sampling of the rows: it orders; [`super::calibration`] makes it a
-    /// probability.
-    #[must_use]
-    pub fn score(&self, stage: u8, features: &[f64; COUNT]) -> f64 {
-        match self.stages.get(stage as usize) {
-            Some(part) => {
-                part.bias
-                    + part
-                        .weights
-                        .iter()
-                        .zip(features)
-                        .map(|(w, f)| w * f)
-                        .sum::<f64>()
-            }
-            None => 0.0,
-        }
-    }
-
-    /// The log-odds of a row.
+    /// The log-odds of a row, up to the sampling of the rows: it orders; [`super::calibration`] makes it a probability.
     #[must_use]
     pub fn score_row(&self, row: &[f32]) -> f64 {
-        let features = std::array::from_fn(|i| f64::from(row[i]));
-        self.score(rows::stage(row), &features)
+        let Some(part) = self.stages.get(rows::stage(row) as usize) else {
+            return 0.0;
+        };
+        let terms = part.weights.iter().zip(row);
+        part.bias + terms.map(|(w, &f)| w * f64::from(f)).sum::<f64>()
+    }
+
+    /// The log-odds of features in a stage.
+    #[must_use]
+    pub fn score(&self, stage: u8, features: &[f64; COUNT]) -> f64 {
+        self.score_row(&rows::row(stage, features))
     }
 
     /// The weights of a stage, with the names of the features.

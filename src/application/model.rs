@@ -243,11 +243,32 @@ impl Ranking<'_> {
             .iter()
             .map(|candidate| boost(candidate.product))
             .collect();
-        let mut keys: Vec<f64> = candidates
-            .iter()
-            .zip(&boosts)
-            .map(|(candidate, boost)| self.key(view.stage, candidate, &asker, *boost))
-            .collect();
+        let scorer = self
+            .scorer
+            .filter(|_| self.recipe.ranker == Ranker::Logistic);
+        let mut numbers: Vec<f32> = Vec::new();
+        if scorer.is_some() {
+            numbers.reserve(candidates.len() * COLUMNS);
+            for candidate in &candidates {
+                numbers.extend(rows::row(
+                    view.stage.0,
+                    &self.mask.features(candidate, &asker),
+                ));
+            }
+        }
+        // a boost multiplies the odds
+        let mut keys: Vec<f64> = match scorer {
+            Some(scorer) => numbers
+                .chunks_exact(COLUMNS)
+                .zip(&boosts)
+                .map(|(row, boost)| scorer.ranker.score_row(row) + boost.ln())
+                .collect(),
+            None => candidates
+                .iter()
+                .zip(&boosts)
+                .map(|(candidate, boost)| blend(&candidate.ranks, self.recipe) * boost)
+                .collect(),
+        };
         let mut order: Vec<u32> = (0..keys.len() as u32).collect();
         let by_key = |keys: &[f64], a: u32, b: u32| {
             let (a, b) = (a as usize, b as usize);
@@ -261,7 +282,7 @@ impl Ranking<'_> {
         order.sort_unstable_by(|&a, &b| by_key(&keys, a, b));
         if let Some(boosting) = self.boosting() {
             let best = &order[..order.len().min(CORRECTED)];
-            self.correct(boosting, view.stage, &candidates, &asker, best, &mut keys);
+            correct(boosting, &numbers, best, &mut keys);
             order.sort_unstable_by(|&a, &b| by_key(&keys, a, b));
         }
         let marks = keys
@@ -281,50 +302,6 @@ impl Ranking<'_> {
     fn boosting(&self) -> Option<&FittedBoosting> {
         let counts = self.with_trees && self.recipe.ranker == Ranker::Logistic;
         self.scorer.filter(|_| counts)?.boosting.as_ref()
-    }
-
-    /// What orders a candidate before the trees correct it; a boost multiplies the odds.
-    fn key(&self, stage: StageIndex, candidate: &Candidate, asker: &Asker, boost: f64) -> f64 {
-        match self.scorer {
-            Some(scorer) if self.recipe.ranker == Ranker::Logistic => {
-                let features = self.mask.features(candidate, asker);
-                scorer.ranker.score(stage.0, &features) + boost.ln()
-            }
-            _ => blend(&candidate.ranks, self.recipe) * boost,
-        }
-    }
-
-    /// Adds to the keys of the best candidates what the trees say; the others stay behind them, in their order.
-    fn correct(
-        &self,
-        boosting: &FittedBoosting,
-        stage: StageIndex,
-        candidates: &[Candidate],
-        asker: &Asker,
-        best: &[u32],
-        keys: &mut [f64],
-    ) {
-        let mut numbers = Vec::with_capacity(best.len() * COLUMNS);
-        for &place in best {
-            let features = self.mask.features(&candidates[place as usize], asker);
-            numbers.extend(rows::row(stage.0, &features));
-        }
-        let mut corrections = Vec::new();
-        boosting.score_many(&numbers, COLUMNS, &mut corrections);
-        let last = best
-            .last()
-            .map_or(f64::INFINITY, |&place| keys[place as usize]);
-        let mut lowest = f64::INFINITY;
-        let mut is_best = vec![false; keys.len()];
-        for (&place, correction) in best.iter().zip(corrections) {
-            keys[place as usize] += f64::from(correction);
-            lowest = lowest.min(keys[place as usize]);
-            is_best[place as usize] = true;
-        }
-        let down = (last - lowest).max(0.0);
-        for (key, _) in keys.iter_mut().zip(is_best).filter(|(_, is_best)| !is_best) {
-            *key -= down;
-        }
     }
 
     fn mark(&self, stage: StageIndex, key: f64, boost: f64) -> Mark {
@@ -366,5 +343,31 @@ impl Ranking<'_> {
                 }
             }
         }
+    }
+}
+
+/// Adds to the keys of the best candidates what the trees say of their `numbers`; the others stay behind them, in their
+/// order.
+fn correct(boosting: &FittedBoosting, numbers: &[f32], best: &[u32], keys: &mut [f64]) {
+    let mut rows = Vec::with_capacity(best.len() * COLUMNS);
+    for &place in best {
+        let start = place as usize * COLUMNS;
+        rows.extend_from_slice(&numbers[start..start + COLUMNS]);
+    }
+    let mut corrections = Vec::new();
+    boosting.score_many(&rows, COLUMNS, &mut corrections);
+    let last = best
+        .last()
+        .map_or(f64::INFINITY, |&place| keys[place as usize]);
+    let mut lowest = f64::INFINITY;
+    let mut is_best = vec![false; keys.len()];
+    for (&place, correction) in best.iter().zip(corrections) {
+        keys[place as usize] += f64::from(correction);
+        lowest = lowest.min(keys[place as usize]);
+        is_best[place as usize] = true;
+    }
+    let down = (last - lowest).max(0.0);
+    for (key, _) in keys.iter_mut().zip(is_best).filter(|(_, is_best)| !is_best) {
+        *key -= down;
     }
 }

@@ -288,7 +288,15 @@ impl Recommender {
         let mut gate = Gate::new(prepared, state, &view, scope.as_ref());
         let ranked = SCRATCH.with_borrow_mut(|scratch| {
             let mut faults = Vec::new();
-            let mut gathered = Gathered::of(&view, &known.relations, &tuning, scratch);
+            let liked = match (person, subject) {
+                (Some(Person::Customer(number)), Some(subject)) => {
+                    let find = || scratch.like(&view, &tuning);
+                    Some(self.shop.similar.of(number, subject, now, find))
+                }
+                _ => None,
+            };
+            let mut gathered =
+                Gathered::with(&view, &known.relations, &tuning, liked.as_deref(), scratch);
             let ranked = ranking.rank(
                 &mut gathered,
                 |product| gate.admits(product),

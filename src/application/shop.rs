@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::application::error::AppError;
 use crate::application::model::{FeatureMask, Model};
+use crate::application::similar::SimilarCustomers;
 use crate::domain::{Position, Recipe, Record, Timestamp};
 use crate::state::relations::Relations;
 use crate::state::tuning::Tuning;
@@ -99,6 +100,8 @@ pub struct Shop {
     pub settings: ShopSettings,
     /// Which features each recipe lets the ranker use, by stage.
     pub masks: Vec<FeatureMask>,
+    /// What similar customers buy.
+    pub similar: SimilarCustomers,
     known: RwLock<Known>,
     live: ArcSwapOption<Live>,
     ready: watch::Sender<bool>,
@@ -143,6 +146,7 @@ impl Shop {
             clock,
             settings,
             masks,
+            similar: SimilarCustomers::default(),
             known: RwLock::new(Known { state, relations }),
             live: ArcSwapOption::empty(),
             ready: watch::Sender::new(false),
@@ -178,6 +182,7 @@ impl Shop {
     /// Forgets a customer at once; [`Shop::fold_anew`] does the rest.
     pub fn forget(&self, customer: &crate::domain::CustomerId) {
         self.known_mut().state.forget(customer);
+        self.similar.clear();
     }
 
     /// Folds the whole journal anew, as after an erasure, and replaces State.
@@ -192,6 +197,7 @@ impl Shop {
         // what was written meanwhile
         fold_rest(&*self.journal, &mut state)?;
         *known = Known { state, relations };
+        self.similar.clear();
         Ok(())
     }
 
@@ -308,6 +314,7 @@ impl Shop {
     /// Makes a model live, or none.
     pub fn set_live(&self, live: Option<Live>) {
         self.live.store(live.map(Arc::new));
+        self.similar.clear();
     }
 
     /// The names of the stages, in order.

@@ -4,6 +4,7 @@ use crate::algorithms::features::{Asker, Candidate, Item, Own, SOURCES, Steps};
 use crate::algorithms::top::TopList;
 use crate::domain::{Recipe, Source};
 use crate::state::State;
+use crate::state::neighbours::Liked;
 use crate::state::products::{FAST_DAYS, RECENT_DAYS, SLOW_DAYS};
 use crate::state::relations::Relations;
 use crate::state::scratch::{Reach, Scratch};
@@ -44,11 +45,23 @@ impl<'v> Gathered<'v> {
         tuning: &Tuning,
         scratch: &'v mut Scratch,
     ) -> Self {
+        Self::with(view, relations, tuning, None, scratch)
+    }
+
+    /// Asks every source but the similar customers, where it is known what they like.
+    #[must_use]
+    pub fn with(
+        view: &'v View<'v>,
+        relations: &Relations,
+        tuning: &Tuning,
+        liked: Option<&[Liked]>,
+        scratch: &'v mut Scratch,
+    ) -> Self {
         let own = view.own(tuning);
         let stepped = view.stepped();
         let asker = view.asker(&own, &stepped);
         scratch.prepare(view.state.products.items().len());
-        scratch.accumulate(view, &own, &stepped, relations, tuning);
+        scratch.accumulate(view, &own, &stepped, relations, tuning, liked);
         Self {
             view,
             taste: Taste::of(view.state, &own, &stepped),
@@ -128,7 +141,7 @@ pub fn alone(
         Source::Ease => scratch.follow(&own, relations, tuning),
         Source::Customers => scratch.ask_neighbours(view, &own, &tuning.neighbours),
         Source::Sessions => scratch.ask_sessions(view, &stepped, &tuning.sessions),
-        _ => scratch.accumulate(view, &own, &stepped, relations, tuning),
+        _ => scratch.accumulate(view, &own, &stepped, relations, tuning, None),
     }
     let ranking = ranking(source, view, &own, &asker, &stepped, scratch);
     let list = ranking

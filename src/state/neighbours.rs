@@ -3,13 +3,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::algorithms::features::Own;
 use crate::domain::Timestamp;
 use crate::state::State;
 use crate::state::people::Person;
+use crate::state::scratch::newest;
 use crate::state::view::View;
 
 /// How many of the asker's products look for customers who bought them.
 pub const SEEDS: usize = 120;
+/// How many products they name at most.
+pub const MOST: usize = 200;
+/// Customers of which less than this is heard are not heard at all.
+const MIN_WEIGHT: f32 = 1e-30;
 
 /// How similar customers are found and listened to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -65,18 +71,33 @@ pub struct NeighbourScratch {
     products: Vec<u32>,
 }
 
-/// What customers like the asker buy, ordered by product; `own` are the asker's products. Nothing for somebody who has
-/// bought nothing.
+/// What customers like the asker buy, ordered by product, at most [`MOST`] products; `own` are the asker's purchases by
+/// product. Nothing for somebody who has bought nothing.
 #[must_use]
 pub fn like(
     view: &View<'_>,
-    seeds: &[(u32, f32)],
-    own: usize,
+    own: &[(u32, Own)],
     params: &NeighbourParams,
     scratch: &mut NeighbourScratch,
 ) -> Vec<Liked> {
+    if own.is_empty() {
+        return Vec::new();
+    }
     let state = view.state;
-    let similar = similar(view, seeds, own, params, scratch);
+    let customers = state.people.customers().len() as f32;
+    // what matters is how seeds compare: next to the newest one, or nothing would be left of them after years
+    let newest_days = newest(own, 1)
+        .map(|(_, bought)| bought.last_days)
+        .sum::<f64>();
+    let seed = |(product, bought): (u32, Own)| {
+        let fresh = ((newest_days - bought.last_days) / params.seed_half_life_days).exp2() as f32;
+        let buyers = state.products.item(product).buyers as f32;
+        let rare = (1.0 + customers / buyers.max(1.0)).ln().powf(params.rarity);
+        (product, fresh * rare)
+    };
+    let seeds = newest(own, SEEDS).map(seed);
+    let seeds: Vec<(u32, f32)> = seeds.filter(|&(_, weight)| weight > 0.0).collect();
+    let similar = similar(view, &seeds, own.len(), params, scratch);
     let products = state.products.items().len();
     scratch.ever.resize(products, 0.0);
     scratch.now.resize(products, 0.0);
@@ -84,8 +105,11 @@ pub fn like(
     for (customer, similarity) in similar {
         if let Some(subject) = state.subject(Person::Customer(customer)) {
             let weight = similarity.powf(params.power);
-            total += weight;
-            scratch.add(subject, weight, view.now, params);
+            // too small for a number that divides
+            if weight >= MIN_WEIGHT {
+                total += weight;
+                scratch.add(subject, weight, view.now, params);
+            }
         }
     }
     let mean = |sum: &mut f32| std::mem::take(sum) / total;
@@ -98,6 +122,16 @@ pub fn like(
             ever: mean(&mut scratch.ever[place]),
             now: mean(&mut scratch.now[place]),
         });
+    }
+    if liked.len() > MOST {
+        let order = |a: &Liked, b: &Liked| {
+            (b.ever + b.now)
+                .total_cmp(&(a.ever + a.now))
+                .then(a.product.cmp(&b.product))
+        };
+        liked.select_nth_unstable_by(MOST, order);
+        liked.truncate(MOST);
+        liked.sort_unstable_by_key(|liked| liked.product);
     }
     liked
 }
@@ -112,7 +146,7 @@ fn similar(
 ) -> Vec<(u32, f32)> {
     let state: &State = view.state;
     scratch.overlap.resize(state.people.customers().len(), 0.0);
-    for &(product, weight) in seeds.iter().take(SEEDS) {
+    for &(product, weight) in seeds {
         for person in state.products.item(product).last_buyers() {
             if let Person::Customer(customer) = person {
                 let overlap = &mut scratch.overlap[customer as usize];

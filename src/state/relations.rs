@@ -242,17 +242,36 @@ impl Relations {
         row.common.sort_unstable_by_key(|&(other, _)| other);
     }
 
-    /// Common buyers of two products, as far as they are remembered.
-    fn common(&self, a: u32, b: u32) -> f64 {
-        let of = |a: u32, b: u32| {
-            let common = &self.rows[a as usize].common;
-            let place = common.binary_search_by_key(&b, |&(other, _)| other).ok()?;
-            Some(f64::from(common[place].1))
-        };
-        match (of(a, b), of(b, a)) {
-            (Some(x), Some(y)) => 0.5 * (x + y),
-            (Some(x), None) | (None, Some(x)) => x,
-            (None, None) => 0.0,
+    /// Common buyers of all pairs of the solver's products, as far as they are remembered: the mean where both do.
+    fn fill(&self, state: &State, solver: &mut Solver) {
+        let size = solver.products.len();
+        solver.places.resize(state.products.items().len(), 0);
+        for (place, &product) in solver.products.iter().enumerate() {
+            solver.places[product as usize] = place as u32 + 1;
+        }
+        for (a, &product) in solver.products.iter().enumerate() {
+            solver.matrix[a * size + a] = f64::from(state.products.item(product).buyers.max(1));
+            for &(other, common) in &self.rows[product as usize].common {
+                let place = solver.places[other as usize] as usize;
+                if place > 0 {
+                    solver.matrix[a * size + place - 1] = f64::from(common);
+                }
+            }
+        }
+        for a in 0..size {
+            for b in 0..a {
+                let (x, y) = (solver.matrix[a * size + b], solver.matrix[b * size + a]);
+                let common = if x > 0.0 && y > 0.0 {
+                    0.5 * (x + y)
+                } else {
+                    x.max(y)
+                };
+                solver.matrix[a * size + b] = common;
+                solver.matrix[b * size + a] = common;
+            }
+        }
+        for &product in &solver.products {
+            solver.places[product as usize] = 0;
         }
     }
 
@@ -271,14 +290,7 @@ impl Relations {
         let size = solver.products.len();
         solver.matrix.clear();
         solver.matrix.resize(size * size, 0.0);
-        for a in 0..size {
-            solver.matrix[a * size + a] = buyers(solver.products[a]);
-            for b in 0..a {
-                let common = self.common(solver.products[a], solver.products[b]);
-                solver.matrix[a * size + b] = common;
-                solver.matrix[b * size + a] = common;
-            }
-        }
+        self.fill(state, solver);
         let weights = ease::column(&mut solver.matrix, size, self.ease_penalty).unwrap_or_default();
         let others = solver.products[1..].iter().copied();
         let mut causes: Vec<(u32, f32)> = others
@@ -309,6 +321,8 @@ impl Default for Relations {
 #[derive(Debug, Default)]
 struct Solver {
     products: Vec<u32>,
+    /// By product: 1 + its place in `products`; 0: not one of them.
+    places: Vec<u32>,
     matrix: Vec<f64>,
 }
 

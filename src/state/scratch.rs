@@ -6,7 +6,7 @@ use crate::algorithms::features::{Own, Steps};
 use crate::algorithms::sessions::{SessionParams, SessionScratch};
 use crate::state::State;
 use crate::state::candidates::Proposal;
-use crate::state::neighbours::{self, NeighbourParams, NeighbourScratch};
+use crate::state::neighbours::{self, Liked, NeighbourParams, NeighbourScratch};
 use crate::state::relations::Relations;
 use crate::state::tuning::Tuning;
 use crate::state::view::View;
@@ -133,6 +133,7 @@ impl Scratch {
         stepped: &[(u32, Steps)],
         relations: &Relations,
         tuning: &Tuning,
+        liked: Option<&[Liked]>,
     ) {
         let bought = view.bought_seeds();
         let steps: Vec<(u32, f32)> = stepped
@@ -161,7 +162,10 @@ impl Scratch {
             self.look_around(state, screen);
         }
         self.follow(own, relations, tuning);
-        self.ask_neighbours(view, own, &tuning.neighbours);
+        match liked {
+            Some(liked) => self.hear_neighbours(liked),
+            None => self.ask_neighbours(view, own, &tuning.neighbours),
+        }
         self.ask_sessions(view, stepped, &tuning.sessions);
         let seeds = steps
             .iter()
@@ -182,32 +186,39 @@ impl Scratch {
         }
     }
 
+    /// What similar customers buy.
     pub(super) fn ask_neighbours(
         &mut self,
         view: &View<'_>,
         own: &[(u32, Own)],
         params: &NeighbourParams,
     ) {
-        if own.is_empty() {
-            return;
-        }
-        let customers = view.state.people.customers().len() as f32;
-        let seed = |(product, bought): (u32, Own)| {
-            let fresh = (-bought.last_days / params.seed_half_life_days).exp2() as f32;
-            let buyers = view.state.products.item(product).buyers as f32;
-            let rare = (1.0 + customers / buyers.max(1.0)).ln().powf(params.rarity);
-            (product, fresh * rare)
-        };
-        let seeds: Vec<(u32, f32)> = newest(own, neighbours::SEEDS).map(seed).collect();
         let mut neighbours = std::mem::take(&mut self.neighbours);
-        for liked in neighbours::like(view, &seeds, own.len(), params, &mut neighbours) {
+        let liked = neighbours::like(view, own, params, &mut neighbours);
+        self.neighbours = neighbours;
+        self.hear_neighbours(&liked);
+    }
+
+    /// What customers like the asker buy.
+    pub fn like(&mut self, view: &View<'_>, tuning: &Tuning) -> Vec<Liked> {
+        neighbours::like(
+            view,
+            &view.own(tuning),
+            &tuning.neighbours,
+            &mut self.neighbours,
+        )
+    }
+
+    /// What similar customers buy, found before.
+    pub(super) fn hear_neighbours(&mut self, liked: &[Liked]) {
+        for liked in liked {
             let reach = self.touch(liked.product);
             reach.liked_ever = liked.ever;
             reach.liked_now = liked.now;
         }
-        self.neighbours = neighbours;
     }
 
+    /// What sessions like this one hold.
     pub(super) fn ask_sessions(
         &mut self,
         view: &View<'_>,

@@ -37,7 +37,7 @@ impl Shelf {
         };
         let price = product
             .price
-            .map(|price| price.units())
+            .map(crate::domain::Micros::units)
             .filter(|&price| price > 0.0);
         Self {
             category: hash(&product.category_text()),

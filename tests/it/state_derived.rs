@@ -94,8 +94,7 @@ fn gathered<'v>(
 /// What customers like the asker buy.
 fn liked(view: &View<'_>, params: &NeighbourParams, scratch: &mut NeighbourScratch) -> Vec<Liked> {
     let own = view.own(&Tuning::default());
-    let seeds: Vec<(u32, f32)> = own.iter().map(|&(product, _)| (product, 1.0)).collect();
-    like(view, &seeds, own.len(), params, scratch)
+    like(view, &own, params, scratch)
 }
 
 /// The baskets of everybody, person by person.

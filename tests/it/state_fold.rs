@@ -16,6 +16,7 @@ use nextbest::domain::{CustomerId, Record, Timestamp, VisitorId};
 use nextbest::state::people::Person;
 use nextbest::state::products::{FAST_DAYS, RECENT_DAYS, SLOW_DAYS};
 use nextbest::state::subjects::Subject;
+use nextbest::state::taste::Shelf;
 use nextbest::state::{FoldSettings, State};
 use proptest::prelude::*;
 
@@ -137,6 +138,9 @@ fn compare_products(state: &State, world: &World) {
             world.catalog.get(id),
             "{id} in the catalog"
         );
+        if let Some((product, _)) = &listed {
+            assert_eq!(item.shelf, Shelf::of(product), "shelf of {id}");
+        }
         let recommendable = match &listed {
             Some((product, _)) => product.available,
             None => world.catalog.is_empty(),

@@ -16,7 +16,7 @@ const POSITIVES: usize = 12;
 /// So many negative rows of one question, drawn evenly: those that rank best alone would teach that ranking well is bad.
 const NEGATIVES: usize = 32;
 /// The ranker is fitted on at most so many rows: linfa wants them dense and in double precision.
-const RANKER_ROWS: usize = 200_000;
+const RANKER_ROWS: usize = 100_000;
 /// Trees need at least so many positive rows.
 const MIN_POSITIVES: usize = 500;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nextbest::domain::Timestamp;
 use nextbest::domain::time::DAY_MS;
 use nextbest::state::State;
-use nextbest::state::neighbours::{Liked, NeighbourParams, NeighbourScratch, SEEDS};
+use nextbest::state::neighbours::{Liked, MOST, NeighbourParams, NeighbourScratch, SEEDS};
 use nextbest::state::people::Person;
 use nextbest::state::subjects::Subject;
 use nextbest::state::view::View;
@@ -16,7 +16,7 @@ use crate::state_fold::history::{customer, slot, visitor};
 use crate::state_fold::model::{self, World};
 use crate::state_fold::near;
 
-const _: () = assert!(PRODUCTS <= SEEDS, "nothing is capped");
+const _: () = assert!(PRODUCTS <= SEEDS && PRODUCTS <= MOST, "nothing is capped");
 
 /// What the neighbours of somebody say.
 fn asked(
@@ -42,13 +42,19 @@ fn asked_alone(state: &State, subject: Option<&Subject>, now: Timestamp) -> Vec<
 
 /// Enough neighbours for everybody, tuned in every way.
 fn params() -> impl Strategy<Value = NeighbourParams> {
-    let tuned = (0.0..=1.0f32, 1.0..6.0f32, 1..8usize, 1.0..90.0f64);
-    tuned.prop_map(|(asymmetry, power, baskets, now_days)| NeighbourParams {
-        asymmetry,
-        power,
-        baskets,
-        now_days,
-        count: PEOPLE,
+    let similarity = (0.0..=1.0f32, 1.0..6.0f32, 1.0..300.0f64, 0.0..1.5f32);
+    let answers = (1..8usize, 1.0..90.0f64);
+    (similarity, answers).prop_map(|(similarity, (baskets, now_days))| {
+        let (asymmetry, power, seed_half_life_days, rarity) = similarity;
+        NeighbourParams {
+            count: PEOPLE,
+            asymmetry,
+            power,
+            seed_half_life_days,
+            rarity,
+            baskets,
+            now_days,
+        }
     })
 }
 
@@ -60,11 +66,29 @@ fn brute_force(
     params: &NeighbourParams,
 ) -> BTreeMap<String, (f64, f64)> {
     let mine = asker.bought();
+    let days_since = |then: Timestamp| (now.ms() - then.ms()) as f64 / DAY_MS as f64;
+    // what was bought lately and by few looks for others
+    let seed = |product: &String| {
+        let with = asker
+            .baskets()
+            .into_iter()
+            .filter(|basket| basket.holds(product));
+        let last = with.map(|basket| basket.time).max().unwrap();
+        let fresh = (-days_since(last) / params.seed_half_life_days).exp2();
+        let (customers, buyers) = (
+            world.customers.len() as f64,
+            world.buyers(product, 1) as f64,
+        );
+        fresh
+            * (1.0 + customers / buyers)
+                .ln()
+                .powf(f64::from(params.rarity))
+    };
     let mut total = 0.0;
     let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
     for other in world.customers.iter().filter(|other| other.id != asker.id) {
         let theirs = other.bought();
-        let shared = mine.intersection(&theirs).count() as f64;
+        let shared: f64 = mine.intersection(&theirs).map(seed).sum();
         if shared <= 0.0 {
             continue;
         }
@@ -75,7 +99,7 @@ fn brute_force(
         let baskets = other.baskets();
         let last = &baskets[baskets.len().saturating_sub(params.baskets)..];
         for basket in last {
-            let days = (now.ms() - basket.time.ms()) as f64 / DAY_MS as f64;
+            let days = days_since(basket.time);
             let products: BTreeSet<&String> = basket.lines.iter().map(|line| &line.0).collect();
             for product in products {
                 let sum = sums.entry(product.clone()).or_default();
@@ -133,6 +157,37 @@ proptest! {
             assert_eq!(asked_alone(&state, Some(subject), slot(-1)), []);
         }
     }
+}
+
+#[test]
+fn who_comes_back_after_decades_hears_the_same_people() {
+    let of = |number, who, product| purchase(number, slot(number as i64), who, product, "");
+    let records = [
+        of(0, ("customer-0", ""), "a"),
+        of(1, ("customer-1", ""), "a"),
+        of(2, ("customer-1", ""), "b"),
+        of(3, ("customer-2", ""), "a"),
+    ];
+    let (state, _) = known(&records);
+    let me = state.people.customers().first();
+    let soon = asked_alone(&state, me, slot(4));
+    let late = asked_alone(&state, me, slot(4).plus_ms(150 * 365 * DAY_MS));
+    assert_eq!((soon.len(), late.len()), (2, 2));
+    for (soon, late) in soon.iter().zip(&late) {
+        assert_eq!(soon.product, late.product);
+        near(f64::from(late.ever), f64::from(soon.ever), "ever");
+        assert!((0.0..1e-6).contains(&late.now), "{late:?}");
+    }
+    // nor is anything lost for a seed that has faded altogether beside one that has not
+    let far = slot(4).plus_ms(100 * 365 * DAY_MS);
+    let mut state = state;
+    state.apply(&purchase(9, far, ("customer-0", ""), "c", ""));
+    let answer = asked_alone(&state, state.people.customers().first(), far);
+    assert!(
+        answer
+            .iter()
+            .all(|liked| liked.ever.is_finite() && liked.now.is_finite())
+    );
 }
 
 #[test]

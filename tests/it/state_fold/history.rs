@@ -18,6 +18,8 @@ pub(crate) const PEOPLE: usize = 3;
 const PRODUCTS: usize = 5;
 const ORDERS: usize = 4;
 const SESSIONS: usize = 2;
+/// In a busy history everything happens in so many slots: then visits go on, meet and end.
+const BUSY_SLOTS: i64 = 2;
 /// Moments lie this far apart.
 const SLOT_MS: i64 = 3 * HOUR_MS;
 const SLOTS: i64 = 40;
@@ -136,7 +138,7 @@ fn visits() -> impl Strategy<Value = (i64, Option<usize>)> {
 }
 
 /// Events: half of them with one of few ids, so that some come twice with another content.
-pub(crate) fn events() -> impl Strategy<Value = Event> {
+fn events_within(slots: i64) -> impl Strategy<Value = Event> {
     let what = (
         kinds(),
         prop::option::weighted(0.7, 0..PRODUCTS),
@@ -145,7 +147,7 @@ pub(crate) fn events() -> impl Strategy<Value = Event> {
         0..=5u32,
     );
     let identity = (prop::option::of(0..60u32), 0..3u64);
-    let when = (0..SLOTS, visits());
+    let when = (0..slots, visits());
     (what, somebody(), when, identity).prop_map(|(what, who, when, (id, repetition))| {
         let (moment, (later, session)) = when;
         let (kind, bought, quantity, order, rating) = what;
@@ -238,10 +240,18 @@ pub(crate) fn news() -> impl Strategy<Value = RecordBody> {
     ]
 }
 
-/// A history of at most 60 acts: below every bound of memory.
+/// A history of at most 60 acts: below every bound of memory. One in three is busy.
 pub(crate) fn histories() -> impl Strategy<Value = Vec<Act>> {
+    prop_oneof![
+        2 => histories_within(SLOTS),
+        1 => histories_within(BUSY_SLOTS),
+    ]
+}
+
+fn histories_within(slots: i64) -> impl Strategy<Value = Vec<Act>> {
+    let event = events_within(slots).prop_map(|event| RecordBody::Event(Box::new(event)));
     let act = prop_oneof![
-        24 => events().prop_map(|event| Act::Write(RecordBody::Event(Box::new(event)))),
+        24 => event.prop_map(Act::Write),
         8 => news().prop_map(Act::Write),
         2 => (0..10usize).prop_map(Act::Again),
         1 => (0..PEOPLE).prop_map(|number| Act::Erase(customer(number))),
