@@ -104,8 +104,8 @@ fn the_journals_own_past_is_evaluated_and_reported() {
     hangs_together(&report);
     assert!(report["cases"].as_u64().unwrap() > 100, "{report}");
     let day = |key: &str| report[key].as_str().unwrap()[..10].to_owned();
-    assert!(day("first_case") >= "2026-05-29".to_owned(), "{report}");
-    assert!(day("last_case") <= "2026-06-30".to_owned(), "{report}");
+    assert!(*day("first_case") >= *"2026-05-29", "{report}");
+    assert!(*day("last_case") <= *"2026-06-30", "{report}");
     let training = &report["training"];
     let gate = training["gate"].as_array().unwrap();
     assert!(
