@@ -2,6 +2,7 @@
 
 pub mod baselines;
 pub mod boosting;
+pub mod bootstrap;
 pub mod calibration;
 pub mod content;
 pub mod covisitation;

@@ -90,6 +90,28 @@ pub fn train_settings(settings: &Settings) -> TrainSettings {
     }
 }
 
+/// Opens the journal in the data folder, and says what had to be mended. One process may have it open at a time.
+///
+/// # Errors
+/// Those of the journal.
+pub fn open_journal(settings: &Settings) -> Result<SledJournal, JournalError> {
+    let durability = match settings.journal.durability {
+        config::Durability::Always => Durability::Always,
+        config::Durability::Interval => {
+            Durability::Interval(Duration::from_millis(settings.journal.interval_ms))
+        }
+    };
+    let options = Options {
+        durability,
+        mirror: settings.journal.mirror,
+        cache_bytes: settings.journal.cache_mb << 20,
+        ..Options::default()
+    };
+    let (journal, recovery) = SledJournal::open(&settings.data.folder, &options)?;
+    log_recovery(&recovery);
+    Ok(journal)
+}
+
 impl Service {
     /// Opens the data folder: the journal is verified, State is folded, the live model is loaded.
     ///
@@ -98,20 +120,7 @@ impl Service {
     pub fn open(settings: &Settings, recipes: &Recipes) -> Result<Self, ServerError> {
         let folder: PathBuf = settings.data.folder.clone();
         std::fs::create_dir_all(&folder).map_err(io_error(folder.display().to_string()))?;
-        let durability = match settings.journal.durability {
-            config::Durability::Always => Durability::Always,
-            config::Durability::Interval => {
-                Durability::Interval(Duration::from_millis(settings.journal.interval_ms))
-            }
-        };
-        let options = Options {
-            durability,
-            mirror: settings.journal.mirror,
-            cache_bytes: settings.journal.cache_mb << 20,
-            ..Options::default()
-        };
-        let (journal, recovery) = SledJournal::open(&folder, &options)?;
-        log_recovery(&recovery);
+        let journal = open_journal(settings)?;
         let checkpoints = Checkpoints::open(folder.join("checkpoints"))
             .map_err(io_error("the folder of checkpoints"))?;
         let artefacts = Artefacts::open(folder.join("models"))?;

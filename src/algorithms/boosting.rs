@@ -25,6 +25,7 @@ pub use params::{
 };
 
 use bins::Bins;
+pub(super) use draw::scramble;
 use draw::{Purpose, draw};
 use fitted::{StoredSplit, StoredTree};
 use histogram::{Gradient, Quanta};

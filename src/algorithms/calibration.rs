@@ -90,18 +90,44 @@ impl Calibration {
     }
 }
 
+/// How many bins an error is measured over.
+const BINS: usize = 10;
+
+/// What was said of some products, the least likely first, and what came.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bin {
+    /// The mean of the probabilities that were said.
+    pub said: f64,
+    /// The share that came.
+    pub came: f64,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// Ten bins of equal size, by rising probability; fewer where there is too little.
+#[must_use]
+pub fn bins(probabilities: &[f64], outcomes: &[bool]) -> Vec<Bin> {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+    let size = order.len().div_ceil(BINS).max(1);
+    let bin = |chunk: &[usize]| {
+        let said: f64 = chunk.iter().map(|&i| probabilities[i]).sum();
+        let came = chunk.iter().filter(|&&i| outcomes[i]).count() as f64;
+        Bin {
+            said: said / chunk.len() as f64,
+            came: came / chunk.len() as f64,
+            count: chunk.len(),
+        }
+    };
+    order.chunks(size).map(bin).collect()
+}
+
 /// Expected calibration error: the mean distance between what was said and what came, over ten bins of equal size.
 #[must_use]
 pub fn expected_error(probabilities: &[f64], outcomes: &[bool]) -> f64 {
-    let mut order: Vec<usize> = (0..probabilities.len()).collect();
-    order.sort_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
-    let bin = order.len().div_ceil(10).max(1);
-    let distance = |chunk: &[usize]| {
-        let said: f64 = chunk.iter().map(|&i| probabilities[i]).sum();
-        let came = chunk.iter().filter(|&&i| outcomes[i]).count() as f64;
-        (said - came).abs()
-    };
-    order.chunks(bin).map(distance).sum::<f64>() / order.len().max(1) as f64
+    let bins = bins(probabilities, outcomes);
+    let distance = |bin: &Bin| (bin.said - bin.came).abs() * bin.count as f64;
+    bins.iter().map(distance).sum::<f64>() / probabilities.len().max(1) as f64
 }
 
 #[cfg(test)]
@@ -124,6 +150,21 @@ mod tests {
             .collect();
         assert!(expected_error(&said, &outcomes) < 0.02);
         assert!(expected_error(&vec![0.9; 10_000], &outcomes) > 0.3);
+    }
+
+    #[test]
+    fn bins_are_as_counted_by_hand() {
+        // 20 products, two a bin; the least likely one of each pair comes
+        let said: Vec<f64> = (0..20).map(|i| f64::from(i) / 20.0).collect();
+        let outcomes: Vec<bool> = (0..20).map(|i| i % 2 == 0).collect();
+        let bins = bins(&said, &outcomes);
+        assert_eq!(bins.len(), 10);
+        assert!(bins.iter().all(|bin| bin.count == 2));
+        assert!(bins.iter().all(|bin| (bin.came - 0.5).abs() < 1e-12));
+        assert!((bins[0].said - 0.025).abs() < 1e-12 && (bins[9].said - 0.925).abs() < 1e-12);
+        // distances 0.475, 0.375, … 0.075, 0.025, 0.125, … 0.425
+        assert!((expected_error(&said, &outcomes) - 0.25).abs() < 1e-12);
+        assert!(expected_error(&[], &[]).abs() < 1e-12);
     }
 
     #[test]

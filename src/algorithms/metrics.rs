@@ -11,6 +11,9 @@ pub const NAMES: [&str; 7] = [
     "coverage",
 ];
 
+/// How many of the [`NAMES`], from the first on, are means of one value of each case.
+pub const OF_A_CASE: usize = 4;
+
 /// One product that was truly next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Truth {
@@ -32,6 +35,8 @@ pub struct Tally {
     repeat: (f64, u64),
     explore: (f64, u64),
     shown: Vec<bool>,
+    /// By place: the recall that hits at this place added.
+    by_place: Vec<f64>,
 }
 
 impl Tally {
@@ -48,6 +53,7 @@ impl Tally {
             repeat: (0.0, 0),
             explore: (0.0, 0),
             shown: Vec::new(),
+            by_place: vec![0.0; k],
         }
     }
 
@@ -64,10 +70,10 @@ impl Tally {
     }
 
     /// Adds a case: the answer, best first, without doubles, and what was truly next, each product once. A case without
-    /// truth is none. Returns (recall, ndcg) of the case.
-    pub fn add(&mut self, answer: &[u32], truth: &[Truth]) -> (f64, f64) {
+    /// truth is none. Returns the figures of the case, in the order of [`NAMES`].
+    pub fn add(&mut self, answer: &[u32], truth: &[Truth]) -> [f64; OF_A_CASE] {
         if truth.is_empty() {
-            return (0.0, 0.0);
+            return [0.0; OF_A_CASE];
         }
         let answer = &answer[..answer.len().min(self.k)];
         let hit = |wanted: &Truth| wanted.product.is_some_and(|p| answer.contains(&p));
@@ -78,6 +84,7 @@ impl Tally {
             if truth.iter().any(|wanted| wanted.product == Some(*product)) {
                 gain += discount(place);
                 first = first.or(Some(place));
+                self.by_place[place] += 1.0 / truth.len() as f64;
             }
             let number = *product as usize;
             if number >= self.shown.len() {
@@ -87,11 +94,13 @@ impl Tally {
         }
         let ideal: f64 = (0..truth.len().min(self.k)).map(discount).sum();
         let recall = found as f64 / truth.len() as f64;
+        let hit_any = f64::from(u8::from(found > 0));
+        let reciprocal = first.map_or(0.0, |place| 1.0 / (place as f64 + 1.0));
         self.cases += 1;
         self.recall += recall;
         self.ndcg += gain / ideal;
-        self.hits += f64::from(u8::from(found > 0));
-        self.mrr += first.map_or(0.0, |place| 1.0 / (place as f64 + 1.0));
+        self.hits += hit_any;
+        self.mrr += reciprocal;
         for (is_repeat, sum) in [(true, &mut self.repeat), (false, &mut self.explore)] {
             let part = || truth.iter().filter(|wanted| wanted.is_repeat == is_repeat);
             let size = part().count();
@@ -100,7 +109,18 @@ impl Tally {
                 sum.1 += 1;
             }
         }
-        (recall, gain / ideal)
+        [recall, gain / ideal, hit_any, reciprocal]
+    }
+
+    /// The recall of lists that are cut at 1, 2, … k; all 0 without cases.
+    #[must_use]
+    pub fn recall_by_k(&self) -> Vec<f64> {
+        let mut sum = 0.0;
+        let added = self.by_place.iter().map(|added| {
+            sum += added;
+            sum / self.cases.max(1) as f64
+        });
+        added.collect()
     }
 
     /// The figures over the cases, in the order of [`NAMES`]; all 0 without cases. `recommendable` is how many products
@@ -152,8 +172,11 @@ mod tests {
     fn figures_are_as_computed_by_hand() {
         let mut tally = Tally::new(3);
         // hits at ranks 1 and 3 of three truths: recall 2/3; dcg 1 + 1/2, ideal 1 + 1/log2(3) + 1/2
-        tally.add(&[5, 6, 7, 8], &truth(&[(5, true), (7, false), (8, false)]));
+        let of_case = tally.add(&[5, 6, 7, 8], &truth(&[(5, true), (7, false), (8, false)]));
         let ideal = 1.0 + 1.0 / 3f64.log2() + 0.5;
+        for (figure, expected) in of_case.iter().zip([2.0 / 3.0, 1.5 / ideal, 1.0, 1.0]) {
+            assert!((figure - expected).abs() < 1e-12, "{of_case:?}");
+        }
         close(
             tally.figures(10),
             [2.0 / 3.0, 1.5 / ideal, 1.0, 1.0, 1.0, 0.5, 0.3],
@@ -171,6 +194,10 @@ mod tests {
             [1.0 / 3.0, 0.75 / ideal, 0.5, 0.5, 1.0, 0.25, 0.4],
         );
         assert_eq!(tally.cases(), 2);
+        let by_k = tally.recall_by_k();
+        for (recall, expected) in by_k.iter().zip([1.0 / 6.0, 1.0 / 6.0, 1.0 / 3.0]) {
+            assert!((recall - expected).abs() < 1e-12, "{by_k:?}");
+        }
     }
 
     #[test]

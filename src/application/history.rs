@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use crate::domain::journey::KindSet;
-use crate::domain::{EventKind, ProductId, Record, RecordBody, Subject, Timestamp};
+use crate::domain::{EventKind, Position, ProductId, Record, RecordBody, Subject, Timestamp};
+use crate::store::{Journal, JournalError};
 
 /// The records of a journal or of files, in the order of time.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +40,26 @@ impl History {
         history
     }
 
+    /// Of a journal: of the last `most` records (0: of all), and of the catalog and the customers wherever they stand.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn of_journal(journal: &dyn Journal, most: u64) -> Result<Self, JournalError> {
+        let from = if most == 0 {
+            0
+        } else {
+            journal.end().0.saturating_sub(most)
+        };
+        let mut records = Vec::new();
+        for record in journal.read_from(Position(0)) {
+            let (position, record) = record?;
+            if position.0 >= from || !matches!(record.body, RecordBody::Event(_)) {
+                records.push(record);
+            }
+        }
+        Ok(Self::of(records))
+    }
+
     /// The first and the last moment.
     #[must_use]
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
@@ -61,6 +82,16 @@ impl History {
             }
         }
         later
+    }
+
+    /// Puts back what [`History::split_after`] took out.
+    pub fn rejoin(&mut self, later: Vec<Record>) {
+        for record in &later {
+            if let RecordBody::Event(event) = &record.body {
+                self.kinds.insert(event.kind);
+            }
+        }
+        self.moments.extend(later);
     }
 
     /// The part until `end`, that moment included.

@@ -14,9 +14,9 @@ use crate::application::ingest::Ingest;
 use crate::application::model::{Model, ModelError};
 use crate::application::shop::{Live, Shop};
 use crate::application::train::{
-    FigureTable, Lesson, Progress, TrainError, TrainSettings, Trained, train,
+    FigureTable, GateComparison, Lesson, Progress, TrainError, TrainSettings, Trained, train,
 };
-use crate::domain::{Position, RecordBody, Timestamp};
+use crate::domain::{RecordBody, Timestamp};
 use crate::store::{ArtefactError, Artefacts};
 
 /// How many runs are remembered.
@@ -90,6 +90,10 @@ pub struct RevisionInfo {
     pub held_back_questions: u64,
     /// Figures by method and name.
     pub figures: Vec<(String, Vec<(String, f64)>)>,
+    /// What the gate compared, over all stages first; empty for revisions from before it was kept.
+    pub gate: Vec<GateComparison>,
+    /// Expected calibration error on the questions it was calibrated with.
+    pub calibration_error: f64,
     /// Why it was refused; empty otherwise.
     pub refusal: String,
     /// Seed of its run.
@@ -104,6 +108,8 @@ struct Kept {
     training_questions: u64,
     held_back_questions: u64,
     figures: FigureTable,
+    #[serde(default)]
+    gate: Vec<GateComparison>,
     calibration_error: f64,
     refusal: String,
     seed: u64,
@@ -306,6 +312,8 @@ impl Models {
             training_questions: kept.training_questions,
             held_back_questions: kept.held_back_questions,
             figures: kept.figures.0,
+            gate: kept.gate,
+            calibration_error: kept.calibration_error,
             refusal: kept.refusal,
             seed: kept.seed,
         })
@@ -393,6 +401,7 @@ impl Models {
             training_questions: trained.training_questions,
             held_back_questions: trained.held_back_questions,
             figures: trained.figures,
+            gate: trained.gate,
             calibration_error: trained.calibration_error,
             refusal: trained.refusal.clone(),
             seed: trained.model.seed,
@@ -464,6 +473,8 @@ impl RevisionInfo {
             training_questions: 0,
             held_back_questions: 0,
             figures: Vec::new(),
+            gate: Vec::new(),
+            calibration_error: 0.0,
             refusal: String::new(),
             seed: 0,
         }
@@ -528,7 +539,9 @@ impl Work {
     fn work(&mut self) -> Result<(String, String), (RunState, String)> {
         let failed = |error: String| (RunState::Failed, error);
         let shop = self.models.shop.clone();
-        let history = self.history().map_err(|error| failed(error.to_string()))?;
+        let most = self.models.settings.max_records;
+        let history = History::of_journal(&*shop.journal, most)
+            .map_err(|error| failed(AppError::from(error).to_string()))?;
         let lesson = Lesson {
             history: &history,
             fold: &shop.settings.fold,
@@ -554,26 +567,6 @@ impl Work {
         self.models
             .publish(trained)
             .map_err(|error| failed(error.to_string()))
-    }
-
-    fn history(&self) -> Result<History, AppError> {
-        let journal = &self.models.shop.journal;
-        let end = journal.end().0;
-        let most = self.models.settings.max_records;
-        // the catalog may stand before the part that is learned from: it is read all the same
-        let from = if most == 0 {
-            0
-        } else {
-            end.saturating_sub(most)
-        };
-        let mut records = Vec::new();
-        for record in journal.read_from(Position(0)) {
-            let (position, record) = record?;
-            if position.0 >= from || !matches!(record.body, RecordBody::Event(_)) {
-                records.push(record);
-            }
-        }
-        Ok(History::of(records))
     }
 }
 

@@ -1,13 +1,15 @@
 //! Training: the history is folded through the same State that serves; at past moments the questions are asked that
 //! serving would have been asked, and what really came next is the lesson.
 
+mod gate;
 mod judge;
 mod learner;
 mod questions;
 mod tuning;
 
-pub use judge::{FigureTable, Judge, Standings};
-pub use questions::{Moment, QuestionSettings, choose};
+pub use gate::{GateComparison, MIN_QUESTIONS, Verdict};
+pub use judge::{FigureTable, Judge, Judged, Standings};
+pub use questions::{Moment, QuestionSettings, choose, choose_since};
 pub use tuning::{Trial, Tuned};
 
 use learner::{Asked, FitSettings, Learner};
@@ -105,6 +107,8 @@ pub struct Trained {
     pub held_back_questions: u64,
     /// The figures on the held-back end.
     pub figures: FigureTable,
+    /// What the gate compared on it.
+    pub gate: Vec<GateComparison>,
     /// Expected calibration error on the questions the calibration was fitted on.
     pub calibration_error: f64,
     /// Why it must not go live; empty: it may.
@@ -179,7 +183,7 @@ pub fn train(
         masks: lesson.recipes.iter().map(FeatureMask::of).collect(),
         questions: [0; 3],
         learners: [Aim::Next, Aim::Discover].map(|aim| Learner::new(aim, fit, settings.seed)),
-        judge: Judge::new(&[GATE_K]),
+        judge: Judge::new(&[GATE_K], lesson.recipes.len()),
         lesson,
         part: 0,
         tuned,
@@ -246,7 +250,7 @@ impl Run<'_> {
             self.questions[self.part] += 1;
             let mut gathered = Gathered::of(&view, &relations, &tuning, &mut scratch);
             for learner in 0..self.learners.len() {
-                self.ask(learner, &mut gathered, &truth);
+                self.ask(learner, &mut gathered, &truth, moment.person);
             }
         }
         self.enter(2, progress)
@@ -268,7 +272,7 @@ impl Run<'_> {
     }
 
     /// Puts a question to one of the rankings.
-    fn ask(&mut self, learner: usize, gathered: &mut Gathered<'_>, truth: &[Truth]) {
+    fn ask(&mut self, learner: usize, gathered: &mut Gathered<'_>, truth: &[Truth], person: u32) {
         let aim = self.learners[learner].aim;
         let view = gathered.view();
         let had = match aim {
@@ -298,7 +302,12 @@ impl Run<'_> {
         let ranked = ranking.rank(gathered, allowed, |_| 1.0);
         if self.part == 2 && aim == Aim::Next {
             let lists = Standings::of(gathered, &ranking, self.live, &ranked);
-            self.judge.add(view, lists, truth, false);
+            let asked = Judged {
+                view,
+                person,
+                discover: false,
+            };
+            self.judge.add(asked, lists, truth);
         }
         if self.part == 1 && fitted.is_some_and(|fitted| fitted.boosting.is_some()) {
             let ranking = Ranking {
@@ -336,8 +345,10 @@ impl Run<'_> {
                 rows: 0,
             }));
         };
-        let figures = self.judge.table();
-        let refusal = self.refusal(&figures);
+        let gate::Gate {
+            comparisons,
+            refusal,
+        } = gate::decide(&self.judge, self.lesson.recipes, self.settings.seed);
         let history = self.lesson.history;
         let stages = self
             .lesson
@@ -359,46 +370,15 @@ impl Run<'_> {
             training_questions: self.questions[0] + self.questions[1],
             held_back_questions: self.questions[2],
             calibration_error: self.learners[0].calibration_error(),
-            figures,
+            figures: self.judge.table(None),
+            gate: comparisons,
             refusal,
         })
-    }
-
-    /// What the recipes ask to be beaten, and was not.
-    fn refusal(&self, figures: &FigureTable) -> String {
-        const MIN_HELD_BACK: u64 = 30;
-        if self.questions[2] < MIN_HELD_BACK {
-            return format!(
-                "only {} questions could be held back to judge it; {MIN_HELD_BACK} are needed",
-                self.questions[2]
-            );
-        }
-        let mut unbeaten: Vec<String> = Vec::new();
-        let mut compare = |metric: &str, ours: &str, theirs: &str, may_equal: bool| {
-            let (our, their) = (figures.figure(ours, metric), figures.figure(theirs, metric));
-            if !(our > their || may_equal && our >= their) {
-                unbeaten.push(format!(
-                    "{metric} {our:.4} does not beat {theirs} {their:.4}"
-                ));
-            }
-        };
-        for recipe in self.lesson.recipes {
-            for baseline in &recipe.baselines {
-                compare(&recipe.metric, judge::OURS, baseline.as_str(), false);
-            }
-            // with few questions it has not learned from, the live model cannot be judged: the newer one replaces it
-            if self.judge.cases(judge::LIVE) >= MIN_HELD_BACK {
-                compare(&recipe.metric, judge::OURS_AGAINST_LIVE, judge::LIVE, true);
-            }
-        }
-        unbeaten.sort();
-        unbeaten.dedup();
-        unbeaten.join("; ")
     }
 }
 
 /// The person a past question was about, as State knew them then.
-fn person(state: &State, ahead: &Ahead<'_>, moment: &Moment) -> Option<Person> {
+pub(super) fn person(state: &State, ahead: &Ahead<'_>, moment: &Moment) -> Option<Person> {
     let record: &Record = ahead.last_before(moment.person, moment.place)?;
     let RecordBody::Event(event) = &record.body else {
         return None;
@@ -411,7 +391,7 @@ fn person(state: &State, ahead: &Ahead<'_>, moment: &Moment) -> Option<Person> {
 
 /// What was truly next, by the outcome of the recipe; where the history never has that outcome, by the next
 /// purchase, or the next view.
-fn truth(
+pub(super) fn truth(
     state: &State,
     ahead: &Ahead<'_>,
     moment: &Moment,

@@ -1,26 +1,28 @@
-//! `nextbest evaluate`: how well would the service have answered the questions of a file?
+//! `nextbest evaluate`: how well would the service have answered the questions of a file, or those of its own past?
 
-use std::collections::HashSet;
+mod files;
+mod html;
+mod plot;
+mod report;
+mod text;
+
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Map, Value, json};
 
-use super::flags::SettingsFlags;
-use super::train::figures;
-use crate::application::evaluate::{EvaluateSettings, Report, evaluate};
+use self::files::Files;
+use super::flags::{self, SettingsFlags};
+use crate::application::evaluate::{EvaluateSettings, Report, evaluate, evaluate_window};
 use crate::application::history::History;
-use crate::application::import::{Refusal, RowError, RowResult};
 use crate::application::shop::Clock;
 use crate::application::train::Progress;
-use crate::config;
-use crate::domain::{Record, RecordBody, Timestamp};
-use crate::server::{fold_settings, repetition_counter, train_settings};
+use crate::config::{self, Settings};
+use crate::server::{fold_settings, open_journal, train_settings};
 use crate::telemetry;
-use crate::transport::csv::{Events, Products, Truth};
 
 /// The largest length of lists.
 const MAX_K: usize = 100;
@@ -32,14 +34,17 @@ pub struct Args {
     #[command(flatten)]
     pub settings: SettingsFlags,
     /// A file of events: what happened
-    #[arg(long, value_name = "FILE")]
-    pub events: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "window")]
+    pub events: Option<PathBuf>,
     /// A file of questions and what was truly next
-    #[arg(long, value_name = "FILE")]
-    pub truth: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "window")]
+    pub truth: Option<PathBuf>,
     /// A file of products; without it, whatever was seen may be recommended
     #[arg(long, value_name = "FILE")]
     pub products: Option<PathBuf>,
+    /// Instead of files: the questions of the last so many days of the journal in the data folder
+    #[arg(long, value_name = "DAYS", conflicts_with_all = ["events", "truth", "products"])]
+    pub window: Option<f64>,
     /// Lists are cut at each of these lengths
     #[arg(short = 'k', value_delimiter = ',', default_value = "10,20")]
     pub k: Vec<usize>,
@@ -52,82 +57,55 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Write all figures with plots into one HTML file, which needs no network
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// Evaluates and prints.
 ///
 /// # Errors
-/// Files that cannot be read; no case that can be judged.
+/// Files that cannot be read; a data folder that cannot be opened; no case that can be judged.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ensure!(
         !args.k.is_empty() && args.k.iter().all(|k| (1..=MAX_K).contains(k)),
         "-k: lengths must be from 1 to {MAX_K}"
     );
+    if let Some(path) = &args.report {
+        // an evaluation takes minutes: what cannot be written is said before
+        check_folder(path)?;
+    }
     let settings = args.settings.load()?.settings;
     telemetry::install_quiet(&settings.log);
     let recipes = config::recipes(settings.models.folder.as_deref())?;
-    let now = Clock::system().now();
-    let mut refused = 0;
-    let records = records(args, now, &mut refused)?;
-    let truth = Truth::read(&args.truth)?;
-    for refusal in &truth.refused {
-        complain(&args.truth, refusal, &mut refused);
-    }
-    ensure!(
-        !truth.cases.is_empty(),
-        "{}: no case can be judged",
-        args.truth.display()
-    );
     let ks: Vec<usize> = args
         .k
         .iter()
         .copied()
-        .collect::<HashSet<_>>()
+        .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
-    let mut ks = ks;
-    ks.sort_unstable();
-    let train = train_settings(&settings);
     let evaluate_settings = EvaluateSettings {
         fold: &fold_settings(&recipes, &settings),
         recipes: &recipes.stages,
-        train: &train,
+        train: &train_settings(&settings),
         ks: &ks,
         discover: args.discover,
         sources: args.sources,
     };
-    let mut bar = Bar::new()?;
-    let report = evaluate(
-        History::of(records),
-        truth.cases,
-        &evaluate_settings,
-        &mut bar,
-    )?;
-    bar.0.finish_and_clear();
+    let (report, refused) = evaluated(args, &settings, &evaluate_settings)?;
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", to_json(&report))?;
+        writeln!(out, "{}", text::to_json(&report))?;
     } else {
-        writeln!(
-            out,
-            "{} cases; fitted in {:.1} s; one answer takes {:.3} ms (p50), {:.3} ms (p99)",
-            report.cases, report.fit_seconds, report.answer_ms.0, report.answer_ms.1
-        )?;
-        if !report.refusal.is_empty() {
-            writeln!(
-                out,
-                "no model was good enough to go live: {}",
-                report.refusal
-            )?;
-        }
-        for trial in report.tuned.trials.iter().filter(|trial| trial.chosen) {
-            writeln!(
-                out,
-                "tuned: {} = {} (ndcg@20 {:.4})",
-                trial.setting, trial.value, trial.ndcg
-            )?;
-        }
-        write!(out, "{}", figures(&report.figures.0))?;
+        write!(out, "{}", text::to_text(&report, ks[0]))?;
+    }
+    if let Some(path) = &args.report {
+        let command: Vec<String> = std::env::args_os()
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .collect();
+        let page = report::page(&report, &ks, &command);
+        std::fs::write(path, page).with_context(|| path.display().to_string())?;
     }
     if refused > 0 {
         eprintln!("{refused} rows could not be read and do not count");
@@ -135,84 +113,67 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The products and events of the files.
-fn records(args: &Args, now: Timestamp, refused: &mut u64) -> anyhow::Result<Vec<Record>> {
-    let mut records = Vec::new();
-    let mut take = |path: &Path, row: RowResult<RecordBody>| -> anyhow::Result<()> {
-        match row {
-            Ok(row) => records.push(Record {
-                recorded_at: now,
-                body: row.value,
-            }),
-            Err(RowError::Refused(refusal)) => complain(path, &refusal, refused),
-            Err(RowError::Unreadable(error)) => {
-                return Err(error).with_context(|| format!("{}: cannot be read", path.display()));
-            }
+/// What came of it, and how many rows of files could not be read.
+fn evaluated(
+    args: &Args,
+    settings: &Settings,
+    evaluate_settings: &EvaluateSettings<'_>,
+) -> anyhow::Result<(Report, u64)> {
+    let mut bar = Bar::new()?;
+    let (report, refused) = match (args.window, &args.events, &args.truth) {
+        (Some(days), ..) => {
+            let history = window(settings, days)?;
+            let report = evaluate_window(history, days, evaluate_settings, &mut bar)?;
+            ensure!(
+                report.cases > 0,
+                "--window {days}: nobody did anything in that time that could be asked for"
+            );
+            (report, 0)
         }
-        Ok(())
+        (None, Some(events), Some(truth)) => {
+            let now = Clock::system().now();
+            let files = Files::read(events, truth, args.products.as_deref(), now)?;
+            let report = evaluate(files.history, files.cases, evaluate_settings, &mut bar)?;
+            (report, files.refused)
+        }
+        _ => anyhow::bail!("give --events and --truth, or --window"),
     };
-    if let Some(path) = &args.products {
-        for row in Products::open(path)? {
-            take(
-                path,
-                map(row, |product| {
-                    RecordBody::ProductUpserted(Box::new(product))
-                }),
-            )?;
-        }
-    }
-    let repetitions = repetition_counter(&std::env::temp_dir());
-    for row in Events::open(&args.events, now, repetitions)? {
-        take(
-            &args.events,
-            map(row, |event| RecordBody::Event(Box::new(event))),
-        )?;
-    }
-    // one event counts once, whatever its number of rows
-    let mut seen = HashSet::new();
-    records.retain(|record| record.key().is_none_or(|key| seen.insert(key)));
-    Ok(records)
+    bar.0.finish_and_clear();
+    Ok((report, refused))
 }
 
-fn map<T>(row: RowResult<T>, body: impl FnOnce(T) -> RecordBody) -> RowResult<RecordBody> {
-    use crate::application::import::Row;
-    row.map(|row| Row {
-        line: row.line,
-        value: body(row.value),
-    })
+/// The history in the data folder, which must reach further back than the window.
+fn window(settings: &Settings, days: f64) -> anyhow::Result<History> {
+    ensure!(
+        days.is_finite() && days > 0.0,
+        "--window: must be a number of days above 0"
+    );
+    let folder = &settings.data.folder;
+    flags::check_there_is_a_shop(folder)?;
+    let journal = open_journal(settings).context(
+        "--window reads the data folder itself: stop the service that has it open, or name a copy by --data",
+    )?;
+    let history = History::of_journal(&journal, settings.training.max_records)?;
+    let span = history.span();
+    let span = span.map_or(0.0, |(first, last)| last.days_since(first));
+    ensure!(
+        days < span,
+        "--window {days}: the journal reaches back {span:.1} days; there is nothing before to learn from"
+    );
+    Ok(history)
 }
 
-fn complain(path: &Path, refusal: &Refusal, refused: &mut u64) {
-    const SHOWN: u64 = 20;
-    *refused += 1;
-    if *refused <= SHOWN {
-        let (line, column, reason) = (refusal.line, &refusal.column, &refusal.reason);
-        eprintln!("{}:{line}: {column}: {reason}", path.display());
-    }
-}
-
-fn to_json(report: &Report) -> Value {
-    let methods: Map<String, Value> = report
-        .figures
-        .0
-        .iter()
-        .map(|(method, figures)| {
-            let figures: Map<String, Value> = figures
-                .iter()
-                .map(|(name, figure)| (name.clone(), json!(figure)))
-                .collect();
-            (method.clone(), Value::Object(figures))
-        })
-        .collect();
-    json!({
-        "cases": report.cases,
-        "fit_seconds": report.fit_seconds,
-        "answer_ms": {"p50": report.answer_ms.0, "p99": report.answer_ms.1},
-        "model_live": report.refusal.is_empty(),
-        "refusal": report.refusal,
-        "tuning": {"trials": report.tuned.trials, "skipped": report.tuned.skipped},
-        "methods": methods,
-    })
+fn check_folder(path: &Path) -> anyhow::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let is_there = folder.is_none_or(Path::is_dir) && !path.is_dir();
+    ensure!(
+        is_there,
+        "--report {}: cannot be written there",
+        path.display()
+    );
+    Ok(())
 }
 
 /// The progress bar.

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::flags::{self, SettingsFlags};
 use crate::application::models::{Models, RevisionInfo, RunState, TrainingRun};
+use crate::application::train::{GateComparison, Verdict};
 use crate::config;
 use crate::server::Service;
 use crate::telemetry;
@@ -108,6 +109,42 @@ pub fn table(info: &RevisionInfo) -> String {
         info.id, info.records, info.training_questions, info.held_back_questions
     );
     text.push_str(&figures(&info.figures));
+    text.push_str(&comparisons(&info.gate));
+    text
+}
+
+/// What the gate compared, one a line.
+#[must_use]
+pub fn comparisons(gate: &[GateComparison]) -> String {
+    if gate.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "{:16}{:20}{:>10}  {:10}{:>12}{:>22}  gate\n",
+        "stage", "against", "questions", "figure", "difference", "95 % interval"
+    );
+    for comparison in gate {
+        let GateComparison {
+            baseline,
+            metric,
+            difference,
+            low,
+            high,
+            cases,
+            ..
+        } = comparison;
+        let interval = format!("{low:+.4} to {high:+.4}");
+        let verdict = match comparison.verdict {
+            Verdict::Passed => "passed",
+            Verdict::Refused => "refused",
+            Verdict::TooFew if comparison.stage.is_empty() => "too few questions",
+            Verdict::TooFew => "too few questions: judged with all stages",
+        };
+        text.push_str(&format!(
+            "{:16}{baseline:20}{cases:>10}  {metric:10}{difference:>+12.4}{interval:>22}  {verdict}\n",
+            comparison.scope()
+        ));
+    }
     text
 }
 

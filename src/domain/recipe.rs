@@ -85,7 +85,8 @@ names! {
         Popularity = "popularity",
         /// Most bought in the last 28 days.
         RecentPopularity = "recent_popularity",
-        /// Own most bought, filled with popularity.
+        /// Own most bought, filled with popularity. This is GP-TopFreq (Li et al. 2023, "A next basket recommendation
+        /// reality check"); P-TopFreq is the same list without the filling, so whoever beats this one beats that one.
         PersonalFrequency = "personal_frequency",
     }
 }

@@ -7,6 +7,7 @@
 
 mod architecture;
 mod csv_edge;
+mod evaluate;
 mod harness;
 mod import;
 mod journal_contract;

@@ -158,6 +158,7 @@ async fn a_shop_learns_and_goes_back() {
             assert!((0.0..=1.0).contains(&ndcg), "{revision:?}");
         }
         assert!(revision.training_question_count > 0 && revision.record_count > 5_000);
+        compared(revision);
         let is_refused = revision.state() == RevisionState::Refused;
         assert!(!is_refused || !revision.refusal.is_empty());
         let request = v1::GetModelRevisionRequest {
@@ -196,6 +197,44 @@ async fn a_shop_learns_and_goes_back() {
             .all(|p| (0.0..=1.0).contains(&p.score))
     );
     harness.stop().await.unwrap();
+}
+
+/// The gate compared each revision with every baseline over all stages, and its words follow from its figures.
+fn compared(revision: &v1::ModelRevision) {
+    use v1::gate_comparison::Verdict;
+    let all = |baseline: &str| {
+        let mut comparisons = revision.gate_comparisons.iter();
+        let found = comparisons.find(|c| c.stage.is_empty() && c.baseline == baseline);
+        found.unwrap_or_else(|| panic!("no {baseline} in {revision:?}"))
+    };
+    let figure = |method: &str| {
+        let mut methods = revision.figures.iter();
+        methods.find(|f| f.method == method).unwrap().figures["ndcg@10"]
+    };
+    for baseline in Baseline::ALL {
+        let (name, comparison) = (baseline.as_str(), all(baseline.as_str()));
+        let difference = figure("nextbest") - figure(name);
+        assert!(
+            (comparison.difference - difference).abs() < 1e-9,
+            "{comparison:?}"
+        );
+        assert_eq!(comparison.metric, "ndcg@10");
+    }
+    let mut refuses = false;
+    for comparison in &revision.gate_comparisons {
+        let v1::GateComparison {
+            low,
+            difference,
+            high,
+            case_count,
+            ..
+        } = comparison;
+        assert!(low <= difference && difference <= high, "{comparison:?}");
+        assert_eq!(*case_count < 30, comparison.verdict() == Verdict::TooFew);
+        refuses |= comparison.verdict() == Verdict::Refused;
+    }
+    assert_eq!(refuses, !revision.refusal.is_empty(), "{revision:?}");
+    assert!((0.0..=1.0).contains(&revision.calibration_error));
 }
 
 /// Spoils a file of the folder of models.
@@ -327,6 +366,7 @@ async fn too_little_history_is_a_failed_run_and_a_refused_revision_needs_force()
         .unwrap();
     assert_eq!(made.state(), RevisionState::Refused);
     assert!(!made.refusal.is_empty());
+    compared(&made);
     let before = live(&mut clients).await;
     assert_ne!(before, made.model_revision_id);
     let request = activate(&made.model_revision_id, false);

@@ -80,24 +80,52 @@ impl Standings {
     }
 }
 
+/// A question that is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged<'a> {
+    /// Who asked, when, and from which stage.
+    pub view: &'a View<'a>,
+    /// Whose question it is: the questions of one person hang together.
+    pub person: u32,
+    /// Take what somebody had before out of the truth and of the baselines' lists; ours must come without it.
+    pub discover: bool,
+}
+
+/// What one method did.
+#[derive(Debug, Clone)]
+struct Method {
+    name: String,
+    /// Over all stages, by length of the lists.
+    all: Vec<Tally>,
+    /// By stage and length of the lists.
+    stages: Vec<Vec<Tally>>,
+    /// By question, length and the first of [`metrics::NAMES`]; empty where it was not asked.
+    scores: Vec<Vec<f64>>,
+}
+
 /// Counts for every method on the same questions.
 #[derive(Debug, Clone)]
 pub struct Judge {
     ks: Vec<usize>,
+    stages: usize,
+    /// By question: its stage and whose it is.
+    asked: Vec<(u8, u32)>,
     baselines: Baselines,
     /// By kind of shop: what the baselines count.
     has_purchases: bool,
     views: Baselines,
-    methods: Vec<(String, Vec<Tally>)>,
+    methods: Vec<Method>,
     recommendable: usize,
 }
 
 impl Judge {
-    /// No questions yet; lists are cut at each of `ks`.
+    /// No questions yet, of so many stages; lists are cut at each of `ks`.
     #[must_use]
-    pub fn new(ks: &[usize]) -> Self {
+    pub fn new(ks: &[usize], stages: usize) -> Self {
         Self {
             ks: ks.to_vec(),
+            stages,
+            asked: Vec::new(),
             baselines: Baselines::default(),
             has_purchases: false,
             views: Baselines::default(),
@@ -164,15 +192,13 @@ impl Judge {
         had
     }
 
-    /// Adds a question. With `discover`, what somebody had before is taken out of the truth and of the baselines' lists
-    /// (ours must come without it); returns false if nothing of the truth is left.
-    pub fn add(
-        &mut self,
-        view: &View<'_>,
-        lists: Standings,
-        truth: &[Truth],
-        discover: bool,
-    ) -> bool {
+    /// Adds a question; returns false if nothing of the truth is left.
+    pub fn add(&mut self, asked: Judged<'_>, lists: Standings, truth: &[Truth]) -> bool {
+        let Judged {
+            view,
+            person,
+            discover,
+        } = asked;
         let had = self.had(view);
         let is_had = |product: u32| had.iter().any(|&(known, _)| known == product);
         let truth: Vec<Truth> = truth
@@ -212,19 +238,7 @@ impl Judge {
             };
             answers.push((baseline.as_str().to_owned(), list));
         }
-        for (method, list) in answers {
-            let place = match self.methods.iter().position(|(name, _)| *name == method) {
-                Some(place) => place,
-                None => {
-                    let tallies = self.ks.iter().map(|&k| Tally::new(k)).collect();
-                    self.methods.push((method, tallies));
-                    self.methods.len() - 1
-                }
-            };
-            for tally in &mut self.methods[place].1 {
-                tally.add(&list, &truth);
-            }
-        }
+        self.record(view.stage.0, person, answers, &truth);
         let count = (0..products.items().len() as u32).filter(|&p| products.recommendable(p));
         if self.recommendable == 0 {
             self.recommendable = count.count();
@@ -232,16 +246,110 @@ impl Judge {
         true
     }
 
-    /// How many questions a method answered.
-    #[must_use]
-    pub fn cases(&self, method: &str) -> u64 {
-        let found = self.methods.iter().find(|(name, _)| *name == method);
-        found.map_or(0, |(_, tallies)| tallies[0].cases())
+    /// Adds a question with the list of each method.
+    pub(super) fn record(
+        &mut self,
+        stage: u8,
+        person: u32,
+        answers: Vec<(String, Vec<u32>)>,
+        truth: &[Truth],
+    ) {
+        let question = self.asked.len();
+        self.asked.push((stage, person));
+        for (name, list) in answers {
+            let method = self.method(name);
+            let tallies = method
+                .all
+                .iter_mut()
+                .zip(&mut method.stages[stage as usize]);
+            let scores = tallies.flat_map(|(all, stage)| {
+                stage.add(&list, truth);
+                all.add(&list, truth)
+            });
+            let scores: Vec<f64> = scores.collect();
+            method.scores.resize(question, Vec::new());
+            method.scores.push(scores);
+        }
     }
 
-    /// The figures of every method.
+    fn method(&mut self, name: String) -> &mut Method {
+        let place = self.methods.iter().position(|known| known.name == name);
+        let place = place.unwrap_or_else(|| {
+            let tallies: Vec<Tally> = self.ks.iter().map(|&k| Tally::new(k)).collect();
+            self.methods.push(Method {
+                name,
+                stages: vec![tallies.clone(); self.stages],
+                all: tallies,
+                scores: Vec::new(),
+            });
+            self.methods.len() - 1
+        });
+        &mut self.methods[place]
+    }
+
+    /// How many questions were judged, of one stage or of all.
     #[must_use]
-    pub fn table(&self) -> FigureTable {
+    pub fn cases(&self, stage: Option<u8>) -> u64 {
+        let of_stage = |&&(own, _): &&(u8, u32)| stage.is_none_or(|stage| stage == own);
+        self.asked.iter().filter(of_stage).count() as u64
+    }
+
+    /// By how much we are better than a method, question by question, on the questions of one stage or of all that both
+    /// answered: whose each is, and the difference of each figure. `figures` says for a stage which: see
+    /// [`Judge::figure`].
+    #[must_use]
+    pub fn differences<'a>(
+        &self,
+        method: &str,
+        stage: Option<u8>,
+        figures: impl Fn(u8) -> &'a [usize],
+    ) -> (Vec<u32>, Vec<Vec<f64>>) {
+        let scores = |name: &str| {
+            let found = self.methods.iter().find(|known| known.name == name);
+            found.map_or(&[][..], |method| &method.scores)
+        };
+        let (ours, theirs) = (scores(OURS), scores(method));
+        let mut persons = Vec::new();
+        let mut series: Vec<Vec<f64>> = Vec::new();
+        for (&(own, person), (ours, theirs)) in self.asked.iter().zip(ours.iter().zip(theirs)) {
+            if stage.is_none_or(|stage| stage == own) && !theirs.is_empty() {
+                persons.push(person);
+                let figures = figures(own);
+                series.resize_with(figures.len(), Vec::new);
+                for (series, &figure) in series.iter_mut().zip(figures) {
+                    series.push(ours[figure] - theirs[figure]);
+                }
+            }
+        }
+        (persons, series)
+    }
+
+    /// The place of a figure like `ndcg@10` in [`Judge::differences`]; none if it is no figure of a question.
+    #[must_use]
+    pub fn figure(&self, name: &str) -> Option<usize> {
+        let (metric, k) = name.split_once('@')?;
+        let k = self.ks.iter().position(|own| own.to_string() == k)?;
+        let names = &metrics::NAMES[..metrics::OF_A_CASE];
+        let metric = names.iter().position(|own| *own == metric)?;
+        Some(k * metrics::OF_A_CASE + metric)
+    }
+
+    /// By method, the recall of lists that are cut at 1, 2, … up to the greatest length.
+    #[must_use]
+    pub fn recall_by_k(&self) -> Vec<(String, Vec<f64>)> {
+        let longest = |method: &Method| {
+            let tally = method.all.iter().max_by_key(|tally| tally.k());
+            tally.map(Tally::recall_by_k).unwrap_or_default()
+        };
+        let methods = self.methods.iter();
+        methods
+            .map(|method| (method.name.clone(), longest(method)))
+            .collect()
+    }
+
+    /// The figures of every method, over one stage or over all.
+    #[must_use]
+    pub fn table(&self, stage: Option<u8>) -> FigureTable {
         let figures = |tallies: &[Tally]| {
             tallies
                 .iter()
@@ -257,7 +365,11 @@ impl Judge {
         let methods = self.methods.iter();
         FigureTable(
             methods
-                .map(|(name, tallies)| (name.clone(), figures(tallies)))
+                .map(|method| {
+                    let of_stage = |stage: u8| &method.stages[stage as usize];
+                    let tallies = stage.map_or(&method.all, of_stage);
+                    (method.name.clone(), figures(tallies))
+                })
                 .collect(),
         )
     }

@@ -88,16 +88,49 @@ pub fn choose(history: &History, ahead: &Ahead<'_>, settings: &QuestionSettings)
         .map(|periods| last.plus_ms(-periods * period_ms))
         .take_while(|&date| date > earliest)
         .collect();
-    let mut questions = regular(history, ahead, &dates, period_ms, settings);
-    let room = settings.most.saturating_sub(questions.len());
-    questions.extend(in_visits(history, ahead, earliest, room, settings.seed));
-    questions.sort_by_key(|question| (question.place, question.time, question.person));
     Plan {
-        questions,
+        questions: all(history, ahead, &dates, period_ms, earliest, settings),
         calibrate: last.plus_ms(-2 * period_ms),
         judge: last.plus_ms(-period_ms),
         period_ms,
     }
+}
+
+/// Chooses questions from `since` to the end of the history, as [`choose`] does: at regular dates, the last one as far
+/// from the end as they are from each other, and in the middle of visits.
+#[must_use]
+pub fn choose_since(
+    history: &History,
+    ahead: &Ahead<'_>,
+    since: Timestamp,
+    settings: &QuestionSettings,
+) -> Vec<Moment> {
+    let Some((_, last)) = history.span() else {
+        return Vec::new();
+    };
+    let period_ms = (last.ms() - since.ms()).min((PERIOD_DAYS * DAY_MS as f64) as i64);
+    let period_ms = period_ms.max(1);
+    let dates: Vec<Timestamp> = (1..)
+        .map(|periods| last.plus_ms(-periods * period_ms))
+        .take_while(|&date| date >= since)
+        .collect();
+    all(history, ahead, &dates, period_ms, since, settings)
+}
+
+/// Questions at `dates`, and in visits from `earliest` on, in the order of time.
+fn all(
+    history: &History,
+    ahead: &Ahead<'_>,
+    dates: &[Timestamp],
+    period_ms: i64,
+    earliest: Timestamp,
+    settings: &QuestionSettings,
+) -> Vec<Moment> {
+    let mut questions = regular(history, ahead, dates, period_ms, settings);
+    let room = settings.most.saturating_sub(questions.len());
+    questions.extend(in_visits(history, ahead, earliest, room, settings.seed));
+    questions.sort_by_key(|question| (question.place, question.time, question.person));
+    questions
 }
 
 /// Everybody who was known at a date and came back within the period after it.

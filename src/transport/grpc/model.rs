@@ -5,6 +5,7 @@ use tonic::{Request, Response, Status};
 use crate::application::AppError;
 use crate::application::catalog::Page;
 use crate::application::models::{Models, RevisionInfo, RevisionState, RunState, TrainingRun};
+use crate::application::train::{GateComparison, Verdict};
 use crate::domain::Faults;
 use crate::proto::v1;
 use crate::proto::v1::model_service_server::ModelService;
@@ -186,5 +187,26 @@ fn render_revision(revision: &RevisionInfo) -> v1::ModelRevision {
             .collect(),
         refusal: revision.refusal.clone(),
         seed: revision.seed,
+        gate_comparisons: revision.gate.iter().map(render_comparison).collect(),
+        calibration_error: revision.calibration_error,
+    }
+}
+
+fn render_comparison(comparison: &GateComparison) -> v1::GateComparison {
+    use v1::gate_comparison::Verdict as Rendered;
+    let verdict = match comparison.verdict {
+        Verdict::Passed => Rendered::Passed,
+        Verdict::Refused => Rendered::Refused,
+        Verdict::TooFew => Rendered::TooFew,
+    };
+    v1::GateComparison {
+        stage: comparison.stage.clone(),
+        baseline: comparison.baseline.clone(),
+        metric: comparison.metric.clone(),
+        difference: comparison.difference,
+        low: comparison.low,
+        high: comparison.high,
+        case_count: count64(comparison.cases),
+        verdict: verdict.into(),
     }
 }

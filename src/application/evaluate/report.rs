@@ -1,0 +1,202 @@
+//! What came of an evaluation: figures by method and stage, differences with their intervals, calibration.
+
+use super::{EvaluateSettings, Lessons};
+use crate::algorithms::bootstrap::{self, Interval};
+use crate::algorithms::calibration::{self, Bin, expected_error};
+use crate::algorithms::metrics;
+use crate::application::model::Model;
+use crate::application::train::{FigureTable, GateComparison, Judge, Tuned};
+use crate::domain::{Baseline, Timestamp};
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Questions that were judged.
+    pub cases: u64,
+    /// When the first and the last of them was asked.
+    pub span: Option<(Timestamp, Timestamp)>,
+    /// Seconds to train.
+    pub fit_seconds: f64,
+    /// Milliseconds of one answer: median and 99th percentile.
+    pub answer_ms: (f64, f64),
+    /// The figures of every method.
+    pub figures: FigureTable,
+    /// By method, the recall of lists that are cut at 1, 2, … up to the greatest length.
+    pub recall_by_k: Vec<(String, Vec<f64>)>,
+    /// By how much nextbest is better than each baseline.
+    pub differences: Vec<Difference>,
+    /// The same by stage, of the stages in which somebody asked.
+    pub stages: Vec<StageReport>,
+    /// What was said of the products that were answered, and what came; absent where nothing calibrated answered.
+    pub calibration: Option<Calibrated>,
+    /// What the training run said of its model; absent: it made none.
+    pub training: Option<Training>,
+    /// What the sources were tuned by, and what was tried.
+    pub tuned: Tuned,
+    /// Why the blend answered; empty: a model did.
+    pub refusal: String,
+    /// The model that answered, if one did.
+    pub model: Option<Model>,
+}
+
+/// By how much nextbest is better than a baseline, on average over the questions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// The baseline.
+    pub baseline: String,
+    /// The figure: `recall@10`.
+    pub figure: String,
+    /// The difference with its interval.
+    pub interval: Interval,
+}
+
+/// What came of the questions of one stage.
+#[derive(Debug, Clone)]
+pub struct StageReport {
+    /// Its name.
+    pub stage: String,
+    /// Its questions.
+    pub cases: u64,
+    /// The figures of every method.
+    pub figures: FigureTable,
+    /// By how much nextbest is better than each baseline.
+    pub differences: Vec<Difference>,
+    /// The expected calibration error; absent where nothing calibrated answered.
+    pub calibration_error: Option<f64>,
+}
+
+/// How far what is said is from what comes, of the products that were answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibrated {
+    /// The expected calibration error.
+    pub error: f64,
+    /// Ten bins of equal size, by rising probability.
+    pub bins: Vec<Bin>,
+}
+
+/// What a training run said of its model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Training {
+    /// Questions it learned from.
+    pub questions: u64,
+    /// Questions it held back.
+    pub held_back: u64,
+    /// Expected calibration error over all candidates of the questions it was calibrated with.
+    pub calibration_error: f64,
+    /// What the gate compared on the held-back questions.
+    pub gate: Vec<GateComparison>,
+}
+
+/// By stage: what was said of products, and whether they came.
+pub(super) struct Said(Vec<(Vec<f64>, Vec<bool>)>);
+
+impl Said {
+    pub(super) fn new(stages: usize) -> Self {
+        Self(vec![(Vec::new(), Vec::new()); stages])
+    }
+
+    pub(super) fn add(&mut self, stage: usize, probability: f64, came: bool) {
+        self.0[stage].0.push(probability);
+        self.0[stage].1.push(came);
+    }
+
+    fn error(&self, stage: usize) -> Option<f64> {
+        let (said, came) = &self.0[stage];
+        (!said.is_empty()).then(|| expected_error(said, came))
+    }
+
+    fn over_all(&self) -> Option<Calibrated> {
+        let (mut said, mut came) = (Vec::new(), Vec::new());
+        for (probabilities, outcomes) in &self.0 {
+            said.extend(probabilities);
+            came.extend(outcomes);
+        }
+        (!said.is_empty()).then(|| Calibrated {
+            error: expected_error(&said, &came),
+            bins: calibration::bins(&said, &came),
+        })
+    }
+}
+
+impl Report {
+    pub(super) fn of(
+        settings: &EvaluateSettings<'_>,
+        judge: &Judge,
+        said: &Said,
+        lessons: Lessons,
+        answer_ms: (f64, f64),
+        span: Option<(Timestamp, Timestamp)>,
+    ) -> Self {
+        let stages = (0u8..).zip(settings.recipes).filter_map(|(stage, recipe)| {
+            let cases = judge.cases(Some(stage));
+            (cases > 0).then(|| StageReport {
+                stage: recipe.stage.clone(),
+                cases,
+                figures: judge.table(Some(stage)),
+                differences: differences(judge, settings, Some(stage)),
+                calibration_error: said.error(stage as usize),
+            })
+        });
+        let model = lessons.model().cloned();
+        let tuned = lessons
+            .trained
+            .as_ref()
+            .map(|trained| trained.tuned.clone());
+        let training = lessons.trained.map(|trained| Training {
+            questions: trained.training_questions,
+            held_back: trained.held_back_questions,
+            calibration_error: trained.calibration_error,
+            gate: trained.gate,
+        });
+        Self {
+            cases: judge.cases(None),
+            span,
+            fit_seconds: lessons.seconds,
+            answer_ms,
+            figures: judge.table(None),
+            recall_by_k: judge.recall_by_k(),
+            differences: differences(judge, settings, None),
+            stages: stages.collect(),
+            calibration: said.over_all(),
+            training,
+            tuned: tuned.unwrap_or_default(),
+            refusal: lessons.refusal,
+            model,
+        }
+    }
+}
+
+/// Against each baseline, in each figure that every question has.
+fn differences(
+    judge: &Judge,
+    settings: &EvaluateSettings<'_>,
+    stage: Option<u8>,
+) -> Vec<Difference> {
+    let names: Vec<String> = settings
+        .ks
+        .iter()
+        .flat_map(|k| {
+            metrics::NAMES[..metrics::OF_A_CASE]
+                .iter()
+                .map(move |name| (name, k))
+        })
+        .map(|(name, k)| format!("{name}@{k}"))
+        .collect();
+    let places: Vec<usize> = names.iter().filter_map(|name| judge.figure(name)).collect();
+    let mut differences = Vec::new();
+    for baseline in Baseline::ALL {
+        let (persons, series) = judge.differences(baseline.as_str(), stage, |_| &places);
+        if persons.is_empty() {
+            continue;
+        }
+        let intervals = bootstrap::intervals(&persons, &series, settings.train.seed);
+        for (figure, interval) in names.iter().zip(intervals) {
+            differences.push(Difference {
+                baseline: baseline.as_str().to_owned(),
+                figure: figure.clone(),
+                interval,
+            });
+        }
+    }
+    differences
+}

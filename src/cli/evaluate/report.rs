@@ -1,0 +1,428 @@
+//! The HTML report of an evaluation: one file, no network, every plot beside its table.
+
+use super::html::{Table, escape};
+use super::plot::{self, Range, Words};
+use super::text::is_method;
+use crate::algorithms::bootstrap::Interval;
+use crate::application::evaluate::{Difference, Report};
+use crate::application::train::{FigureTable, Verdict};
+
+const STYLE: &str = "\
+:root { color-scheme: light dark; --paper: #fff; --ink: #1b1b1b; --line: #ddd; --c0: #0072b2; --c1: #b34a00;
+  --c2: #00785a; --c3: #9c4f83; --c4: #8a6d00; --c5: #2f6f9f; --c6: #555; --c7: #a3262a; }
+@media (prefers-color-scheme: dark) { :root { --paper: #17191c; --ink: #e8e8e8; --line: #3a3d42; --c0: #56b4e9;
+  --c1: #f0883e; --c2: #2fc9a0; --c3: #df9bc7; --c4: #f0e442; --c5: #8cc8f0; --c6: #aaa; --c7: #ff8a8e; } }
+body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; max-width: 70rem;
+  margin: 2rem auto; padding: 0 1rem; }
+h2 { margin-top: 2.5rem; } code { overflow-wrap: anywhere; } figure { margin: 1rem 0; }
+.table { overflow-x: auto; } table { border-collapse: collapse; margin: .5rem 0; }
+caption { text-align: left; padding: .3rem 0; }
+th, td { border-bottom: 1px solid var(--line); padding: .2rem .7rem; text-align: right; white-space: nowrap; }
+th[scope=row], thead th:first-child { text-align: left; }
+.legend { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
+.legend .key { width: 36px; height: 16px; vertical-align: middle; }
+";
+
+/// How to read the differences, and what they are counted from.
+const INTERVALS: &str = "Differences are means over the questions that both answered, with the 95 % interval of a \
+     paired bootstrap in which persons are drawn with all their questions.";
+
+/// The page; `ks` are the lengths of lists, rising, and `command` what was called.
+pub(super) fn page(report: &Report, ks: &[usize], command: &[String]) -> String {
+    let title = "How well nextbest answers";
+    let mut html = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n\
+         <meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n\
+         <title>{title}</title>\n<style>\n{STYLE}{}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n",
+        plot::STYLE
+    );
+    let k = ks.first().copied().unwrap_or(10);
+    let parts = [
+        summary(report),
+        methods(report),
+        by_k(report),
+        differences(report, k),
+        stages(report, k),
+        calibration(report),
+        sources(report, ks.last().copied().unwrap_or(k)),
+        gate(report),
+        tuning(report),
+        origin(command),
+    ];
+    html.extend(parts);
+    html.push_str("</main>\n</body>\n</html>\n");
+    html
+}
+
+fn section(title: &str, text: &str, body: &str) -> String {
+    let (title, text) = (escape(title), escape(text));
+    format!("<section>\n<h2>{title}</h2>\n<p>{text}</p>\n{body}</section>\n")
+}
+
+fn figure(plot: &str, names: &[&str]) -> String {
+    let legend = match names {
+        [] => String::new(),
+        names => plot::legend(names.iter().copied()),
+    };
+    format!("<figure>\n{plot}{legend}</figure>\n")
+}
+
+fn four(value: f64) -> String {
+    format!("{value:.4}")
+}
+
+fn signed(value: f64) -> String {
+    format!("{value:+.4}")
+}
+
+/// What answers, without the parts that are judged alone.
+fn answering(figures: &FigureTable) -> Vec<&str> {
+    let names = figures.0.iter().map(|(name, _)| name.as_str());
+    names.filter(|name| is_method(name)).collect()
+}
+
+fn summary(report: &Report) -> String {
+    let mut text = format!("{} questions", report.cases);
+    if let Some((first, last)) = report.span {
+        text.push_str(&format!(", asked from {first} to {last}"));
+    }
+    let (median, tail) = report.answer_ms;
+    text.push_str(&format!(
+        ". Learning took {:.1} s; one answer takes {median:.3} ms (median), {tail:.3} ms (99th percentile). ",
+        report.fit_seconds
+    ));
+    if report.refusal.is_empty() {
+        text.push_str("A model answered.");
+    } else {
+        let refusal = &report.refusal;
+        text.push_str(&format!(
+            "No model was good enough to go live, so the blend answered: {refusal}"
+        ));
+    }
+    format!("<p>{}</p>\n", escape(&text))
+}
+
+fn figures_table(caption: &str, figures: &FigureTable) -> String {
+    let first = figures.0.first();
+    let names = first.into_iter().flat_map(|(_, figures)| figures.iter());
+    let names = names.map(|(name, _)| name.as_str());
+    let mut table = Table::new(caption, ["method"].into_iter().chain(names));
+    for (method, figures) in figures.0.iter().filter(|(name, _)| is_method(name)) {
+        let cells = figures.iter().map(|&(_, figure)| four(figure));
+        table.row([method.clone()].into_iter().chain(cells));
+    }
+    table.html()
+}
+
+fn methods(report: &Report) -> String {
+    let table = figures_table(
+        "Figures of every method over all questions",
+        &report.figures,
+    );
+    let text = "Every method on the same questions. Higher is better.";
+    section("Methods", text, &table)
+}
+
+fn by_k(report: &Report) -> String {
+    let series: Vec<(&str, &[f64])> = report
+        .recall_by_k
+        .iter()
+        .filter(|(name, _)| is_method(name))
+        .map(|(name, values)| (name.as_str(), values.as_slice()))
+        .collect();
+    let names: Vec<&str> = series.iter().map(|(name, _)| *name).collect();
+    let words = Words {
+        id: "recall-by-k",
+        title: "Recall by length of the list",
+        text: "A line for each method rises from left to right with the length of the list; the table below has the \
+               same figures.",
+        x: "length of the list",
+        y: "recall",
+    };
+    let mut table = Table::new(
+        "Recall by length of the list",
+        ["length"].iter().chain(&names),
+    );
+    let longest = series.iter().map(|(_, values)| values.len()).max();
+    for k in 0..longest.unwrap_or(0) {
+        let cells = series
+            .iter()
+            .map(|(_, values)| values.get(k).map_or_else(String::new, |&value| four(value)));
+        table.row([(k + 1).to_string()].into_iter().chain(cells));
+    }
+    let body = figure(&plot::lines(&words, &series), &names) + &table.html();
+    let text = "How much of what truly came next is among the first products of the list.";
+    section("Recall by length of the list", text, &body)
+}
+
+fn differences_table(caption: &str, differences: &[Difference]) -> String {
+    let head = ["against", "figure", "difference", "low", "high"];
+    let mut table = Table::new(caption, head);
+    for difference in differences {
+        let Interval { mean, low, high } = difference.interval;
+        let names = [difference.baseline.clone(), difference.figure.clone()];
+        table.row(names.into_iter().chain([mean, low, high].map(signed)));
+    }
+    table.html()
+}
+
+fn differences(report: &Report, k: usize) -> String {
+    let figures = ["recall", "ndcg"].map(|name| format!("{name}@{k}"));
+    let shown = report
+        .differences
+        .iter()
+        .filter(|difference| figures.contains(&difference.figure));
+    let ranges: Vec<Range> = shown
+        .map(|difference| Range {
+            name: format!("{}, {}", difference.baseline, difference.figure),
+            mean: difference.interval.mean,
+            low: difference.interval.low,
+            high: difference.interval.high,
+            style: 0,
+        })
+        .collect();
+    let words = Words {
+        id: "differences",
+        title: "By how much nextbest is better than each baseline",
+        text: "A row for each baseline and figure, with its interval; right of the dashed line nextbest is better. The \
+               table below has the same figures.",
+        x: "difference",
+        y: "",
+    };
+    let table = differences_table("Differences in every figure", &report.differences);
+    let body = figure(&plot::ranges(&words, &ranges), &[]) + &table;
+    section("Against the baselines", INTERVALS, &body)
+}
+
+fn stages(report: &Report, k: usize) -> String {
+    let methods = answering(&report.figures);
+    let names: Vec<String> = report
+        .stages
+        .iter()
+        .map(|stage| format!("{} ({})", stage.stage, stage.cases))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut body = String::new();
+    for name in ["recall", "ndcg"] {
+        let wanted = format!("{name}@{k}");
+        let of_stages = |method: &str| -> Vec<f64> {
+            let stages = report.stages.iter();
+            stages
+                .map(|stage| stage.figures.figure(method, &wanted))
+                .collect()
+        };
+        let series: Vec<(&str, Vec<f64>)> = methods
+            .iter()
+            .map(|method| (*method, of_stages(method)))
+            .collect();
+        let title = format!("{wanted} by stage");
+        let words = Words {
+            id: &format!("{name}-by-stage"),
+            title: &title,
+            text: "A row for each stage with its questions, a mark for each method; further right is better. The table \
+                   below has the same figures.",
+            x: &wanted,
+            y: "",
+        };
+        let mut table = Table::new(&title, ["stage", "questions"].iter().chain(&methods));
+        for stage in &report.stages {
+            let figures = methods
+                .iter()
+                .map(|method| stage.figures.figure(method, &wanted));
+            let names = [stage.stage.clone(), stage.cases.to_string()];
+            table.row(names.into_iter().chain(figures.map(four)));
+        }
+        body += &figure(&plot::marks(&words, &names, &series), &methods);
+        body += &table.html();
+    }
+    for stage in &report.stages {
+        let caption = format!("{}: differences to the baselines", stage.stage);
+        let title = escape(&caption);
+        let table = differences_table(&caption, &stage.differences);
+        body += &format!("<details><summary>{title}</summary>\n{table}</details>\n");
+    }
+    let text = "By the stage of the journey in which the question was asked, with the number of questions.";
+    section("Stages", text, &body)
+}
+
+fn calibration(report: &Report) -> String {
+    let Some(calibration) = &report.calibration else {
+        let text = "Nothing calibrated answered, so nothing was said that could be compared with what came.";
+        return section("Calibration", text, "");
+    };
+    let points: Vec<(f64, f64, usize)> = calibration
+        .bins
+        .iter()
+        .map(|bin| (bin.said, bin.came, bin.count))
+        .collect();
+    let words = Words {
+        id: "calibration",
+        title: "What was said against what came",
+        text: "A point for each of ten bins of equal size; on the dashed diagonal what was said is what came. The \
+               table below has the same figures.",
+        x: "mean probability that was said",
+        y: "share that came",
+    };
+    let mut table = Table::new(
+        "Ten bins of equal size, by rising probability",
+        ["bin", "said", "came", "products"],
+    );
+    for (number, (said, came, count)) in (1..).zip(&points) {
+        let cells = [four(*said), four(*came), count.to_string()];
+        table.row([number.to_string()].into_iter().chain(cells));
+    }
+    let mut by_stage = Table::new("Expected calibration error", ["questions of", "error"]);
+    by_stage.row(["all stages".to_owned(), four(calibration.error)]);
+    for stage in &report.stages {
+        if let Some(error) = stage.calibration_error {
+            by_stage.row([stage.stage.clone(), four(error)]);
+        }
+    }
+    if let Some(training) = &report.training {
+        let name = "the training run, all candidates".to_owned();
+        by_stage.row([name, four(training.calibration_error)]);
+    }
+    let body = figure(&plot::calibration(&words, &points), &[]) + &table.html() + &by_stage.html();
+    let text = format!(
+        "Of the products that were answered. The expected calibration error, the mean distance between what was said \
+         and what came, is {:.4}.",
+        calibration.error
+    );
+    section("Calibration", &text, &body)
+}
+
+/// What each source finds alone, and what would be missing without it; nothing unless sources were judged.
+fn sources(report: &Report, k: usize) -> String {
+    let wanted = format!("recall@{k}");
+    let figure_of = |name: &str| report.figures.figure(name, &wanted);
+    let of_sources = report.figures.0.iter();
+    let names: Vec<&str> = of_sources
+        .filter_map(|(name, _)| name.strip_prefix("source:"))
+        .collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let all = figure_of("candidates:all");
+    let alone: Vec<f64> = names
+        .iter()
+        .map(|name| figure_of(&format!("source:{name}")))
+        .collect();
+    let lost: Vec<f64> = names
+        .iter()
+        .map(|name| all - figure_of(&format!("candidates:without {name}")))
+        .collect();
+    let head = ["source", "alone", "only this source finds"];
+    let mut table = Table::new(&format!("{wanted} of each source"), head);
+    for (name, (&alone, &lost)) in names.iter().zip(alone.iter().zip(&lost)) {
+        table.row([(*name).to_owned(), four(alone), four(lost)]);
+    }
+    let words = Words {
+        id: "sources",
+        title: "What each source contributes",
+        text: "A row for each source, with a mark for its own list and one for what would be missing among the \
+               candidates without it. The table below has the same figures.",
+        x: &wanted,
+        y: "",
+    };
+    let series = [("alone", alone), ("only this source finds", lost)];
+    let legend: Vec<&str> = series.iter().map(|(name, _)| *name).collect();
+    let body = figure(&plot::marks(&words, &names, &series), &legend) + &table.html();
+    let text = format!("A perfect ranking of all candidates would reach a {wanted} of {all:.4}.");
+    section("Sources", &text, &body)
+}
+
+fn gate(report: &Report) -> String {
+    let Some(training) = &report.training else {
+        return String::new();
+    };
+    let ranges: Vec<Range> = training
+        .gate
+        .iter()
+        .map(|comparison| Range {
+            name: format!("{}, {}", comparison.scope(), comparison.baseline),
+            mean: comparison.difference,
+            low: comparison.low,
+            high: comparison.high,
+            style: match comparison.verdict {
+                Verdict::Passed => 0,
+                Verdict::Refused => 7,
+                Verdict::TooFew => 6,
+            },
+        })
+        .collect();
+    let words = Words {
+        id: "gate",
+        title: "What the gate compared",
+        text: "A row for each stage and baseline, with its interval; right of the dashed line the model is better. The \
+               table below has the same figures and what they decided.",
+        x: "difference",
+        y: "",
+    };
+    let head = [
+        "stage",
+        "against",
+        "figure",
+        "questions",
+        "difference",
+        "low",
+        "high",
+        "gate",
+    ];
+    let mut table = Table::new("What the gate compared", head);
+    for comparison in &training.gate {
+        let verdict = match comparison.verdict {
+            Verdict::Passed => "passed",
+            Verdict::Refused => "refused",
+            Verdict::TooFew => "too few questions",
+        };
+        table.row([
+            comparison.scope().to_owned(),
+            comparison.baseline.clone(),
+            comparison.metric.clone(),
+            comparison.cases.to_string(),
+            signed(comparison.difference),
+            signed(comparison.low),
+            signed(comparison.high),
+            verdict.to_owned(),
+        ]);
+    }
+    let body = figure(&plot::ranges(&words, &ranges), &[]) + &table.html();
+    let text = format!(
+        "Before it answered, the model was judged on the end of the history it learned from: {} questions to learn \
+         from, {} held back. Diamonds are of too few questions to decide anything, triangles refuse. {INTERVALS}",
+        training.questions, training.held_back
+    );
+    section("The gate", &text, &body)
+}
+
+fn tuning(report: &Report) -> String {
+    let trials = &report.tuned.trials;
+    if trials.is_empty() {
+        return String::new();
+    }
+    let head = ["setting", "value", "ndcg@20 of its source", "stayed"];
+    let mut table = Table::new("What was tried", head);
+    for trial in trials {
+        let stayed = if trial.chosen { "yes" } else { "" };
+        table.row([
+            trial.setting.clone(),
+            trial.value.to_string(),
+            four(trial.ndcg),
+            stayed.to_owned(),
+        ]);
+    }
+    let text = "What the sources were tuned by, chosen inside the history.";
+    section("Settings of the sources", text, &table.html())
+}
+
+fn origin(command: &[String]) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let command = escape(&command.join(" "));
+    let text = format!("Made by nextbest {version}:");
+    section(
+        "How it was made",
+        &text,
+        &format!("<pre><code>{command}</code></pre>\n"),
+    )
+}
