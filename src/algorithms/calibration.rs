@@ -168,6 +168,24 @@ mod tests {
     }
 
     #[test]
+    fn rare_outcomes_are_told_apart_at_the_top() {
+        // as candidates are: most will not be bought, a few may well be; the chance is the logistic of the score − 4
+        let draw = |i: u64| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11) as f64 / (1u64 << 53) as f64;
+        let scores: Vec<f64> = (0..150_000).map(|i| 8.0 * draw(i).powi(3) - 2.0).collect();
+        let chance = |score: f64| 1.0 / (1.0 + (4.0 - score).exp());
+        let outcomes: Vec<bool> = scores
+            .iter()
+            .enumerate()
+            .map(|(i, &score)| draw(1_000_003 * i as u64 + 17) < chance(score))
+            .collect();
+        let calibration = Calibration::fit(&scores, &outcomes).unwrap();
+        for score in [-1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.5] {
+            let (said, is) = (calibration.probability(score), chance(score));
+            assert!((said - is).abs() < 0.02 + 0.1 * is, "at {score}: {said}, not {is}");
+        }
+    }
+
+    #[test]
     fn too_little_is_not_calibrated() {
         assert_eq!(Calibration::fit(&[0.1, 0.9], &[false, true]), None);
         assert_eq!(Calibration::fit(&[0.5; 100], &[true; 100]), None);

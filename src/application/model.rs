@@ -147,8 +147,11 @@ pub struct Scored<'a> {
 /// How a candidate stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mark {
-    /// What orders: log-odds of the ranker, or the score of the blend.
+    /// What orders: `base`, as the boost and the trees make it.
     pub key: f64,
+    /// Log-odds of the ranker, or the score of the blend. The trees order the candidates of one question, so their word
+    /// says nothing of how probable a product is from question to question; this does.
+    pub base: f64,
     /// A calibrated probability, or a score from 0 to 1 that only orders.
     pub score: f64,
     /// Which of the two.
@@ -256,18 +259,21 @@ impl Ranking<'_> {
                 ));
             }
         }
-        // a boost multiplies the odds
-        let mut keys: Vec<f64> = match scorer {
+        let bases: Vec<f64> = match scorer {
             Some(scorer) => numbers
                 .chunks_exact(COLUMNS)
-                .zip(&boosts)
-                .map(|(row, boost)| scorer.ranker.score_row(row) + boost.ln())
+                .map(|row| scorer.ranker.score_row(row))
                 .collect(),
             None => candidates
                 .iter()
-                .zip(&boosts)
-                .map(|(candidate, boost)| blend(&candidate.ranks, self.recipe) * boost)
+                .map(|candidate| blend(&candidate.ranks, self.recipe))
                 .collect(),
+        };
+        // a boost multiplies the odds
+        let boosted = bases.iter().zip(&boosts);
+        let mut keys: Vec<f64> = match scorer {
+            Some(_) => boosted.map(|(base, boost)| base + boost.ln()).collect(),
+            None => boosted.map(|(base, boost)| base * boost).collect(),
         };
         let mut order: Vec<u32> = (0..keys.len() as u32).collect();
         let by_key = |keys: &[f64], a: u32, b: u32| {
@@ -287,8 +293,9 @@ impl Ranking<'_> {
         }
         let marks = keys
             .iter()
+            .zip(&bases)
             .zip(&boosts)
-            .map(|(&key, &boost)| self.mark(view.stage, key, boost))
+            .map(|((&key, &base), &boost)| self.mark(view.stage, key, base, boost))
             .collect();
         Ranked {
             candidates,
@@ -304,20 +311,20 @@ impl Ranking<'_> {
         self.scorer.filter(|_| counts)?.boosting.as_ref()
     }
 
-    fn mark(&self, stage: StageIndex, key: f64, boost: f64) -> Mark {
+    fn mark(&self, stage: StageIndex, key: f64, base: f64, boost: f64) -> Mark {
         match self.scorer {
             Some(scorer) if self.recipe.ranker == Ranker::Logistic => {
-                let odds = key - boost.ln();
                 let calibration = scorer
                     .calibrations
                     .get(stage.0 as usize)
                     .and_then(Option::as_ref);
                 let (score, calibrated) = match calibration {
-                    Some(calibration) => (calibration.probability(odds), true),
-                    None => (1.0 / (1.0 + (-odds).exp()), false),
+                    Some(calibration) => (calibration.probability(base), true),
+                    None => (1.0 / (1.0 + (-base).exp()), false),
                 };
                 Mark {
                     key,
+                    base,
                     score,
                     calibrated,
                     boost,
@@ -337,6 +344,7 @@ impl Ranking<'_> {
                 };
                 Mark {
                     key,
+                    base,
                     score,
                     calibrated: false,
                     boost,

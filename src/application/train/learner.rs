@@ -132,7 +132,7 @@ impl<'a> Learner<'a> {
     pub(super) fn calibrate(&mut self, asked: &Asked<'_>) {
         let (scores, outcomes) = &mut self.scores[asked.stage as usize];
         for scored in asked.ranked.iter() {
-            scores.push(scored.mark.key);
+            scores.push(scored.mark.base);
             outcomes.push(asked.truth.contains(&scored.candidate.product));
         }
     }
