@@ -71,7 +71,7 @@ names! {
 names! {
     /// How candidates are ranked.
     Ranker {
-        /// Logistic regression on the features (linfa-logistic), calibrated (linfa-linear isotonic).
+        /// Logistic regression on the features (linfa-logistic), calibrated (isotonic regression).
         Logistic = "logistic",
         /// Weighted reciprocal ranks of the sources; learns nothing.
         Blend = "blend",
