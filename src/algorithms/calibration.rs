@@ -1,6 +1,6 @@
-//! From a score to a probability: isotonic regression by pooling adjacent violators (Ayer et al. 1955), kept as a short
-//! table. linfa-linear 0.8.1 has one, but it pools far more than violators: where chances rise from 0.10 to 0.55 over the
-//! upper half of the scores, it said 0.08 for all of them.
+//! From a score to a probability: isotonic regression by pooling adjacent violators (Ayer et al. 1955), kept as a
+//! short table. linfa-linear 0.8.1 has one, but it pools far more than violators: where chances rise from 0.10 to 0.55
+//! over the upper half of the scores, it said 0.08 for all of them.
 
 use serde::{Deserialize, Serialize};
 
