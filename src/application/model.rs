@@ -249,7 +249,7 @@ impl Ranking<'_> {
         let scorer = self
             .scorer
             .filter(|_| self.recipe.ranker == Ranker::Logistic);
-        let mut numbers: Vec<f32> = Vec::new();
+        let mut numbers = gathered.take_room();
         if scorer.is_some() {
             numbers.reserve(candidates.len() * COLUMNS);
             for candidate in &candidates {
@@ -297,6 +297,7 @@ impl Ranking<'_> {
             .zip(&boosts)
             .map(|((&key, &base), &boost)| self.mark(view.stage, key, base, boost))
             .collect();
+        gathered.give_room(numbers);
         Ranked {
             candidates,
             marks,

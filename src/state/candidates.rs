@@ -92,6 +92,7 @@ impl<'v> Gathered<'v> {
         mut allowed: impl FnMut(u32) -> bool,
     ) -> Vec<Candidate> {
         let scratch = &mut *self.scratch;
+        let mut room = std::mem::take(&mut scratch.scored);
         for &(source, quota) in &recipe.sources {
             let ranking = ranking(
                 source,
@@ -100,9 +101,11 @@ impl<'v> Gathered<'v> {
                 &self.asker,
                 &self.stepped,
                 scratch,
+                &mut room,
             );
             take(scratch, source, quota, ranking, &mut allowed);
         }
+        scratch.scored = room;
         let mut proposals = scratch.take_proposals();
         keep_best(&mut proposals, recipe);
         let candidates = proposals
@@ -120,6 +123,18 @@ impl<'v> Gathered<'v> {
             .collect();
         scratch.give_back(proposals);
         candidates
+    }
+
+    /// Room for numbers, empty; to be given back.
+    pub fn take_room(&mut self) -> Vec<f32> {
+        let mut room = std::mem::take(&mut self.scratch.numbers);
+        room.clear();
+        room
+    }
+
+    /// Gives room for numbers back.
+    pub fn give_room(&mut self, room: Vec<f32>) {
+        self.scratch.numbers = room;
     }
 }
 
@@ -143,7 +158,8 @@ pub fn alone(
         Source::Sessions => scratch.ask_sessions(view, &stepped, &tuning.sessions),
         _ => scratch.accumulate(view, &own, &stepped, relations, tuning, None),
     }
-    let ranking = ranking(source, view, &own, &asker, &stepped, scratch);
+    let mut room = Vec::new();
+    let ranking = ranking(source, view, &own, &asker, &stepped, scratch, &mut room);
     let list = ranking
         .filter(|&product| allowed(product))
         .take(count)
@@ -239,18 +255,17 @@ fn ranking<'v>(
     asker: &Asker,
     stepped: &'v [(u32, Steps)],
     scratch: &Scratch,
+    room: &'v mut Vec<(f32, u32)>,
 ) -> Box<dyn Iterator<Item = u32> + 'v> {
     let products = &view.state.products;
     let popular = |product: u32| products.item(product).baskets;
     let listed = |top: &'v TopList| -> Box<dyn Iterator<Item = u32> + 'v> { Box::new(top.iter()) };
-    let scored = |values: Vec<(f32, u32)>| -> Box<dyn Iterator<Item = u32> + 'v> {
-        Box::new(BestFirst::new(values, popular))
-    };
-    let touched = |score: &dyn Fn(&Reach) -> f32| {
+    room.clear();
+    let mut touched = |score: &dyn Fn(&Reach) -> f32| {
         let all = scratch
             .touched()
             .map(|(product, reach)| (score(reach), product));
-        all.filter(|&(score, _)| score > 0.0).collect()
+        room.extend(all.filter(|&(score, _)| score > 0.0));
     };
     match source {
         Source::Personal => {
@@ -261,7 +276,7 @@ fn ranking<'v>(
                 let due = 0.5 * own.fast + own.slow + 0.25 * own.by_basket;
                 ((due * (0.2 + rate)) as f32, product)
             };
-            scored(own.iter().map(score).collect())
+            room.extend(own.iter().map(score));
         }
         Source::Together => {
             let peak = |sum: fn(&Reach) -> f32| {
@@ -271,37 +286,36 @@ fn ranking<'v>(
                     .fold(1e-9f32, f32::max)
             };
             let (bought, browsed) = (peak(|reach| reach.bought), peak(|reach| reach.browsed));
-            scored(touched(&|reach| {
-                reach.bought / bought + reach.browsed / browsed
-            }))
+            touched(&|reach| reach.bought / bought + reach.browsed / browsed);
         }
-        Source::Ease => scored(touched(&|reach| reach.ease)),
-        Source::Customers => scored(touched(&|reach| reach.liked_ever + reach.liked_now)),
-        Source::Sessions => scored(touched(&|reach| reach.sessions)),
-        Source::Content => scored(touched(&|reach| reach.content)),
-        Source::Recent => Box::new(stepped.iter().map(|&(product, _)| product)),
-        Source::Trending if products.trending.is_empty() => listed(&products.browsed),
-        Source::Trending => listed(&products.trending),
-        Source::Stage => listed(&products.by_stage[view.stage.0 as usize]),
-        Source::Popular if products.recent.is_empty() => listed(&products.browsed),
-        Source::Popular => listed(&products.recent),
+        Source::Ease => touched(&|reach| reach.ease),
+        Source::Customers => touched(&|reach| reach.liked_ever + reach.liked_now),
+        Source::Sessions => touched(&|reach| reach.sessions),
+        Source::Content => touched(&|reach| reach.content),
+        Source::Recent => return Box::new(stepped.iter().map(|&(product, _)| product)),
+        Source::Trending if products.trending.is_empty() => return listed(&products.browsed),
+        Source::Trending => return listed(&products.trending),
+        Source::Stage => return listed(&products.by_stage[view.stage.0 as usize]),
+        Source::Popular if products.recent.is_empty() => return listed(&products.browsed),
+        Source::Popular => return listed(&products.recent),
     }
+    Box::new(BestFirst::new(room, popular))
 }
 
 /// Products by score, best first; ties go to the more popular, then to the one that was known first. Sorts no more
 /// than is asked for.
-struct BestFirst<F> {
-    scored: Vec<(f32, u32)>,
+struct BestFirst<'v, F> {
+    scored: &'v mut Vec<(f32, u32)>,
     popular: F,
     next: usize,
     sorted: usize,
 }
 
-impl<F: Fn(u32) -> u32> BestFirst<F> {
+impl<'v, F: Fn(u32) -> u32> BestFirst<'v, F> {
     /// How many are sorted at a time.
     const SOME: usize = 128;
 
-    fn new(scored: Vec<(f32, u32)>, popular: F) -> Self {
+    fn new(scored: &'v mut Vec<(f32, u32)>, popular: F) -> Self {
         Self {
             scored,
             popular,
@@ -328,7 +342,7 @@ impl<F: Fn(u32) -> u32> BestFirst<F> {
     }
 }
 
-impl<F: Fn(u32) -> u32> Iterator for BestFirst<F> {
+impl<F: Fn(u32) -> u32> Iterator for BestFirst<'_, F> {
     type Item = u32;
 
     fn next(&mut self) -> Option<u32> {

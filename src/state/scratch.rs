@@ -59,6 +59,9 @@ pub struct Scratch {
     touched: Vec<u32>,
     /// The proposals of the question, see [`super::candidates`].
     pub(super) proposals: Vec<Proposal>,
+    /// Room for what a source scores, and for numbers of candidates.
+    pub(super) scored: Vec<(f32, u32)>,
+    pub(super) numbers: Vec<f32>,
     session: SessionScratch,
     neighbours: NeighbourScratch,
 }
