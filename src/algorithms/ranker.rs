@@ -204,12 +204,18 @@ impl FittedRanker {
         };
         // four sums at a time: one alone would wait for itself
         let mut sums = [0.0f64; 4];
-        for (weights, numbers) in part.weights.chunks(4).zip(row.chunks(4)) {
-            for ((sum, weight), &number) in sums.iter_mut().zip(weights).zip(numbers) {
-                *sum += weight * f64::from(number);
+        let (weights, numbers) = (part.weights.chunks_exact(4), row.chunks_exact(4));
+        let rest = weights.remainder();
+        for (weights, numbers) in weights.zip(numbers) {
+            for lane in 0..4 {
+                sums[lane] += weights[lane] * f64::from(numbers[lane]);
             }
         }
-        part.bias + sums.iter().sum::<f64>()
+        let last = row.iter().skip(COUNT - rest.len()).zip(rest);
+        let last: f64 = last
+            .map(|(&number, weight)| weight * f64::from(number))
+            .sum();
+        part.bias + sums.iter().sum::<f64>() + last
     }
 
     /// The log-odds of features in a stage.

@@ -195,23 +195,30 @@ impl Ranked {
 
 /// Which features a recipe lets the ranker use.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FeatureMask([bool; COUNT]);
+pub struct FeatureMask {
+    used: [bool; COUNT],
+    is_whole: bool,
+}
 
 impl FeatureMask {
     /// Of the names in a recipe.
     #[must_use]
     pub fn of(recipe: &Recipe) -> Self {
-        Self(std::array::from_fn(|i| {
-            recipe.features.iter().any(|name| name == NAMES[i])
-        }))
+        let used = std::array::from_fn(|i| recipe.features.iter().any(|name| name == NAMES[i]));
+        Self {
+            used,
+            is_whole: used.iter().all(|&used| used),
+        }
     }
 
     /// The features of a candidate, 0 where the recipe does not name them.
     #[must_use]
     pub fn features(&self, candidate: &Candidate, asker: &Asker) -> [f64; COUNT] {
         let mut row = features::features(candidate, asker);
-        for (value, used) in row.iter_mut().zip(self.0) {
-            *value = if used { *value } else { 0.0 };
+        if !self.is_whole {
+            for (value, used) in row.iter_mut().zip(self.used) {
+                *value = if used { *value } else { 0.0 };
+            }
         }
         row
     }
