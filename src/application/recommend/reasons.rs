@@ -1,6 +1,7 @@
 //! Why a product is recommended, in words and in codes.
 
 use crate::algorithms::features::Candidate;
+use crate::algorithms::repurchase::{Gaps, Rhythm};
 use crate::application::model::Scored;
 use crate::application::recommend::{RankedProduct, Reason, product_id};
 use crate::domain::{EventKind, Recipe, Source};
@@ -63,10 +64,17 @@ fn strongest(candidate: &Candidate, recipe: &Recipe) -> Source {
 /// What may speak for a candidate.
 #[derive(Debug, Clone, Copy)]
 enum Argument {
+    /// It is about time to buy it again.
+    Due(Rhythm),
     BoughtBefore,
     ViewedRecently,
     /// It goes with this product.
     Together(u32),
+    /// Sessions like this one, found by this product, went on to it.
+    SimilarSessions(u32),
+    SimilarCustomers,
+    /// It goes with everything the customer bought.
+    FitsHistory,
     /// It reads like this product.
     SimilarContent(u32),
     Trending,
@@ -76,7 +84,7 @@ enum Argument {
 
 /// What speaks most for a candidate, the strongest first.
 fn reasons(view: &View<'_>, candidate: &Candidate) -> Vec<Reason> {
-    let mut arguments = arguments(candidate);
+    let mut arguments = arguments(candidate, &view.state.products.gaps);
     arguments.sort_by(|a, b| b.0.total_cmp(&a.0));
     let told = arguments
         .iter()
@@ -86,8 +94,11 @@ fn reasons(view: &View<'_>, candidate: &Candidate) -> Vec<Reason> {
         .collect()
 }
 
-/// How strongly each argument speaks for a candidate; 0: not at all.
-fn arguments(candidate: &Candidate) -> [(f64, Argument); 7] {
+/// How far from its usual day, in standard deviations, something still counts as due.
+const DUE: std::ops::RangeInclusive<f64> = -0.5..=1.0;
+
+/// How strongly each argument speaks for a candidate; 0: not at all. `gaps` are those of the whole shop.
+fn arguments(candidate: &Candidate, gaps: &Gaps) -> [(f64, Argument); 11] {
     let (own, steps) = (&candidate.own, &candidate.steps);
     let holds = |holds: bool, strength: f64| if holds { strength } else { 0.0 };
     let rank = |source: Source, weight: f64| match candidate.ranks[source as usize] {
@@ -97,7 +108,11 @@ fn arguments(candidate: &Candidate) -> [(f64, Argument); 7] {
     let together = candidate.bought_together + candidate.browsed_together;
     let because = candidate.because.unwrap_or_default();
     let alike = candidate.content_because.unwrap_or_default();
+    let session = candidate.session_because.unwrap_or_default();
+    let rhythm = Rhythm::of(&own.gaps, &candidate.item.gaps, gaps);
+    let is_due = own.gaps.count > 0.5 && DUE.contains(&rhythm.lateness(own.last_days));
     [
+        (holds(is_due, 3.0 + own.slow), Argument::Due(rhythm)),
         (
             holds(own.baskets > 0.0, 2.0 + own.slow),
             Argument::BoughtBefore,
@@ -110,6 +125,12 @@ fn arguments(candidate: &Candidate) -> [(f64, Argument); 7] {
             holds(candidate.because.is_some(), 1.0 + together.min(1.0)),
             Argument::Together(because),
         ),
+        (
+            rank(Source::Sessions, 1.3),
+            Argument::SimilarSessions(session),
+        ),
+        (rank(Source::Customers, 1.1), Argument::SimilarCustomers),
+        (rank(Source::Ease, 1.0), Argument::FitsHistory),
         (
             holds(
                 candidate.content_because.is_some(),
@@ -127,6 +148,11 @@ fn arguments(candidate: &Candidate) -> [(f64, Argument); 7] {
 fn put(argument: Argument, view: &View<'_>, candidate: &Candidate) -> Reason {
     let state = view.state;
     let (code, text, because) = match argument {
+        Argument::Due(rhythm) => {
+            let (every, days) = (rhythm.mean.exp_m1().max(1.0), candidate.own.last_days);
+            let text = format!("bought about every {every:.0} days, last {}", ago(days));
+            ("DUE", text, None)
+        }
         Argument::BoughtBefore => {
             let times = match candidate.own.baskets {
                 times if times < 1.5 => "once".to_owned(),
@@ -146,6 +172,18 @@ fn put(argument: Argument, view: &View<'_>, candidate: &Candidate) -> Reason {
                 format!("{what} {}", name(state, because)),
                 Some(because),
             )
+        }
+        Argument::SimilarSessions(because) => {
+            let text = format!("where visits with {} went on to", name(state, because));
+            ("SIMILAR_SESSIONS", text, Some(because))
+        }
+        Argument::SimilarCustomers => {
+            let text = "customers with a like taste buy it".to_owned();
+            ("SIMILAR_CUSTOMERS", text, None)
+        }
+        Argument::FitsHistory => {
+            let text = "goes with what was bought so far".to_owned();
+            ("FITS_HISTORY", text, None)
         }
         Argument::SimilarContent(because) => {
             let text = format!("similar to {}", name(state, because));
@@ -202,5 +240,60 @@ fn ago(days: f64) -> String {
         days if days < 1.0 => format!("{:.0} hours ago", (days * 24.0).max(1.0)),
         days if days < 1.5 => "a day ago".to_owned(),
         days => format!("{days:.0} days ago"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithms::features::{Own, Steps};
+
+    /// What a source knows of what it proposes.
+    fn proposed_by(source: Source) -> Candidate {
+        let mut candidate = Candidate::default();
+        candidate.ranks[source as usize] = 120;
+        match source {
+            Source::Personal => candidate.own.baskets = 1.0,
+            Source::Together => candidate.because = Some(1),
+            Source::Content => (candidate.content, candidate.content_because) = (0.1, Some(1)),
+            Source::Recent => candidate.steps.weight = 1.0,
+            Source::Sessions => candidate.session_because = Some(1),
+            Source::Ease
+            | Source::Customers
+            | Source::Trending
+            | Source::Stage
+            | Source::Popular => {}
+        }
+        candidate
+    }
+
+    #[test]
+    fn whatever_a_source_proposes_has_a_reason() {
+        for &source in Source::ALL {
+            let arguments = arguments(&proposed_by(source), &Gaps::default());
+            let speaks = arguments.iter().any(|(strength, _)| *strength > 0.0);
+            assert!(speaks, "{} says nothing", source.as_str());
+        }
+    }
+
+    #[test]
+    fn what_is_bought_every_month_is_due_after_a_month_and_not_before() {
+        let is_due = |last_days: f64| {
+            let mut own = Own {
+                baskets: 7.0,
+                last_days,
+                ..Own::default()
+            };
+            (0..6).for_each(|_| own.gaps.add(30.0));
+            let candidate = Candidate {
+                own,
+                steps: Steps::default(),
+                ..Candidate::default()
+            };
+            let due = arguments(&candidate, &Gaps::default())[0];
+            assert!(matches!(due.1, Argument::Due(_)));
+            due.0 > 0.0
+        };
+        assert_eq!([3.0, 32.0, 300.0].map(is_due), [false, true, false]);
     }
 }
