@@ -3,6 +3,8 @@
 //! None of it is part of State: it is worked out anew, product by product, when a product has sold enough since.
 //! Counts come from the histories of the product's last buyers, so they are exact, and so is forgetting somebody.
 
+use std::sync::Arc;
+
 use crate::algorithms::content::Content;
 use crate::algorithms::ease;
 use crate::domain::Timestamp;
@@ -27,9 +29,10 @@ pub const STALE_SHARE: f64 = 0.15;
 /// What goes with what.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Relations {
-    content: Content,
+    content: Arc<Content>,
     content_version: Option<u64>,
-    rows: Vec<Row>,
+    /// By product; shared with the copies that are being answered from until they change.
+    rows: Vec<Arc<Row>>,
     /// The newest moment State knew when this was last kept current.
     newest: Timestamp,
     /// See [`Tuning::ease_penalty`].
@@ -68,7 +71,7 @@ impl Relations {
     #[must_use]
     pub fn new(tuning: &Tuning) -> Self {
         Self {
-            content: Content::default(),
+            content: Arc::default(),
             content_version: None,
             rows: Vec::new(),
             newest: Timestamp::default(),
@@ -88,7 +91,9 @@ impl Relations {
     pub fn tune(&mut self, tuning: &Tuning) {
         if (self.ease_penalty - tuning.ease_penalty).abs() > 0.0 {
             self.ease_penalty = tuning.ease_penalty;
-            self.rows.iter_mut().for_each(|row| row.is_solved = false);
+            self.rows
+                .iter_mut()
+                .for_each(|row| Arc::make_mut(row).is_solved = false);
         }
     }
 
@@ -146,7 +151,7 @@ impl Relations {
 
     /// Reads the texts of a version of the catalog.
     pub fn read(&mut self, version: u64, texts: &[String]) {
-        self.content = Content::fit(texts);
+        self.content = Arc::new(Content::fit(texts));
         self.content_version = Some(version);
     }
 
@@ -155,7 +160,7 @@ impl Relations {
     pub fn refresh_some(&mut self, state: &State, most: usize) -> usize {
         self.newest = state.newest();
         let items = state.products.items();
-        self.rows.resize_with(items.len(), Row::default);
+        self.rows.resize_with(items.len(), Arc::default);
         let mut stale = self.stale(state);
         let mut left = stale.len();
         stale.truncate(most);
@@ -212,7 +217,7 @@ impl Relations {
                 counted += 1.0;
             }
         }
-        let row = &mut self.rows[product as usize];
+        let row = Arc::make_mut(&mut self.rows[product as usize]);
         row.baskets = item.baskets;
         row.is_solved = false;
         let often = |number: u32| items[number as usize].baskets as f32 + DAMPING;
@@ -275,6 +280,10 @@ impl Relations {
         }
     }
 
+    fn row_mut(&mut self, product: u32) -> &mut Row {
+        Arc::make_mut(&mut self.rows[product as usize])
+    }
+
     /// Solves the EASE weights for a product.
     fn solve(&mut self, state: &State, product: u32, solver: &mut Solver) {
         let buyers = |number: u32| f64::from(state.products.item(number).buyers.max(1));
@@ -299,16 +308,16 @@ impl Relations {
             .map(|(other, weight)| (other, weight as f32))
             .collect();
         causes.sort_unstable_by_key(|&(other, _)| other);
-        let before = std::mem::replace(&mut self.rows[product as usize].causes, causes.clone());
+        let before = std::mem::replace(&mut self.row_mut(product).causes, causes.clone());
         for (other, _) in before {
-            self.rows[other as usize]
+            self.row_mut(other)
                 .effects
                 .retain(|&(target, _)| target != product);
         }
         for (other, weight) in causes {
-            self.rows[other as usize].effects.push((product, weight));
+            self.row_mut(other).effects.push((product, weight));
         }
-        self.rows[product as usize].is_solved = true;
+        self.row_mut(product).is_solved = true;
     }
 }
 
