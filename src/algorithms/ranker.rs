@@ -217,19 +217,6 @@ impl FittedRanker {
             .sum();
         part.bias + sums.iter().sum::<f64>() + last
     }
-
-    /// The log-odds of features in a stage.
-    #[must_use]
-    pub fn score(&self, stage: u8, features: &[f64; COUNT]) -> f64 {
-        self.score_row(&rows::row(stage, features))
-    }
-
-    /// The weights of a stage, with the names of the features.
-    pub fn weights(&self, stage: u8) -> impl Iterator<Item = (&'static str, f64)> + '_ {
-        let part = self.stages.get(stage as usize);
-        part.into_iter()
-            .flat_map(|part| NAMES.iter().copied().zip(part.weights.iter().copied()))
-    }
 }
 
 #[cfg(test)]
@@ -265,9 +252,10 @@ mod tests {
         let mut high = [0.0; COUNT];
         high[crossed] = 0.8;
         let low = high.map(|value| -value);
-        assert!(fitted.score(0, &high) > fitted.score(0, &low) + 2.0);
-        assert!(fitted.score(1, &high) < fitted.score(1, &low) - 2.0);
-        assert!(fitted.score(2, &high).is_finite());
+        let score = |stage, features| fitted.score_row(&rows::row(stage, features));
+        assert!(score(0, &high) > score(0, &low) + 2.0);
+        assert!(score(1, &high) < score(1, &low) - 2.0);
+        assert!(score(2, &high).is_finite());
         assert_eq!(
             fitted,
             fit(&rows(|_| true), 3, &RankerParams::default()).unwrap()

@@ -253,9 +253,7 @@ impl Ranking<'_> {
             .iter()
             .map(|candidate| boost(candidate.product))
             .collect();
-        let scorer = self
-            .scorer
-            .filter(|_| self.recipe.ranker == Ranker::Logistic);
+        let scorer = self.learned();
         let mut numbers = gathered.take_room();
         if scorer.is_some() {
             numbers.reserve(candidates.len() * COLUMNS);
@@ -293,7 +291,8 @@ impl Ranking<'_> {
                 .then_with(|| candidates[a].product.cmp(&candidates[b].product))
         };
         order.sort_unstable_by(|&a, &b| by_key(&keys, a, b));
-        if let Some(boosting) = self.boosting() {
+        let boosting = scorer.and_then(|scorer| scorer.boosting.as_ref());
+        if let Some(boosting) = boosting.filter(|_| self.with_trees) {
             let best = &order[..order.len().min(CORRECTED)];
             correct(boosting, &numbers, best, &mut keys);
             order.sort_unstable_by(|&a, &b| by_key(&keys, a, b));
@@ -314,14 +313,15 @@ impl Ranking<'_> {
         }
     }
 
-    fn boosting(&self) -> Option<&FittedBoosting> {
-        let counts = self.with_trees && self.recipe.ranker == Ranker::Logistic;
-        self.scorer.filter(|_| counts)?.boosting.as_ref()
+    /// What scores, unless the recipe wants the blend.
+    fn learned(&self) -> Option<&Scorer> {
+        self.scorer
+            .filter(|_| self.recipe.ranker == Ranker::Logistic)
     }
 
     fn mark(&self, stage: StageIndex, key: f64, base: f64, boost: f64) -> Mark {
-        match self.scorer {
-            Some(scorer) if self.recipe.ranker == Ranker::Logistic => {
+        match self.learned() {
+            Some(scorer) => {
                 let calibration = scorer
                     .calibrations
                     .get(stage.0 as usize)
@@ -338,7 +338,7 @@ impl Ranking<'_> {
                     boost,
                 }
             }
-            _ => {
+            None => {
                 let best: f64 = self
                     .recipe
                     .blend

@@ -78,12 +78,6 @@ impl<'v> Gathered<'v> {
         self.view
     }
 
-    /// The own purchases until the moment of the question, by product, ordered by product.
-    #[must_use]
-    pub fn own(&self) -> &[(u32, Own)] {
-        &self.own
-    }
-
     /// The candidates, at most `recipe.limit`, in no order that matters, with everything their features are made of.
     /// `allowed` says whether a product may be answered; it is asked only for products that a source proposes.
     pub fn propose(

@@ -7,7 +7,7 @@ use crate::algorithms::boosting::{
 };
 use crate::algorithms::calibration::{Calibration, expected_error};
 use crate::algorithms::metrics::{Tally, Truth};
-use crate::algorithms::ranker::{self, FittedRanker, RankerParams};
+use crate::algorithms::ranker::{self, FitError, FittedRanker, RankerParams};
 use crate::algorithms::rows::{self, COLUMNS, Rows};
 use crate::application::model::{Aim, Ranked, Scored, Scorer};
 
@@ -210,14 +210,16 @@ impl<'a> Learner<'a> {
             weights: None,
             base: Some(&base),
         });
-        let (Ok(examples), Ok(params)) = (examples, self.settings.boosting.clone().check()) else {
-            return Ok(None);
-        };
+        let fault = |error: &dyn std::fmt::Display| FitError::Solver(error.to_string());
+        let examples = examples.map_err(|faults| fault(&faults))?;
+        let params = self.settings.boosting.clone().check();
+        let params = params.map_err(|faults| fault(&faults))?;
         match params.fit(&examples, None, &mut |_, _| keep_on()) {
             Ok(boosting) => Ok(Some(boosting)),
             Err(BoostingError::Cancelled { .. }) => Err(TrainError::Cancelled),
-            // nothing to order: the ranker alone is as good
-            Err(_) => Ok(None),
+            // the ranker alone is as good
+            Err(BoostingError::OneClass { .. } | BoostingError::NothingToOrder { .. }) => Ok(None),
+            Err(error) => Err(fault(&error).into()),
         }
     }
 }
