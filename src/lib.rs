@@ -15,3 +15,7 @@ pub mod state;
 pub mod store;
 pub mod telemetry;
 pub mod transport;
+
+/// Answers allocate on one thread and are freed on another; glibc's arenas then wait for each other's locks.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

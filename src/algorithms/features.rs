@@ -175,7 +175,7 @@ fn ln(x: f64) -> f64 {
 }
 
 macro_rules! features {
-    ($c:ident, $a:ident; $($name:literal = $value:expr,)*) => {
+    ($c:ident, $a:ident, $rhythm:ident; $($name:literal = $value:expr,)*) => {
         /// The names of all features, in the order of their columns.
         pub const NAMES: &[&str] = &[$($name,)*];
         /// How many there are.
@@ -183,13 +183,14 @@ macro_rules! features {
 
         /// The features of a candidate, finite, mostly between 0 and 10, in the order of [`NAMES`].
         #[must_use]
-        pub fn features($c: &Candidate, $a: &Asker) -> [f64; COUNT] {
-            [$($value,)*]
+        pub fn features($c: &Candidate, $a: &Asker) -> [f32; COUNT] {
+            let $rhythm = RhythmNow::of($c, $a);
+            [$($value as f32,)*]
         }
     };
 }
 
-features! { c, a;
+features! { c, a, rhythm;
     "own" = own(c),
     "own_baskets" = c.own.baskets.log_1p(),
     "own_share" = ratio(c.own.baskets, a.baskets),
@@ -204,9 +205,9 @@ features! { c, a;
     "own_gap" = gap(c),
     "own_gap_distance" = gap(c).abs(),
     "own_gap_known" = flag(c.own.baskets > 1.5),
-    "own_due" = due(c, a),
-    "own_lateness" = lateness(c, a),
-    "own_lateness_distance" = lateness(c, a).abs(),
+    "own_due" = rhythm.due,
+    "own_lateness" = rhythm.lateness,
+    "own_lateness_distance" = rhythm.lateness.abs(),
     "own_quantity" = ratio(c.own.quantity, c.own.baskets).log_1p(),
     "own_refunds" = c.own.refunds.log_1p(),
     "own_x_repeat_share" = own(c) * a.repeat_share,
@@ -275,22 +276,25 @@ features! { c, a;
 /// Within how many days something is due.
 const DUE_DAYS: f64 = 28.0;
 
-/// The probability that a product bought before is bought again within [`DUE_DAYS`], if ever.
-fn due(c: &Candidate, a: &Asker) -> f64 {
-    if c.own.baskets > 0.0 {
-        Rhythm::of(&c.own.gaps, &c.item.gaps, &a.gaps).due(c.own.last_days, DUE_DAYS)
-    } else {
-        0.0
-    }
+/// Where a product bought before stands in its rhythm; nothing where it never was.
+#[derive(Default)]
+struct RhythmNow {
+    /// The probability that it is bought again within [`DUE_DAYS`], if ever.
+    due: f64,
+    /// How far along the gap since the last purchase is, in standard deviations: 0 is due, below is early.
+    lateness: f64,
 }
 
-/// How far along the gap since the last purchase is, in standard deviations: 0 is due, below is early.
-fn lateness(c: &Candidate, a: &Asker) -> f64 {
-    if c.own.baskets > 0.0 {
+impl RhythmNow {
+    fn of(c: &Candidate, a: &Asker) -> Self {
+        if c.own.baskets <= 0.0 {
+            return Self::default();
+        }
         let rhythm = Rhythm::of(&c.own.gaps, &c.item.gaps, &a.gaps);
-        rhythm.lateness(c.own.last_days).clamp(-4.0, 4.0)
-    } else {
-        0.0
+        Self {
+            due: rhythm.due(c.own.last_days, DUE_DAYS),
+            lateness: rhythm.lateness(c.own.last_days).clamp(-4.0, 4.0),
+        }
     }
 }
 
@@ -340,7 +344,7 @@ fn reciprocal(c: &Candidate, source: Source) -> f64 {
 mod tests {
     use super::*;
 
-    fn feature(name: &str, c: &Candidate, a: &Asker) -> f64 {
+    fn feature(name: &str, c: &Candidate, a: &Asker) -> f32 {
         features(c, a)[NAMES.iter().position(|&n| n == name).unwrap()]
     }
 

@@ -232,7 +232,7 @@ mod tests {
             let value = f64::from(i * 7919 % 1000) / 500.0 - 1.0;
             let noise = f64::from(i * 104_729 % 1000) / 1000.0 - 0.5;
             let mut features = [0.0; COUNT];
-            features[crossed] = value;
+            features[crossed] = value as f32;
             let label = if stage == 0 {
                 value + noise > 0.3
             } else {

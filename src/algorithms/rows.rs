@@ -12,11 +12,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// A row of numbers: the features, those the stage's recipe does not name are 0, and the stage.
 #[must_use]
-pub fn row(stage: u8, features: &[f64; COUNT]) -> [f32; COLUMNS] {
+pub fn row(stage: u8, features: &[f32; COUNT]) -> [f32; COLUMNS] {
     let mut row = [0.0; COLUMNS];
-    for (number, &feature) in row.iter_mut().zip(features) {
-        *number = feature as f32;
-    }
+    row[..COUNT].copy_from_slice(features);
     row[COUNT] = f32::from(stage);
     row
 }
@@ -119,11 +117,11 @@ pub fn stage(row: &[f32]) -> u8 {
 mod tests {
     use super::*;
 
-    fn question(first: f64, size: usize) -> Vec<([f32; COLUMNS], bool)> {
+    fn question(first: f32, size: usize) -> Vec<([f32; COLUMNS], bool)> {
         (0..size)
             .map(|i| {
                 let mut features = [0.0; COUNT];
-                features[0] = first + i as f64;
+                features[0] = first + i as f32;
                 (row(3, &features), i == 0)
             })
             .collect()
@@ -133,7 +131,7 @@ mod tests {
     fn questions_are_thinned_whole() {
         let mut rows = Rows::default();
         for number in 0..10 {
-            rows.push(question(100.0 * f64::from(number), 4).into_iter());
+            rows.push(question(100.0 * number as f32, 4).into_iter());
         }
         rows.push(std::iter::empty());
         assert_eq!(

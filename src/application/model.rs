@@ -162,34 +162,42 @@ pub struct Mark {
 
 /// The candidates of a question, ranked.
 #[derive(Debug, Clone)]
-pub struct Ranked {
+pub struct Ranked<'a> {
     candidates: Vec<Candidate>,
-    /// Of each candidate.
-    marks: Vec<Mark>,
+    /// Of each candidate: what [`Mark`] says.
+    keys: Vec<f64>,
+    bases: Vec<f64>,
+    boosts: Vec<f64>,
     /// Places of the candidates, best first.
     order: Vec<u32>,
     asker: Asker,
-    mask: FeatureMask,
+    stage: StageIndex,
+    ranking: Ranking<'a>,
 }
 
-impl Ranked {
+impl Ranked<'_> {
     /// Best first.
     pub fn iter(&self) -> impl Iterator<Item = Scored<'_>> {
-        self.order.iter().map(|&place| Scored {
-            candidate: &self.candidates[place as usize],
-            mark: self.marks[place as usize],
+        self.order.iter().map(|&place| {
+            let place = place as usize;
+            let (key, base) = (self.keys[place], self.bases[place]);
+            Scored {
+                candidate: &self.candidates[place],
+                mark: self.ranking.mark(self.stage, key, base, self.boosts[place]),
+            }
         })
     }
 
     /// The products, best first.
     pub fn products(&self) -> impl Iterator<Item = u32> + '_ {
-        self.iter().map(|scored| scored.candidate.product)
+        let product = |&place: &u32| self.candidates[place as usize].product;
+        self.order.iter().map(product)
     }
 
     /// What the ranker saw of a candidate.
     #[must_use]
-    pub fn features(&self, candidate: &Candidate) -> [f64; COUNT] {
-        self.mask.features(candidate, &self.asker)
+    pub fn features(&self, candidate: &Candidate) -> [f32; COUNT] {
+        self.ranking.mask.features(candidate, &self.asker)
     }
 }
 
@@ -213,7 +221,7 @@ impl FeatureMask {
 
     /// The features of a candidate, 0 where the recipe does not name them.
     #[must_use]
-    pub fn features(&self, candidate: &Candidate, asker: &Asker) -> [f64; COUNT] {
+    pub fn features(&self, candidate: &Candidate, asker: &Asker) -> [f32; COUNT] {
         let mut row = features::features(candidate, asker);
         if !self.is_whole {
             for (value, used) in row.iter_mut().zip(self.used) {
@@ -237,7 +245,7 @@ pub struct Ranking<'a> {
     pub with_trees: bool,
 }
 
-impl Ranking<'_> {
+impl<'a> Ranking<'a> {
     /// The candidates of a question, best first; ties go to the more popular, then to the one that was known first.
     /// `boost` gives the factor for a product.
     #[must_use]
@@ -246,7 +254,7 @@ impl Ranking<'_> {
         gathered: &mut Gathered<'_>,
         allowed: impl FnMut(u32) -> bool,
         mut boost: impl FnMut(u32) -> f64,
-    ) -> Ranked {
+    ) -> Ranked<'a> {
         let candidates = gathered.propose(self.recipe, allowed);
         let (view, asker) = (gathered.view(), gathered.asker);
         let boosts: Vec<f64> = candidates
@@ -293,28 +301,26 @@ impl Ranking<'_> {
         order.sort_unstable_by(|&a, &b| by_key(&keys, a, b));
         let boosting = scorer.and_then(|scorer| scorer.boosting.as_ref());
         if let Some(boosting) = boosting.filter(|_| self.with_trees) {
-            let best = &order[..order.len().min(CORRECTED)];
+            let corrected = order.len().min(CORRECTED);
+            let best = &mut order[..corrected];
             correct(boosting, &numbers, best, &mut keys);
-            order.sort_unstable_by(|&a, &b| by_key(&keys, a, b));
+            best.sort_unstable_by(|&a, &b| by_key(&keys, a, b));
         }
-        let marks = keys
-            .iter()
-            .zip(&bases)
-            .zip(&boosts)
-            .map(|((&key, &base), &boost)| self.mark(view.stage, key, base, boost))
-            .collect();
         gathered.give_room(numbers);
         Ranked {
             candidates,
-            marks,
+            keys,
+            bases,
+            boosts,
             order,
             asker,
-            mask: *self.mask,
+            stage: view.stage,
+            ranking: *self,
         }
     }
 
     /// What scores, unless the recipe wants the blend.
-    fn learned(&self) -> Option<&Scorer> {
+    fn learned(&self) -> Option<&'a Scorer> {
         self.scorer
             .filter(|_| self.recipe.ranker == Ranker::Logistic)
     }
@@ -365,13 +371,8 @@ impl Ranking<'_> {
 /// Adds to the keys of the best candidates what the trees say of their `numbers`; the others stay behind them, in their
 /// order.
 fn correct(boosting: &FittedBoosting, numbers: &[f32], best: &[u32], keys: &mut [f64]) {
-    let mut rows = Vec::with_capacity(best.len() * COLUMNS);
-    for &place in best {
-        let start = place as usize * COLUMNS;
-        rows.extend_from_slice(&numbers[start..start + COLUMNS]);
-    }
     let mut corrections = Vec::new();
-    boosting.score_many(&rows, COLUMNS, &mut corrections);
+    boosting.score_rows(numbers, COLUMNS, best, &mut corrections);
     let last = best
         .last()
         .map_or(f64::INFINITY, |&place| keys[place as usize]);

@@ -158,7 +158,7 @@ pub struct ExplainedCandidate {
     /// Rank in each source that proposed it, 1 is best.
     pub source_ranks: Vec<(&'static str, u32)>,
     /// The features as the ranker saw them.
-    pub features: Vec<(&'static str, f64)>,
+    pub features: Vec<(&'static str, f32)>,
     /// The factor of the request's boost.
     pub boost: f64,
 }
@@ -336,7 +336,7 @@ impl Recommender {
             stage: stage_answer(state, prepared, &view, &standing, context.len()),
             products,
             fallback: unknown || live.is_none(),
-            revision: live.map(|live| live.id.clone()),
+            revision: live.as_ref().map(|live| live.id.clone()),
         };
         let (kept, dropped) = if explain {
             explained(state, &ranked, &gate.dropped())
@@ -481,7 +481,7 @@ impl Prepared<'_> {
 /// Every candidate, kept or dropped, as it is explained.
 fn explained(
     state: &State,
-    ranked: &Ranked,
+    ranked: &Ranked<'_>,
     dropped: &[(u32, &'static str)],
 ) -> (Vec<ExplainedCandidate>, Vec<DroppedCandidate>) {
     let names = crate::algorithms::features::NAMES;

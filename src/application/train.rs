@@ -292,11 +292,11 @@ impl Run<'_> {
             return;
         }
         let stage = view.stage.0;
-        let fitted = self.learners[learner].fitted.as_ref();
+        let fitted = self.learners[learner].fitted.clone();
         let ranking = Ranking {
             recipe: &self.lesson.recipes[stage as usize],
             mask: &self.masks[stage as usize],
-            scorer: fitted,
+            scorer: fitted.as_deref(),
             with_trees: true,
         };
         let ranked = ranking.rank(gathered, allowed, |_| 1.0);
@@ -309,7 +309,8 @@ impl Run<'_> {
             };
             self.judge.add(asked, lists, truth);
         }
-        if self.part == 1 && fitted.is_some_and(|fitted| fitted.boosting.is_some()) {
+        let has_trees = fitted.as_ref().is_some_and(|fitted| fitted.boosting.is_some());
+        if self.part == 1 && has_trees {
             let ranking = Ranking {
                 with_trees: false,
                 ..ranking

@@ -90,6 +90,7 @@ impl<'v> Gathered<'v> {
         for &(source, quota) in &recipe.sources {
             let ranking = ranking(
                 source,
+                quota,
                 self.view,
                 &self.own,
                 &self.asker,
@@ -153,7 +154,9 @@ pub fn alone(
         _ => scratch.accumulate(view, &own, &stepped, relations, tuning, None),
     }
     let mut room = Vec::new();
-    let ranking = ranking(source, view, &own, &asker, &stepped, scratch, &mut room);
+    let ranking = ranking(
+        source, count, view, &own, &asker, &stepped, scratch, &mut room,
+    );
     let list = ranking
         .filter(|&product| allowed(product))
         .take(count)
@@ -199,13 +202,15 @@ fn keep_best(proposals: &mut Vec<Proposal>, recipe: &Recipe) {
     if proposals.len() <= recipe.limit {
         return;
     }
-    let key = |proposal: Proposal| (blend(&proposal.ranks, recipe), proposal);
-    let mut keyed: Vec<(f64, Proposal)> = proposals.drain(..).map(key).collect();
+    let key = |(place, proposal): (usize, &Proposal)| {
+        (blend(&proposal.ranks, recipe), proposal.product, place)
+    };
+    let mut keyed: Vec<(f64, u32, usize)> = proposals.iter().enumerate().map(key).collect();
     keyed.select_nth_unstable_by(recipe.limit, |a, b| {
-        b.0.total_cmp(&a.0).then(a.1.product.cmp(&b.1.product))
+        b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
     });
     keyed.truncate(recipe.limit);
-    proposals.extend(keyed.into_iter().map(|(_, proposal)| proposal));
+    *proposals = keyed.iter().map(|&(.., place)| proposals[place]).collect();
 }
 
 /// Products to fill an answer up with, best first, at most `count`: what sells lately, what sold ever,
@@ -241,9 +246,11 @@ pub fn blend(ranks: &[u16; SOURCES], recipe: &Recipe) -> f64 {
         .sum()
 }
 
-/// The products of a source, best first.
+/// The products of a source, best first; about `wanted` are.
+#[expect(clippy::too_many_arguments, reason = "what a source may ask")]
 fn ranking<'v>(
     source: Source,
+    wanted: usize,
     view: &'v View<'_>,
     own: &[(u32, Own)],
     asker: &Asker,
@@ -293,7 +300,7 @@ fn ranking<'v>(
         Source::Popular if products.recent.is_empty() => return listed(&products.browsed),
         Source::Popular => return listed(&products.recent),
     }
-    Box::new(BestFirst::new(room, popular))
+    Box::new(BestFirst::new(room, popular, wanted))
 }
 
 /// Products by score, best first; ties go to the more popular, then to the one that was known first. Sorts no more
@@ -301,18 +308,18 @@ fn ranking<'v>(
 struct BestFirst<'v, F> {
     scored: &'v mut Vec<(f32, u32)>,
     popular: F,
+    /// How many are sorted at a time.
+    some: usize,
     next: usize,
     sorted: usize,
 }
 
 impl<'v, F: Fn(u32) -> u32> BestFirst<'v, F> {
-    /// How many are sorted at a time.
-    const SOME: usize = 128;
-
-    fn new(scored: &'v mut Vec<(f32, u32)>, popular: F) -> Self {
+    fn new(scored: &'v mut Vec<(f32, u32)>, popular: F, wanted: usize) -> Self {
         Self {
             scored,
             popular,
+            some: wanted.max(1),
             next: 0,
             sorted: 0,
         }
@@ -327,7 +334,7 @@ impl<'v, F: Fn(u32) -> u32> BestFirst<'v, F> {
                 .then(a.1.cmp(&b.1))
         };
         let rest = &mut self.scored[self.sorted..];
-        let some = rest.len().min(Self::SOME);
+        let some = rest.len().min(self.some);
         if rest.len() > some {
             rest.select_nth_unstable_by(some, order);
         }

@@ -89,7 +89,7 @@ pub fn like(
     let newest_days = newest(own, 1)
         .map(|(_, bought)| bought.last_days)
         .sum::<f64>();
-    let seed = |(product, bought): (u32, Own)| {
+    let seed = |(product, bought): (u32, &Own)| {
         let fresh = ((newest_days - bought.last_days) / params.seed_half_life_days).exp2() as f32;
         let buyers = state.products.item(product).buyers as f32;
         let rare = (1.0 + customers / buyers.max(1.0)).ln().powf(params.rarity);

@@ -295,9 +295,11 @@ impl Scratch {
 }
 
 /// The `most` own products that were bought last, the newest first; equal ones in the order of their numbers.
-pub(super) fn newest(own: &[(u32, Own)], most: usize) -> impl Iterator<Item = (u32, Own)> {
-    let mut own = own.to_vec();
-    own.sort_by(|a, b| a.1.last_days.total_cmp(&b.1.last_days));
-    own.truncate(most);
-    own.into_iter()
+pub(super) fn newest(own: &[(u32, Own)], most: usize) -> impl Iterator<Item = (u32, &Own)> {
+    let place = |place: usize| (own[place].1.last_days, place);
+    let mut places: Vec<(f64, usize)> = (0..own.len()).map(place).collect();
+    places.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    places.truncate(most);
+    let of_place = |(_, place): (f64, usize)| (own[place].0, &own[place].1);
+    places.into_iter().map(of_place)
 }

@@ -71,18 +71,22 @@ impl<'a> View<'a> {
             .baskets
             .partition_point(|basket| basket.time <= self.now);
         let mut lines: Vec<(u32, usize, f32)> = Vec::new();
+        // how long ago a basket was, and what is left of it, by the short and the long half-life and by baskets
+        let mut faded: Vec<[f64; 4]> = Vec::with_capacity(baskets);
+        let mut by_basket = OWN_BASKET_FADE.powi(baskets as i32 - 1);
         for place in 0..baskets {
-            lines.extend(
-                subject
-                    .lines_of(place)
-                    .iter()
-                    .map(|l| (l.product, place, l.quantity)),
-            );
+            let days = self.now.days_since(subject.baskets[place].time);
+            let fast = (-days / tuning.own_fast_days).exp2();
+            let slow = (-days / tuning.own_slow_days).exp2();
+            faded.push([days, fast, slow, by_basket]);
+            by_basket /= OWN_BASKET_FADE;
+            let of_basket = subject.lines_of(place).iter();
+            lines.extend(of_basket.map(|line| (line.product, place, line.quantity)));
         }
         lines.sort_unstable_by_key(|&(product, place, _)| (product, place));
         let mut own: Vec<(u32, Own)> = Vec::new();
         for (product, place, quantity) in lines {
-            let days = self.now.days_since(subject.baskets[place].time);
+            let [days, fast, slow, by_basket] = faded[place];
             let baskets_ago = (baskets - 1 - place) as f64;
             if own.last().is_none_or(|&(last, _)| last != product) {
                 own.push((
@@ -102,9 +106,9 @@ impl<'a> View<'a> {
             stats.baskets += 1.0;
             stats.last_days = days;
             stats.baskets_ago = baskets_ago;
-            stats.fast += (-days / tuning.own_fast_days).exp2();
-            stats.slow += (-days / tuning.own_slow_days).exp2();
-            stats.by_basket += OWN_BASKET_FADE.powf(baskets_ago);
+            stats.fast += fast;
+            stats.slow += slow;
+            stats.by_basket += by_basket;
             stats.quantity += f64::from(quantity);
         }
         for &(time, product) in &subject.refunds {

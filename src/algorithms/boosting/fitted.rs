@@ -203,23 +203,23 @@ impl FittedBoosting {
         )
     }
 
-    /// The scores of many rows of `columns` numbers each, as [`Self::score`] gives them, written to `out` in
-    /// place of what it held. What is left over at the end of `rows` is no row.
-    pub fn score_many(&self, rows: &[f32], columns: usize, out: &mut Vec<f32>) {
+    /// The scores of the rows at `places` of a table of `columns` numbers a row, as [`Self::score`] gives them, written
+    /// to `out` in place of what it held.
+    ///
+    /// # Panics
+    /// If there is no row at one of the places.
+    pub fn score_rows(&self, table: &[f32], columns: usize, places: &[u32], out: &mut Vec<f32>) {
         out.clear();
-        if columns == 0 {
-            return;
-        }
-        out.reserve(rows.len() / columns);
+        out.reserve(places.len());
         let used = self
             .splits
             .iter()
             .map(|split| usize::from(split.column) + 1);
         // for each column the numbers of all rows of a block
         let mut block = vec![[0.0f32; LANES]; used.max().unwrap_or_default()];
-        for rows in rows.chunks(columns.saturating_mul(LANES)) {
-            let count = rows.len() / columns;
-            for (lane, row) in rows.chunks_exact(columns).enumerate() {
+        for places in places.chunks(LANES) {
+            for (lane, &place) in places.iter().enumerate() {
+                let row = &table[place as usize * columns..][..columns];
                 for (column, &value) in block.iter_mut().zip(row) {
                     column[lane] = value;
                 }
@@ -233,7 +233,7 @@ impl FittedBoosting {
                     add_scores::<u64>(splits, values, &block, &mut sums);
                 }
             }
-            out.extend_from_slice(&sums[..count]);
+            out.extend_from_slice(&sums[..places.len()]);
         }
     }
 }
@@ -423,7 +423,8 @@ mod tests {
         }
         rows.extend([f32::NAN, 6.0, 0.0, f32::INFINITY, 2.0, f32::NEG_INFINITY]);
         let mut many = vec![9.0; 3];
-        fitted.score_many(&rows, 2, &mut many);
+        let places: Vec<u32> = (0..rows.len() as u32 / 2).collect();
+        fitted.score_rows(&rows, 2, &places, &mut many);
         let single: Vec<f32> = rows.chunks(2).map(|row| fitted.score(row)).collect();
         let walked: Vec<f32> = rows.chunks(2).map(|row| walk(row) + 0.5).collect();
         assert_eq!(single, walked);
@@ -440,7 +441,8 @@ mod tests {
             fitted.push(&comb(leaves)).unwrap();
             let rows: Vec<f32> = (0..70u8).map(|i| f32::from(i) + 0.5).collect();
             let mut many = Vec::new();
-            fitted.score_many(&rows, 1, &mut many);
+            let places: Vec<u32> = (0..70).collect();
+            fitted.score_rows(&rows, 1, &places, &mut many);
             for (row, score) in rows.iter().zip(many) {
                 let leaf = (row.ceil()).min(f32::from(leaves));
                 assert!((score - 2.0 * leaf).abs() < 1e-6, "{leaves} {row} {score}");
@@ -456,12 +458,15 @@ mod tests {
         let mut fitted = FittedBoosting::new(2, 0.0);
         fitted.push(&tree()).unwrap();
         let mut many = Vec::new();
-        fitted.score_many(&[2.0, 6.0, 0.0, 2.0, 8.0, 0.0, 1.0], 3, &mut many);
+        let table = [2.0, 6.0, 0.0, 2.0, 8.0, 0.0];
+        fitted.score_rows(&table, 3, &[0, 1], &mut many);
         assert_eq!(many, [30.0, 50.0]);
-        fitted.score_many(&[2.0, 0.0], 1, &mut many);
+        fitted.score_rows(&table, 3, &[1], &mut many);
+        assert_eq!(many, [50.0]);
+        fitted.score_rows(&[2.0, 0.0], 1, &[0, 1], &mut many);
         assert_eq!(many, [fitted.score(&[2.0, 0.0]), 10.0]);
         assert_eq!(fitted.score(&[2.0]).to_bits(), 30.0f32.to_bits());
-        fitted.score_many(&[2.0], 0, &mut many);
+        fitted.score_rows(&[2.0], 1, &[], &mut many);
         assert!(many.is_empty());
         fitted.truncate(0);
         assert_eq!(fitted.score(&[]).to_bits(), 0.0f32.to_bits());
@@ -528,7 +533,7 @@ mod tests {
                 match postcard::from_bytes::<FittedBoosting>(&damaged) {
                     Ok(other) => {
                         assert!(other.score(&[2.0, 6.0]).is_finite());
-                        other.score_many(&[2.0, 6.0, 1.0, 1.0], 2, &mut many);
+                        other.score_rows(&[2.0, 6.0, 1.0, 1.0], 2, &[0, 1], &mut many);
                         assert_eq!(many.len(), 2);
                     }
                     Err(_) => refusals += 1,

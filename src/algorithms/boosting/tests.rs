@@ -48,7 +48,9 @@ impl Made {
 
     fn scores(&self, fitted: &FittedBoosting) -> Vec<f64> {
         let mut scores = Vec::new();
-        fitted.score_many(&self.features, self.columns, &mut scores);
+        let rows = (self.features.len() / self.columns) as u32;
+        let places: Vec<u32> = (0..rows).collect();
+        fitted.score_rows(&self.features, self.columns, &places, &mut scores);
         scores.into_iter().map(f64::from).collect()
     }
 }

@@ -180,7 +180,7 @@ const ALONE: usize = 100;
 fn sources(
     gathered: &mut Gathered<'_>,
     ranking: &Ranking<'_>,
-    ranked: &Ranked,
+    ranked: &Ranked<'_>,
     truth: &[Truth],
     allowed: impl Fn(u32) -> bool,
 ) -> Vec<(String, Vec<u32>)> {

@@ -55,7 +55,7 @@ impl Standings {
         gathered: &mut Gathered<'_>,
         ranking: &Ranking<'_>,
         live: Option<&Model>,
-        ranked: &Ranked,
+        ranked: &Ranked<'_>,
     ) -> Self {
         let view = gathered.view();
         // what it learned from it knows by heart

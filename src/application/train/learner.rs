@@ -1,5 +1,7 @@
 //! One of the rankings a run learns: its rows, its fits, its calibration.
 
+use std::sync::Arc;
+
 use super::TrainError;
 use super::questions::mix;
 use crate::algorithms::boosting::{
@@ -33,7 +35,7 @@ pub(super) struct FitSettings<'a> {
 /// A past question with its candidates and what was truly next.
 pub(super) struct Asked<'a> {
     pub(super) stage: u8,
-    pub(super) ranked: &'a Ranked,
+    pub(super) ranked: &'a Ranked<'a>,
     /// Known products, each once.
     pub(super) truth: &'a [u32],
 }
@@ -45,7 +47,7 @@ pub(super) struct Learner<'a> {
     rows: Rows,
     salt: u64,
     /// Fitted on the questions to learn from alone; with trees, until they turn out to be no better.
-    pub(super) fitted: Option<Scorer>,
+    pub(super) fitted: Option<Arc<Scorer>>,
     /// How the first fit does without and with its trees on questions it has not seen.
     contest: [Tally; 2],
     /// By stage: scores and outcomes of questions the fit has not seen.
@@ -102,7 +104,7 @@ impl<'a> Learner<'a> {
         keep_on: &mut dyn FnMut() -> bool,
     ) -> Result<(), TrainError> {
         self.fitted = match self.fit(true, keep_on) {
-            Ok(scorer) => Some(scorer),
+            Ok(scorer) => Some(Arc::new(scorer)),
             // without discoveries there is nothing to learn of them
             Err(TrainError::Fit(_)) if self.aim == Aim::Discover => None,
             Err(error) => return Err(error),
@@ -124,7 +126,7 @@ impl<'a> Learner<'a> {
         if ndcg(with) <= ndcg(without)
             && let Some(fitted) = &mut self.fitted
         {
-            fitted.boosting = None;
+            Arc::make_mut(fitted).boosting = None;
         }
     }
 

@@ -341,7 +341,7 @@ fn render_explanation(explanation: &Explanation) -> v1::ExplainRecommendationRes
         features: kept
             .features
             .iter()
-            .map(|(name, value)| ((*name).to_owned(), *value))
+            .map(|(name, value)| ((*name).to_owned(), f64::from(*value)))
             .collect(),
         boost: kept.boost,
     });
