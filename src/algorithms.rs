@@ -7,6 +7,7 @@ pub mod calibration;
 pub mod content;
 pub mod covisitation;
 pub mod decay;
+pub mod draw;
 pub mod ease;
 pub mod features;
 pub mod metrics;

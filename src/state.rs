@@ -9,6 +9,7 @@ pub mod people;
 pub mod products;
 pub mod relations;
 pub mod scratch;
+pub mod slate;
 pub mod subjects;
 pub mod taste;
 pub mod tuning;

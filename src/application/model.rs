@@ -178,14 +178,21 @@ pub struct Ranked<'a> {
 impl Ranked<'_> {
     /// Best first.
     pub fn iter(&self) -> impl Iterator<Item = Scored<'_>> {
-        self.order.iter().map(|&place| {
-            let place = place as usize;
-            let (key, base) = (self.keys[place], self.bases[place]);
-            Scored {
-                candidate: &self.candidates[place],
-                mark: self.ranking.mark(self.stage, key, base, self.boosts[place]),
-            }
-        })
+        (0..self.order.len()).map(|rank| self.at(rank))
+    }
+
+    /// The one at a place of the ranking, 0 is best.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[must_use]
+    pub fn at(&self, rank: usize) -> Scored<'_> {
+        let place = self.order[rank] as usize;
+        let (key, base) = (self.keys[place], self.bases[place]);
+        Scored {
+            candidate: &self.candidates[place],
+            mark: self.ranking.mark(self.stage, key, base, self.boosts[place]),
+        }
     }
 
     /// The products, best first.

@@ -1,23 +1,25 @@
 //! The question nextbest exists for: what is the next best product for this customer, at this stage?
 
+mod admission;
 mod reasons;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use self::admission::Admission;
 use crate::application::error::AppError;
 use crate::application::expression::{Expression, Scope, customer_value, product_value};
 use crate::application::model::{Aim, Ranked, Ranking};
 use crate::application::shop::{Known, Shop};
 use crate::domain::journey::Step;
 use crate::domain::{
-    CustomerId, Event, EventKind, ProductId, Source, StageIndex, Timestamp, VisitorId,
+    CustomerId, Event, EventKind, Fingerprint, ProductId, Source, StageIndex, Timestamp, VisitorId,
 };
 use crate::state::State;
 use crate::state::candidates::{Gathered, filler};
 use crate::state::people::Person;
 use crate::state::scratch::Scratch;
+use crate::state::slate::{self, Place};
 use crate::state::tuning::Tuning;
 use crate::state::view::View;
 
@@ -124,6 +126,8 @@ pub struct RankedProduct {
     pub reasons: Vec<Reason>,
     /// True if it only fills the list up.
     pub fallback: bool,
+    /// The probability with which this product came to stand at its place.
+    pub probability: f64,
 }
 
 /// Why a product is recommended.
@@ -285,7 +289,7 @@ impl Recommender {
             .as_ref()
             .map_or_else(Tuning::default, |live| live.model.tuning);
         let scope = prepared.scope(state, subject, view.stage);
-        let mut gate = Gate::new(prepared, state, &view, scope.as_ref());
+        let mut admission = Admission::new(prepared, state, &view, scope.as_ref());
         let ranked = SCRATCH.with_borrow_mut(|scratch| {
             let mut faults = Vec::new();
             let liked = match (person, subject) {
@@ -303,7 +307,7 @@ impl Recommender {
                 Gathered::with(&view, &known.relations, &tuning, liked.as_deref(), scratch);
             let ranked = ranking.rank(
                 &mut gathered,
-                |product| gate.admits(product),
+                |product| admission.admits(product),
                 |product| prepared.boost(scope.as_ref(), state, product, &mut faults),
             );
             match faults.into_iter().next() {
@@ -311,17 +315,25 @@ impl Recommender {
                 None => Ok(ranked),
             }
         })?;
-        gate.check()?;
-        let mut products: Vec<RankedProduct> = ranked
-            .iter()
-            .take(question.count)
-            .map(|scored| reasons::ranked(&view, scored, recipe))
-            .collect();
+        admission.check()?;
+        let list = slate::choose(
+            state,
+            ranked.products(),
+            question.count,
+            &recipe.answer,
+            || prepared.draw(),
+            |product| admission.admits(product),
+        );
+        let answered = |place: &Place| match place.ranked {
+            Some(rank) => reasons::ranked(&view, ranked.at(rank), recipe, place.probability),
+            None => reasons::explored(state, place.product, place.probability),
+        };
+        let mut products: Vec<RankedProduct> = list.iter().map(answered).collect();
         let missing = question.count - products.len();
         if missing > 0 && !question.strict {
             let taken: Vec<u32> = ranked.products().collect();
             let more = filler(state, missing, |product| {
-                !taken.contains(&product) && gate.admits(product)
+                !taken.contains(&product) && admission.admits(product)
             });
             products.extend(
                 more.into_iter()
@@ -339,7 +351,7 @@ impl Recommender {
             revision: live.as_ref().map(|live| live.id.clone()),
         };
         let (kept, dropped) = if explain {
-            explained(state, &ranked, &gate.dropped())
+            explained(state, &ranked, &admission.dropped())
         } else {
             (Vec::new(), Vec::new())
         };
@@ -439,6 +451,19 @@ fn context_steps(state: &State, question: &Question, now: Timestamp) -> Vec<Step
 }
 
 impl Prepared<'_> {
+    /// A number that is drawn anew for every moment, person and placement, and again the same for the same ones.
+    fn draw(&self) -> u64 {
+        let (kind, id) = match &self.question.who {
+            Who::Customer(id) => ("customer", id.as_str()),
+            Who::Visitor(id) => ("visitor", id.as_str()),
+            Who::Nobody => ("nobody", ""),
+        };
+        let moment = self.now.ms().to_le_bytes();
+        let placement = self.question.placement.as_bytes();
+        let parts = [kind.as_bytes(), id.as_bytes(), &moment, placement];
+        Fingerprint::of("exploration", &parts).as_u128() as u64
+    }
+
     /// What the expressions are about, if there are any.
     fn scope(
         &self,
@@ -510,115 +535,4 @@ fn explained(
         code,
     });
     (kept.collect(), dropped.collect())
-}
-
-/// Says which products may be answered, and notes why others may not.
-struct Gate<'a> {
-    prepared: &'a Prepared<'a>,
-    state: &'a State,
-    scope: Option<&'a Scope>,
-    excluded: Vec<u32>,
-    bought: Vec<u32>,
-    /// What was asked already; several sources propose the same.
-    decided: HashMap<u32, Option<&'static str>, foldhash::fast::RandomState>,
-    asked: usize,
-    fault: Option<String>,
-    failed: usize,
-}
-
-impl<'a> Gate<'a> {
-    fn new(
-        prepared: &'a Prepared<'a>,
-        state: &'a State,
-        view: &View<'_>,
-        scope: Option<&'a Scope>,
-    ) -> Self {
-        let question = prepared.question;
-        let number = |id: &ProductId| state.products.number(id.as_str());
-        let mut excluded: Vec<u32> = question.exclude.iter().filter_map(number).collect();
-        excluded.sort_unstable();
-        let bought = if question.exclude_bought {
-            view.own(&Tuning::default())
-                .into_iter()
-                .map(|(product, _)| product)
-                .collect()
-        } else {
-            Vec::new()
-        };
-        Self {
-            prepared,
-            state,
-            scope,
-            excluded,
-            bought,
-            decided: HashMap::default(),
-            asked: 0,
-            fault: None,
-            failed: 0,
-        }
-    }
-
-    fn admits(&mut self, product: u32) -> bool {
-        if let Some(code) = self.decided.get(&product) {
-            return code.is_none();
-        }
-        let code = self.drop_code(product);
-        // what is admitted without asking an expression is decided again as quickly as it is looked up
-        if code.is_some() || self.prepared.filter.is_some() {
-            self.decided.insert(product, code);
-        }
-        code.is_none()
-    }
-
-    /// What was dropped, and why, in the order in which products became known.
-    fn dropped(&self) -> Vec<(u32, &'static str)> {
-        let mut dropped: Vec<(u32, &'static str)> = self
-            .decided
-            .iter()
-            .filter_map(|(&product, code)| Some((product, (*code)?)))
-            .collect();
-        dropped.sort_unstable();
-        dropped
-    }
-
-    fn drop_code(&mut self, product: u32) -> Option<&'static str> {
-        if self.excluded.binary_search(&product).is_ok() {
-            return Some("EXCLUDED");
-        }
-        let item = self.state.products.item(product);
-        match &item.listing {
-            None if self.state.products.listed > 0 => return Some("NOT_IN_CATALOG"),
-            Some(listing) if !listing.available => return Some("NOT_AVAILABLE"),
-            _ => {}
-        }
-        if self.bought.binary_search(&product).is_ok() {
-            return Some("BOUGHT_BEFORE");
-        }
-        let (Some(filter), Some(scope)) = (&self.prepared.filter, self.scope) else {
-            return None;
-        };
-        self.asked += 1;
-        match filter.holds(scope, Some(product_value(item, self.prepared.now))) {
-            Ok(true) => None,
-            Ok(false) => Some("FILTERED"),
-            Err(reason) => {
-                // a product without the key is not one of those that were asked for
-                if !reason.contains("No such key") {
-                    self.failed += 1;
-                    self.fault.get_or_insert(reason);
-                }
-                Some("FILTER_ERROR")
-            }
-        }
-    }
-
-    /// A filter that can be computed for no product at all is the caller's fault, not the products'.
-    fn check(&self) -> Result<(), AppError> {
-        match (&self.prepared.filter, &self.fault) {
-            (Some(filter), Some(reason)) if self.failed == self.asked || filter.is_late() => {
-                Err(filter.fault(reason.clone()))
-            }
-            _ => Ok(()),
-        }
-    }
 }

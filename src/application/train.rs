@@ -309,7 +309,9 @@ impl Run<'_> {
             };
             self.judge.add(asked, lists, truth);
         }
-        let has_trees = fitted.as_ref().is_some_and(|fitted| fitted.boosting.is_some());
+        let has_trees = fitted
+            .as_ref()
+            .is_some_and(|fitted| fitted.boosting.is_some());
         if self.part == 1 && has_trees {
             let ranking = Ranking {
                 with_trees: false,

@@ -91,6 +91,24 @@ names! {
     }
 }
 
+/// How an answer is made of the ranking.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AnswerRules {
+    /// At most this share of an answer is of one category while there is anything else, above 0; 1: any.
+    pub most_of_category: f64,
+    /// The probability with which the last place explores, 0 to 1.
+    pub explore: f64,
+}
+
+impl Default for AnswerRules {
+    fn default() -> Self {
+        Self {
+            most_of_category: 1.0,
+            explore: 0.0,
+        }
+    }
+}
+
 /// The recipe of one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
@@ -112,6 +130,8 @@ pub struct Recipe {
     pub ranker: Ranker,
     /// The names of the features the ranker may use in this stage.
     pub features: Vec<String>,
+    /// How the answer is made of the ranking.
+    pub answer: AnswerRules,
     /// What must be beaten.
     pub baselines: Vec<Baseline>,
     /// The figure that must be better: `ndcg@10`, `recall@10`, `mrr@10` or `hit_rate@10`.

@@ -206,9 +206,7 @@ fn keep_best(proposals: &mut Vec<Proposal>, recipe: &Recipe) {
         (blend(&proposal.ranks, recipe), proposal.product, place)
     };
     let mut keyed: Vec<(f64, u32, usize)> = proposals.iter().enumerate().map(key).collect();
-    keyed.select_nth_unstable_by(recipe.limit, |a, b| {
-        b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
-    });
+    keyed.select_nth_unstable_by(recipe.limit, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     keyed.truncate(recipe.limit);
     *proposals = keyed.iter().map(|&(.., place)| proposals[place]).collect();
 }

@@ -28,6 +28,12 @@ pub struct Shelf {
 }
 
 impl Shelf {
+    /// What stands for its category, if it has one.
+    #[must_use]
+    pub fn category(&self) -> Option<u32> {
+        (self.category > 0).then_some(self.category)
+    }
+
     /// Of a product.
     #[must_use]
     pub fn of(product: &Product) -> Self {

@@ -6,6 +6,7 @@
 mod gathered;
 mod neighbours;
 mod relations;
+mod slate;
 
 use nextbest::domain::{EventDraft, Record, RecordBody, Timestamp};
 use nextbest::state::State;

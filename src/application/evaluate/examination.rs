@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::report::{Report, Said};
 use super::{EvaluateSettings, Lessons};
+use crate::algorithms::draw::mix;
 use crate::algorithms::metrics::Truth;
 use crate::application::model::{Aim, FeatureMask, Model, Ranked, Ranking, Scored};
 use crate::application::train::{Judge, Judged, Standings};
@@ -13,6 +14,7 @@ use crate::state::candidates::{Gathered, filler};
 use crate::state::people::Person;
 use crate::state::relations::Relations;
 use crate::state::scratch::Scratch;
+use crate::state::slate;
 use crate::state::tuning::Tuning;
 use crate::state::view::View;
 
@@ -104,7 +106,10 @@ impl<'a> Examination<'a> {
         let most = self.settings.ks.iter().copied().max().unwrap_or(10);
         let mut gathered = Gathered::of(&view, &self.relations, &self.tuning, &mut self.scratch);
         let ranked = ranking.rank(&mut gathered, allowed, |_| 1.0);
-        let mut ours: Vec<u32> = ranked.products().take(most).collect();
+        let rules = &ranking.recipe.answer;
+        let draw = || mix(u64::from(number), now.ms() as u64);
+        let list = slate::choose(state, ranked.products(), most, rules, draw, allowed);
+        let mut ours: Vec<u32> = list.iter().map(|place| place.product).collect();
         if ours.len() < most {
             let missing = most - ours.len();
             let more = filler(state, missing, |p| !ours.contains(&p) && allowed(p));

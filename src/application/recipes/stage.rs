@@ -3,7 +3,7 @@
 use super::reading::{At, Document, Section};
 use crate::algorithms::features;
 use crate::application::spelling::suggestion;
-use crate::domain::recipe::MAX_CANDIDATES;
+use crate::domain::recipe::{AnswerRules, MAX_CANDIDATES};
 use crate::domain::time::DAY_MS;
 use crate::domain::{Baseline, EventKind, Ranker, Recipe, Source};
 
@@ -11,6 +11,8 @@ use crate::domain::{Baseline, EventKind, Ranker, Recipe, Source};
 const MAX_OUTCOME_DAYS: f64 = 365.0;
 /// The largest weight of a source in the blend.
 const MAX_WEIGHT: f64 = 100.0;
+/// The least share of an answer that a category may be kept to.
+const MIN_OF_CATEGORY: f64 = 0.05;
 /// The figures a gate may ask for.
 const METRICS: [&str; 4] = ["ndcg@10", "recall@10", "mrr@10", "hit_rate@10"];
 
@@ -26,6 +28,7 @@ pub(super) fn read(document: &Document<'_>, stem: &str, stages: &[String]) -> Op
         "outcome",
         "candidates",
         "ranking",
+        "answer",
         "gate",
     ]);
     let stage = whole.text("stage", &format!("{stem:?}"));
@@ -42,6 +45,12 @@ pub(super) fn read(document: &Document<'_>, stem: &str, stages: &[String]) -> Op
     let ranking = whole
         .section("ranking", "[ranking]")
         .and_then(|section| read_ranking(&section));
+    let answer = match whole.has("answer") {
+        true => whole
+            .section("answer", "[answer]")
+            .and_then(|section| read_answer(&section)),
+        false => Some(AnswerRules::default()),
+    };
     let gate = whole
         .section("gate", "[gate]")
         .and_then(|section| read_gate(&section));
@@ -65,6 +74,7 @@ pub(super) fn read(document: &Document<'_>, stem: &str, stages: &[String]) -> Op
             .collect(),
         ranker,
         features,
+        answer: answer?,
         baselines,
         metric,
     };
@@ -200,6 +210,25 @@ fn read_features(section: &Section<'_>) -> Option<Vec<String>> {
             .map(|place| features::NAMES[*place].to_owned())
             .collect(),
     )
+}
+
+fn read_answer(section: &Section<'_>) -> Option<AnswerRules> {
+    section.only(&["most_of_category", "explore"]);
+    let or = |key: &str, least: f64, default: f64| match section.has(key) {
+        true => section.number(key, least, 1.0).map(|at| at.value),
+        false => Some(default),
+    };
+    let default = AnswerRules::default();
+    let most_of_category = or(
+        "most_of_category",
+        MIN_OF_CATEGORY,
+        default.most_of_category,
+    );
+    let explore = or("explore", 0.0, default.explore);
+    Some(AnswerRules {
+        most_of_category: most_of_category?,
+        explore: explore?,
+    })
 }
 
 fn read_gate(section: &Section<'_>) -> Option<(Vec<Baseline>, String)> {

@@ -12,7 +12,12 @@ use crate::state::view::View;
 const MOST: usize = 3;
 
 /// A ranked candidate as it is answered.
-pub(super) fn ranked(view: &View<'_>, scored: Scored<'_>, recipe: &Recipe) -> RankedProduct {
+pub(super) fn ranked(
+    view: &View<'_>,
+    scored: Scored<'_>,
+    recipe: &Recipe,
+    probability: f64,
+) -> RankedProduct {
     let state = view.state;
     let source = strongest(scored.candidate, recipe);
     RankedProduct {
@@ -22,23 +27,42 @@ pub(super) fn ranked(view: &View<'_>, scored: Scored<'_>, recipe: &Recipe) -> Ra
         source: source.as_str(),
         reasons: reasons(view, scored.candidate),
         fallback: source == Source::Popular && !scored.mark.calibrated && view.is_unknown(),
+        probability,
+    }
+}
+
+/// A product that is answered to become known.
+pub(super) fn explored(state: &State, product: u32, probability: f64) -> RankedProduct {
+    RankedProduct {
+        product: product_id(state, product),
+        score: 0.0,
+        calibrated: false,
+        source: "exploration",
+        reasons: vec![plain("NEW_IN_SHOP", "new in this shop")],
+        fallback: false,
+        probability,
+    }
+}
+
+/// A reason that follows from no product.
+fn plain(code: &'static str, text: &str) -> Reason {
+    Reason {
+        code,
+        text: text.to_owned(),
+        because: None,
     }
 }
 
 /// A product that only fills the list up.
 pub(super) fn filling(state: &State, product: u32) -> RankedProduct {
-    let reason = Reason {
-        code: "POPULAR",
-        text: "popular in this shop".to_owned(),
-        because: None,
-    };
     RankedProduct {
         product: product_id(state, product),
         score: 0.0,
         calibrated: false,
         source: Source::Popular.as_str(),
-        reasons: vec![reason],
+        reasons: vec![plain("POPULAR", "popular in this shop")],
         fallback: true,
+        probability: 1.0,
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::TrainError;
-use super::questions::mix;
 use crate::algorithms::boosting::{
     BoostingParams, Examples, FitError as BoostingError, FittedBoosting, Parts,
 };
 use crate::algorithms::calibration::{Calibration, expected_error};
+use crate::algorithms::draw::mix;
 use crate::algorithms::metrics::{Tally, Truth};
 use crate::algorithms::ranker::{self, FitError, FittedRanker, RankerParams};
 use crate::algorithms::rows::{self, COLUMNS, Rows};

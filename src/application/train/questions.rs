@@ -1,6 +1,7 @@
 //! Which questions to ask of the past: at regular dates of everybody who came back, as a mailing would, and in the
 //! middle of visits, as a page view would.
 
+use crate::algorithms::draw::mix;
 use crate::application::history::{Ahead, History, time};
 use crate::domain::time::DAY_MS;
 use crate::domain::{EventKind, RecordBody, Timestamp};
@@ -206,15 +207,4 @@ fn sample(questions: Vec<Moment>, most: usize, seed: u64) -> Vec<Moment> {
     order.truncate(most);
     order.sort_unstable();
     order.into_iter().map(|i| questions[i]).collect()
-}
-
-/// A number that looks random and depends on nothing but its inputs (SplitMix64: Steele et al. 2014).
-#[must_use]
-pub(super) fn mix(seed: u64, number: u64) -> u64 {
-    let mut z = seed
-        .wrapping_add(number.wrapping_mul(0x9E37_79B9_7F4A_7C15))
-        .wrapping_add(1);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

@@ -326,6 +326,7 @@ fn render_product(rank: usize, product: &RankedProduct) -> v1::RecommendedProduc
             })
             .collect(),
         fallback: product.fallback,
+        probability: product.probability,
     }
 }
 
