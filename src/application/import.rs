@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::application::error::AppError;
-use crate::application::ingest::Written;
+use crate::application::ingest::{Written, weight_of};
 use crate::domain::{FaultCode, Faults, RecordBody};
 
 /// How many records go to the journal at once.
 pub const BATCH_RECORDS: usize = 5_000;
 /// How many batches may wait for the journal while the next one is read.
 const WAITING_BATCHES: usize = 2;
-/// A batch is handed on early when its refused rows hold this many bytes: rows may be a megabyte
-/// each.
+/// A batch is handed on early when it takes the room of so many events: offers may name thousands of products. It
+/// fits into a block.
+const MAX_BATCH_WEIGHT: usize = 20 * BATCH_RECORDS;
+/// A batch is handed on early when its refused rows hold this many bytes: rows may be megabytes each.
 const MAX_REFUSED_BYTES: usize = 4 << 20;
 
 /// A value that was read, and where it began.
@@ -162,6 +164,7 @@ pub trait Watcher {
 struct Chunk {
     records: Vec<RecordBody>,
     refusals: Vec<Refusal>,
+    weight: usize,
     refused_bytes: usize,
     line: u64,
     unreadable: Option<io::Error>,
@@ -170,6 +173,7 @@ struct Chunk {
 impl Chunk {
     fn is_full(&self) -> bool {
         self.records.len() + self.refusals.len() >= BATCH_RECORDS
+            || self.weight > MAX_BATCH_WEIGHT
             || self.refused_bytes >= MAX_REFUSED_BYTES
     }
 
@@ -177,6 +181,7 @@ impl Chunk {
         match row {
             Ok(row) => {
                 self.line = row.line;
+                self.weight += weight_of(&row.value);
                 self.records.push(row.value);
             }
             Err(RowError::Refused(refusal)) => {
