@@ -1,4 +1,4 @@
-//! The use cases: taking in, recommending, customers, the catalog, training and judging models. Clock and randomness
+//! The use cases: taking in, recommending, customers, the catalog, offers, training and judging models. Clock and randomness
 //! enter here as values; gRPC, HTTP and files are above, disks below.
 
 pub mod catalog;
@@ -11,6 +11,7 @@ pub mod import;
 pub mod ingest;
 pub mod model;
 pub mod models;
+pub mod offers;
 pub mod ownership;
 pub mod recipes;
 pub mod recommend;

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use nextbest::application::AppError;
 use nextbest::application::ingest::Written;
+use nextbest::application::recipes::Recipes;
 use nextbest::cli::import::{Args, Summary, Target, carry_out, exit_code};
-use nextbest::domain::{RecordBody, Timestamp};
+use nextbest::domain::{Journey, RecordBody, Timestamp};
 
 use crate::csv_edge::{counter, packed_events, shared};
 
@@ -44,6 +45,7 @@ fn import(args: &Args, data: &Path, memory: &mut Memory, cancel: &AtomicBool) ->
     let target = Target {
         write: &mut write,
         now: Timestamp::parse("2025-01-01").unwrap(),
+        journey: &journey(),
         repetitions: &mut || Ok(counter()),
     };
     carry_out(args, data, target, cancel).unwrap()
@@ -54,6 +56,10 @@ fn numbers(summary: &Summary) -> Vec<(u64, u64, u64, u64)> {
     counts
         .map(|c| (c.read, c.new, c.duplicate, c.refused))
         .collect()
+}
+
+fn journey() -> Journey {
+    Recipes::embedded().unwrap().journey
 }
 
 #[test]
@@ -111,6 +117,7 @@ fn a_wrong_header_is_found_before_anything_is_imported() {
     let target = Target {
         write: &mut write,
         now: Timestamp::parse("2025-01-01").unwrap(),
+        journey: &journey(),
         repetitions: &mut || Ok(counter()),
     };
     let error = carry_out(&args, folder.path(), target, &AtomicBool::new(false)).unwrap_err();
@@ -136,6 +143,7 @@ fn an_input_is_never_overwritten_by_refused_rows() {
     let target = Target {
         write: &mut write,
         now: Timestamp::parse("2025-01-01").unwrap(),
+        journey: &journey(),
         repetitions: &mut || Ok(counter()),
     };
     let error = carry_out(&args, folder.path(), target, &AtomicBool::new(false)).unwrap_err();
@@ -174,6 +182,7 @@ fn a_journal_that_fails_is_told_with_what_is_in() {
     let target = Target {
         write: &mut write,
         now: Timestamp::parse("2025-01-01").unwrap(),
+        journey: &journey(),
         repetitions: &mut || Ok(counter()),
     };
     let summary = carry_out(&args, folder.path(), target, &AtomicBool::new(false)).unwrap();
@@ -240,6 +249,7 @@ fn real_shops_are_imported_twice_and_after_a_stop() {
         let target = Target {
             write: &mut write,
             now: Timestamp::parse("2025-01-01").unwrap(),
+            journey: &journey(),
             repetitions: &mut || Ok(counter()),
         };
         let stopped = carry_out(&args, folder.path(), target, &cancel).unwrap();

@@ -34,4 +34,5 @@ mod wire_story;
 mod wire_story_bulk;
 mod wire_story_customers;
 mod wire_story_models;
+mod wire_story_offers;
 mod wire_story_writes;
