@@ -208,7 +208,7 @@ fn offer_id(number: usize) -> OfferId {
 }
 
 /// An offer for ten slots.
-fn offer(
+pub(crate) fn offer(
     number: usize,
     products: &[usize],
     in_campaign: Option<usize>,
