@@ -267,7 +267,9 @@ fn read(rows: Rows<'_>, sender: &SyncSender<Chunk>, cancel: &AtomicBool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ProductId;
+    use crate::domain::offer::MAX_OFFER_PRODUCTS;
+    use crate::domain::{OfferDraft, OfferKind, ProductId, Record, Timestamp};
+    use crate::store::{Journal as _, MemoryJournal};
 
     #[derive(Default)]
     struct Noted {
@@ -346,6 +348,44 @@ mod tests {
         let reasons: Vec<_> = counts.reasons.into_iter().collect();
         let reason = ("attributes".to_owned(), FaultCode::TooLong);
         assert_eq!(reasons, [(reason, 120)]);
+    }
+
+    #[test]
+    fn batches_of_large_offers_fit_into_a_block() {
+        let ids = (0..MAX_OFFER_PRODUCTS).map(|id| format!("{id:0>128}"));
+        let ids: Vec<String> = ids.collect();
+        let draft = OfferDraft {
+            offer_id: "o1",
+            kind: Some(Ok(OfferKind::Coupon)),
+            product_ids: ids.iter().map(String::as_str).collect(),
+            ..OfferDraft::default()
+        };
+        let journey = crate::application::recipes::Recipes::embedded()
+            .unwrap()
+            .journey;
+        let offer = draft.check(&journey, &|_| Ok(())).unwrap();
+        let rows = (2..20).map(|line| {
+            let value = RecordBody::OfferUpserted(Box::new(offer.clone()));
+            Ok(Row { line, value })
+        });
+        let (cancel, journal) = (AtomicBool::new(false), MemoryJournal::new());
+        let (mut counts, mut noted) = (Counts::default(), Noted::default());
+        let mut write = |batch: Vec<RecordBody>| {
+            let records = batch.into_iter().map(|body| Record {
+                recorded_at: Timestamp::MIN,
+                body,
+            });
+            let records: Vec<Record> = records.collect();
+            journal.append(&records)?;
+            Ok(Written {
+                new: records.len(),
+                duplicate: 0,
+            })
+        };
+        let rows = Box::new(rows);
+        let ended = import(rows, &mut write, &mut noted, &cancel, &mut counts);
+        assert_eq!(ended.unwrap(), Ending::Complete);
+        assert_eq!((counts.new, noted.batches), (18, 3));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use nextbest::application::import::{RowError, RowResult};
 use nextbest::application::recipes::Recipes;
 use nextbest::domain::offer::MAX_OFFER_PRODUCTS;
-use nextbest::domain::{Event, Fingerprint, OfferKind, Timestamp};
+use nextbest::domain::{Event, Fingerprint, OfferKind, ProductId, Timestamp};
 use nextbest::transport::csv::{
     Customers, Events, FileError, MAX_ROW_BYTES, Offers, Products, Repetitions, Truth,
 };
@@ -420,7 +420,7 @@ fn offers_are_read() {
     }
     let read: Vec<_> = Offers::open(&path, &journey).unwrap().flatten().collect();
     let offer = &read[0].value;
-    let ids: Vec<&str> = offer.product_ids.iter().map(|id| id.as_str()).collect();
+    let ids: Vec<&str> = offer.product_ids.iter().map(ProductId::as_str).collect();
     assert_eq!(ids, ["p1", "p2"]);
     let terms = &offer.terms;
     let path: Vec<Box<str>> = vec!["Audio".into(), "Headphones".into()];

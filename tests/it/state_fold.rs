@@ -87,6 +87,7 @@ proptest! {
             let checkpoint = prefix.encode();
             let mut restored = State::decode(&checkpoint).unwrap();
             assert_eq!(restored.encode(), checkpoint, "after {split} records");
+            assert!(restored.offers == prefix.offers, "after {split} records");
             for record in &records[split..] {
                 restored.apply(record);
             }

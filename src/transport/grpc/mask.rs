@@ -121,13 +121,18 @@ mod tests {
     fn every_field_is_one_or_the_other() {
         fn check<M: Masked>(name: &str) {
             use prost::Message as _;
+            use prost_types::FieldDescriptorProto;
             let set = prost_types::FileDescriptorSet::decode(crate::proto::DESCRIPTORS).unwrap();
             let mut messages = set.file.into_iter().flat_map(|file| file.message_type);
             let message = messages.find(|message| message.name() == name).unwrap();
             let mut found: Vec<&str> = M::FIELDS.iter().map(|field| field.name).collect();
             found.extend(M::FIXED);
             found.sort_unstable();
-            let mut expected: Vec<&str> = message.field.iter().map(|f| f.name()).collect();
+            let mut expected: Vec<&str> = message
+                .field
+                .iter()
+                .map(FieldDescriptorProto::name)
+                .collect();
             expected.sort_unstable();
             assert_eq!(found, expected);
         }

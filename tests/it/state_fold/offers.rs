@@ -4,7 +4,7 @@ use nextbest::domain::{Offer, OfferState, Outcome, Record, RecordBody, Timestamp
 use nextbest::state::State;
 
 use super::history::{CAMPAIGNS, campaign, slot};
-use super::model::World;
+use super::model::{Person, World};
 
 pub(super) fn compare(state: &State, world: &World, records: &[Record]) {
     let offers = &state.offers;
@@ -31,7 +31,7 @@ pub(super) fn compare(state: &State, world: &World, records: &[Record]) {
             (Outcome::Declined, item.outcomes.declined),
         ];
         for (outcome, count) in counts {
-            let all = world.people().flat_map(|person| person.outcomes());
+            let all = world.people().flat_map(Person::outcomes);
             let expected = all.filter(|(_, offer, other)| offer == id && *other == outcome);
             assert_eq!(count as usize, expected.count(), "{outcome:?} of {id}");
         }
