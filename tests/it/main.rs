@@ -25,6 +25,7 @@ mod simulation;
 mod state_derived;
 mod state_fold;
 mod wire_bad_input;
+mod wire_bad_offers;
 mod wire_expressions;
 mod wire_guard;
 mod wire_lifecycle;
