@@ -112,6 +112,7 @@ fn import(files: &Path, folder: &Path, recipes: &Recipes) -> (u64, f64) {
     let target = Target {
         write: &mut write,
         now: service.shop.clock.now(),
+        journey: &recipes.journey,
         repetitions: &mut repetitions,
     };
     let started = Instant::now();

@@ -2,11 +2,12 @@
 
 use prost::Message as _;
 
-const API: [&str; 5] = [
+const API: [&str; 6] = [
     "nextbest/v1/catalog.proto",
     "nextbest/v1/customer.proto",
     "nextbest/v1/event.proto",
     "nextbest/v1/model.proto",
+    "nextbest/v1/offer.proto",
     "nextbest/v1/recommendation.proto",
 ];
 const JOURNAL: [&str; 1] = ["nextbest/journal/v1/journal.proto"];

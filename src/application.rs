@@ -1,5 +1,5 @@
-//! The use cases: taking in, recommending, customers, the catalog, training and judging models. Clock and randomness
-//! enter here as values; gRPC, HTTP and files are above, disks below.
+//! The use cases: taking in, recommending, customers, the catalog, offers, training and judging models. Clock and
+//! randomness enter here as values; gRPC, HTTP and files are above, disks below.
 
 pub mod catalog;
 pub mod customers;
@@ -11,6 +11,7 @@ pub mod import;
 pub mod ingest;
 pub mod model;
 pub mod models;
+pub mod offers;
 pub mod ownership;
 pub mod recipes;
 pub mod recommend;

@@ -8,18 +8,22 @@ pub mod fingerprint;
 pub mod id;
 pub mod journey;
 pub mod money;
+pub mod offer;
 pub mod recipe;
 pub mod record;
 pub mod time;
 
-pub use catalog::{InventorySet, Product, ProductDraft};
+pub use catalog::{CategoryPath, InventorySet, Product, ProductDraft};
 pub use customer::{Customer, CustomerDraft, Subject, Traits};
 pub use event::{Event, EventDraft, EventKind};
 pub use fault::{Fault, FaultCode, Faults};
 pub use fingerprint::Fingerprint;
-pub use id::{CustomerId, EventId, OfferId, OrderId, ProductId, SessionId, Touchpoint, VisitorId};
+pub use id::{
+    CampaignId, CustomerId, EventId, OfferId, OrderId, ProductId, SessionId, Touchpoint, VisitorId,
+};
 pub use journey::{Journey, StageIndex};
 pub use money::{Currency, Micros, Price};
+pub use offer::{Benefit, Offer, OfferDraft, OfferKind, OfferState, OfferTerms, Outcome};
 pub use recipe::{Baseline, Ranker, Recipe, Source};
 pub use record::{Position, Record, RecordBody};
 pub use time::Timestamp;

@@ -14,6 +14,7 @@ use crate::application::catalog::Catalog;
 use crate::application::customers::Customers;
 use crate::application::ingest::{Committer, Ingest};
 use crate::application::models::{ModelSettings, Models};
+use crate::application::offers::Offers;
 use crate::application::recipes::Recipes;
 use crate::application::recommend::Recommender;
 use crate::application::shop::{Clock, Shop, ShopSettings};
@@ -169,6 +170,7 @@ impl Service {
         let use_cases = UseCases {
             recommender: Recommender::new(shop.clone()),
             catalog: Catalog::new(shop.clone(), ingest.clone()),
+            offers: Offers::new(shop.clone(), ingest.clone()),
             customers: Customers::new(shop.clone(), ingest.clone()),
             ingest,
             models,

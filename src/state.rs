@@ -5,6 +5,7 @@
 
 pub mod candidates;
 pub mod neighbours;
+pub mod offers;
 pub mod people;
 pub mod products;
 pub mod relations;
@@ -22,15 +23,16 @@ use crate::algorithms::sessions::{SILENCE_MS, Sessions};
 use crate::domain::journey::{Journey, Step};
 use crate::domain::time::{DAY_MS, HOUR_MS};
 use crate::domain::{
-    CustomerId, Event, EventKind, Fingerprint, Position, Record, RecordBody, Subject as Who,
-    Timestamp, VisitorId,
+    CustomerId, Event, EventKind, Fingerprint, Outcome, Position, Record, RecordBody,
+    Subject as Who, Timestamp, VisitorId,
 };
+use crate::state::offers::Offers;
 use crate::state::people::{People, Person};
 use crate::state::products::Products;
-use crate::state::subjects::{Subject, Visit};
+use crate::state::subjects::{OfferOutcome, Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.
@@ -64,6 +66,8 @@ pub struct State {
     newest: Timestamp,
     /// The products.
     pub products: Products,
+    /// The offers.
+    pub offers: Offers,
     /// The customers and visitors.
     pub people: People,
     /// By customer: the position of the record by which they became known.
@@ -93,6 +97,7 @@ impl State {
             end: Position(0),
             newest: Timestamp::default(),
             products: Products::new(stages),
+            offers: Offers::default(),
             people: People::default(),
             customer_positions: Vec::new(),
             browsed_together: Covisitation::default(),
@@ -115,6 +120,7 @@ impl State {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut state: Self = postcard::from_bytes(bytes)?;
         state.products.index();
+        state.offers.index();
         state.people.index();
         Ok(state)
     }
@@ -170,6 +176,10 @@ impl State {
             RecordBody::ProductUpserted(product) => self.products.upsert(product, self.end),
             RecordBody::ProductDeleted(id) => self.products.delete(id),
             RecordBody::InventorySet(id, news) => self.products.set_inventory(id, news),
+            RecordBody::OfferUpserted(offer) => {
+                self.offers.upsert(offer, &mut self.products, self.end);
+            }
+            RecordBody::OfferDeleted(id) => self.offers.delete(id, record.recorded_at),
             RecordBody::CustomerUpserted(customer) => {
                 let person = self.people.intern_customer(&customer.id);
                 if let Some(subject) = self.people.subject_mut(person) {
@@ -225,6 +235,13 @@ impl State {
             return;
         };
         subject.touch(event.time, 1);
+        if let Some((offer, outcome)) = event.offer.as_ref().zip(Outcome::of(event.kind)) {
+            subject.add_outcome(OfferOutcome {
+                time: event.time,
+                offer: self.offers.count(offer, outcome),
+                outcome,
+            });
+        }
         match (event.kind, product) {
             (EventKind::Purchase, Some(product)) => self.apply_purchase(event, person, product),
             (EventKind::Refund, Some(product)) => {
@@ -401,6 +418,9 @@ impl State {
         }
         for &step in &history.steps {
             subject.add_step(step);
+        }
+        for &outcome in &history.outcomes {
+            subject.add_outcome(outcome);
         }
     }
 }

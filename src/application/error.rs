@@ -46,6 +46,24 @@ pub enum AppError {
         /// Which.
         id: String,
     },
+    /// There is no such offer.
+    #[error("there is no offer {id}")]
+    OfferNotFound {
+        /// Which was asked for.
+        id: String,
+    },
+    /// There is one of that id already, deleted or not.
+    #[error("there is an offer {id} already")]
+    OfferExists {
+        /// Which.
+        id: String,
+    },
+    /// There is one, but it is deleted.
+    #[error("the offer {id} is deleted")]
+    OfferDeleted {
+        /// Which.
+        id: String,
+    },
     /// Nothing is known of that customer or visitor.
     #[error("nothing is known of this customer or visitor")]
     CustomerNotFound,

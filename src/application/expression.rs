@@ -61,6 +61,14 @@ impl Expression {
         Self::compile("filter", text, allowed, Gives::Truth)
     }
 
+    /// Compiles what says who may have an offer, as [`Expression::filter`], over `customer` and `request`.
+    ///
+    /// # Errors
+    /// As those of a filter.
+    pub fn eligibility(text: &str) -> Result<Option<Self>, AppError> {
+        Self::compile("eligibility", text, &["customer", "request"], Gives::Truth)
+    }
+
     /// Compiles a boost, as [`Expression::filter`].
     ///
     /// # Errors

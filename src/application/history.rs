@@ -9,7 +9,7 @@ use crate::store::{Journal, JournalError};
 /// The records of a journal or of files, in the order of time.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// The catalog and the customers' traits, as they are now.
+    /// The catalog, the offers and the customers' traits, as they are now.
     pub known: Vec<Record>,
     /// What happened, in the order of time; equal moments in the order of arrival.
     pub moments: Vec<Record>,
@@ -30,6 +30,8 @@ impl History {
                 RecordBody::ProductUpserted(_)
                 | RecordBody::ProductDeleted(_)
                 | RecordBody::InventorySet(..)
+                | RecordBody::OfferUpserted(_)
+                | RecordBody::OfferDeleted(_)
                 | RecordBody::CustomerUpserted(_) => history.known.push(record),
                 RecordBody::CustomerErased(_)
                 | RecordBody::ModelActivated(_)

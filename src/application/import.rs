@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::application::error::AppError;
-use crate::application::ingest::Written;
+use crate::application::ingest::{Written, weight_of};
 use crate::domain::{FaultCode, Faults, RecordBody};
 
 /// How many records go to the journal at once.
 pub const BATCH_RECORDS: usize = 5_000;
 /// How many batches may wait for the journal while the next one is read.
 const WAITING_BATCHES: usize = 2;
-/// A batch is handed on early when its refused rows hold this many bytes: rows may be a megabyte
-/// each.
+/// A batch is handed on early when it takes the room of so many events: offers may name thousands of products. It
+/// fits into a block.
+const MAX_BATCH_WEIGHT: usize = 20 * BATCH_RECORDS;
+/// A batch is handed on early when its refused rows hold this many bytes: rows may be megabytes each.
 const MAX_REFUSED_BYTES: usize = 4 << 20;
 
 /// A value that was read, and where it began.
@@ -162,6 +164,7 @@ pub trait Watcher {
 struct Chunk {
     records: Vec<RecordBody>,
     refusals: Vec<Refusal>,
+    weight: usize,
     refused_bytes: usize,
     line: u64,
     unreadable: Option<io::Error>,
@@ -170,6 +173,7 @@ struct Chunk {
 impl Chunk {
     fn is_full(&self) -> bool {
         self.records.len() + self.refusals.len() >= BATCH_RECORDS
+            || self.weight > MAX_BATCH_WEIGHT
             || self.refused_bytes >= MAX_REFUSED_BYTES
     }
 
@@ -177,6 +181,7 @@ impl Chunk {
         match row {
             Ok(row) => {
                 self.line = row.line;
+                self.weight += weight_of(&row.value);
                 self.records.push(row.value);
             }
             Err(RowError::Refused(refusal)) => {
@@ -262,7 +267,9 @@ fn read(rows: Rows<'_>, sender: &SyncSender<Chunk>, cancel: &AtomicBool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ProductId;
+    use crate::domain::offer::MAX_OFFER_PRODUCTS;
+    use crate::domain::{OfferDraft, OfferKind, ProductId, Record, Timestamp};
+    use crate::store::{Journal as _, MemoryJournal};
 
     #[derive(Default)]
     struct Noted {
@@ -341,6 +348,44 @@ mod tests {
         let reasons: Vec<_> = counts.reasons.into_iter().collect();
         let reason = ("attributes".to_owned(), FaultCode::TooLong);
         assert_eq!(reasons, [(reason, 120)]);
+    }
+
+    #[test]
+    fn batches_of_large_offers_fit_into_a_block() {
+        let ids = (0..MAX_OFFER_PRODUCTS).map(|id| format!("{id:0>128}"));
+        let ids: Vec<String> = ids.collect();
+        let draft = OfferDraft {
+            offer_id: "o1",
+            kind: Some(Ok(OfferKind::Coupon)),
+            product_ids: ids.iter().map(String::as_str).collect(),
+            ..OfferDraft::default()
+        };
+        let journey = crate::application::recipes::Recipes::embedded()
+            .unwrap()
+            .journey;
+        let offer = draft.check(&journey, &|_| Ok(())).unwrap();
+        let rows = (2..20).map(|line| {
+            let value = RecordBody::OfferUpserted(Box::new(offer.clone()));
+            Ok(Row { line, value })
+        });
+        let (cancel, journal) = (AtomicBool::new(false), MemoryJournal::new());
+        let (mut counts, mut noted) = (Counts::default(), Noted::default());
+        let mut write = |batch: Vec<RecordBody>| {
+            let records = batch.into_iter().map(|body| Record {
+                recorded_at: Timestamp::MIN,
+                body,
+            });
+            let records: Vec<Record> = records.collect();
+            journal.append(&records)?;
+            Ok(Written {
+                new: records.len(),
+                duplicate: 0,
+            })
+        };
+        let rows = Box::new(rows);
+        let ended = import(rows, &mut write, &mut noted, &cancel, &mut counts);
+        assert_eq!(ended.unwrap(), Ending::Complete);
+        assert_eq!((counts.new, noted.batches), (18, 3));
     }
 
     #[test]

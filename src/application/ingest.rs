@@ -10,7 +10,9 @@ use crate::application::error::AppError;
 use crate::application::ownership;
 use crate::application::shop::Shop;
 use crate::domain::record::customer_fingerprint;
-use crate::domain::{CustomerId, ProductId, Record, RecordBody, Subject, Timestamp, VisitorId};
+use crate::domain::{
+    CustomerId, OfferId, ProductId, Record, RecordBody, Subject, Timestamp, VisitorId,
+};
 use crate::state::State;
 use crate::store::{JournalError, MAX_BLOCK_RECORDS};
 
@@ -32,8 +34,10 @@ const MAX_GROUP: usize = if MAX_BLOCK_RECORDS < 20_000 {
 } else {
     20_000
 };
-/// A product or customer may be this many times as large as an event.
+/// A product, an offer or a customer may be this many times as large as an event.
 const LARGE: usize = 20;
+/// An event takes about so many bytes.
+const EVENT_BYTES: usize = 200;
 
 type Reply<T> = oneshot::Sender<Result<T, AppError>>;
 
@@ -342,11 +346,16 @@ impl Worker {
 
 /// How much room a batch takes in a block, in events.
 fn weight(batch: &[RecordBody]) -> usize {
-    let one = |body: &RecordBody| match body {
+    batch.iter().map(weight_of).sum()
+}
+
+/// How much room a record takes in a block, in events.
+pub(super) fn weight_of(body: &RecordBody) -> usize {
+    match body {
+        RecordBody::OfferUpserted(offer) => LARGE + offer.bytes() / EVENT_BYTES,
         RecordBody::ProductUpserted(_) | RecordBody::CustomerUpserted(_) => LARGE,
         _ => 1,
-    };
-    batch.iter().map(one).sum()
+    }
 }
 
 /// False if writing the record would change nothing. Events are not asked: the journal knows their ids.
@@ -358,6 +367,16 @@ fn is_news(state: &State, body: &RecordBody) -> bool {
                 .and_then(|number| state.products.product(number))
                 .as_ref()
                 != Some(product)
+        }
+        RecordBody::OfferUpserted(offer) => {
+            let number = state.offers.number(offer.id.as_str());
+            let listing = number.and_then(|number| state.offers.item(number).listing.as_ref());
+            // one that was deleted comes back
+            listing.is_none_or(|listing| listing.deleted_at.is_some())
+                || number
+                    .and_then(|number| state.offers.offer(number, &state.products))
+                    .as_ref()
+                    != Some(offer)
         }
         RecordBody::CustomerUpserted(customer) => {
             let person = state.people.customer(&customer.id);
@@ -376,6 +395,7 @@ fn is_news(state: &State, body: &RecordBody) -> bool {
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Topic {
     Product(ProductId),
+    Offer(OfferId),
     Customer(CustomerId),
     Visitor(VisitorId),
 }
@@ -390,6 +410,8 @@ fn topic(body: &RecordBody) -> Option<Topic> {
         RecordBody::ProductDeleted(id) | RecordBody::InventorySet(id, _) => {
             Some(Topic::Product(id.clone()))
         }
+        RecordBody::OfferUpserted(offer) => Some(Topic::Offer(offer.id.clone())),
+        RecordBody::OfferDeleted(id) => Some(Topic::Offer(id.clone())),
         RecordBody::CustomerUpserted(customer) => Some(Topic::Customer(customer.id.clone())),
         RecordBody::VisitorIdentified { visitor, .. } => Some(Topic::Visitor(visitor.clone())),
         RecordBody::CustomerErased(_) | RecordBody::ModelActivated(_) | RecordBody::Redacted => {

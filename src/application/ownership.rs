@@ -98,6 +98,8 @@ impl Ownership {
             RecordBody::ProductUpserted(_)
             | RecordBody::ProductDeleted(_)
             | RecordBody::InventorySet(..)
+            | RecordBody::OfferUpserted(_)
+            | RecordBody::OfferDeleted(_)
             | RecordBody::CustomerErased(_)
             | RecordBody::ModelActivated(_)
             | RecordBody::Redacted => false,

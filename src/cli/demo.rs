@@ -125,6 +125,7 @@ fn prepare(
         let target = Target {
             write: &mut write,
             now: service.shop.clock.now(),
+            journey: &service.shop.settings.fold.journey,
             repetitions: &mut repetitions,
         };
         let never = AtomicBool::new(false);

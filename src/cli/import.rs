@@ -1,4 +1,4 @@
-//! `nextbest import`: products, customers and events from files into the journal.
+//! `nextbest import`: products, customers, offers and events from files into the journal.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,12 @@ use crate::application::import::{
 };
 use crate::application::ingest::{Ingest, Written};
 use crate::config;
-use crate::domain::{RecordBody, Timestamp};
+use crate::domain::{Journey, RecordBody, Timestamp};
 use crate::server::{Service, repetition_counter};
 use crate::telemetry;
-use crate::transport::csv::{Customers, Events, Products, Progress, Refusals, Repetitions, Table};
+use crate::transport::csv::{
+    Customers, Events, Offers, Products, Progress, Refusals, Repetitions, Table,
+};
 
 mod meter;
 mod summary;
@@ -41,7 +43,7 @@ pub struct Args {
     /// The settings.
     #[command(flatten)]
     pub settings: SettingsFlags,
-    /// A folder with products.csv, customers.csv, events.csv (or .csv.gz), whichever are there
+    /// A folder with products.csv, customers.csv, offers.csv, events.csv (or .csv.gz), whichever are there
     #[arg(long, value_name = "FOLDER")]
     pub from: Option<PathBuf>,
     /// A file of products
@@ -50,6 +52,9 @@ pub struct Args {
     /// A file of customers
     #[arg(long, value_name = "FILE")]
     pub customers: Option<PathBuf>,
+    /// A file of offers
+    #[arg(long, value_name = "FILE")]
+    pub offers: Option<PathBuf>,
     /// A file of events; may be given several times
     #[arg(long, value_name = "FILE")]
     pub events: Vec<PathBuf>,
@@ -71,6 +76,8 @@ pub enum Kind {
     Products,
     /// Who is known.
     Customers,
+    /// What can be offered.
+    Offers,
     /// What happened.
     Events,
 }
@@ -82,6 +89,7 @@ impl Kind {
         match self {
             Self::Products => "products",
             Self::Customers => "customers",
+            Self::Offers => "offers",
             Self::Events => "events",
         }
     }
@@ -93,6 +101,8 @@ pub struct Target<'a> {
     pub write: &'a mut dyn FnMut(Vec<RecordBody>) -> Result<Written, AppError>,
     /// The moment no event may be far ahead of.
     pub now: Timestamp,
+    /// The stages an offer may be for.
+    pub journey: &'a Journey,
     /// Begins the count of equal events of one more file.
     pub repetitions: &'a mut dyn FnMut() -> anyhow::Result<Repetitions<'static>>,
 }
@@ -108,13 +118,19 @@ pub fn open_and_run(args: &Args) -> anyhow::Result<ExitCode> {
     let service = Service::open(&settings, &recipes)?;
     let folder = settings.data.folder.clone();
     let mut repetitions = || Ok(repetition_counter(&folder));
-    let ended = run(args, &folder, &service.use_cases.ingest, &mut repetitions);
+    let ended = run(
+        args,
+        &folder,
+        &service.use_cases.ingest,
+        &recipes.journey,
+        &mut repetitions,
+    );
     service.close()?;
     ended
 }
 
-/// Imports and prints the summary. `data` is the data folder, `repetitions` begins a count of equal
-/// events for a file.
+/// Imports and prints the summary. `data` is the data folder, `journey` has the stages an offer may be for,
+/// `repetitions` begins a count of equal events for a file.
 ///
 /// # Errors
 /// Files that cannot be read at all, before anything is imported.
@@ -122,6 +138,7 @@ pub fn run(
     args: &Args,
     data: &Path,
     ingest: &Ingest,
+    journey: &Journey,
     repetitions: &mut dyn FnMut() -> anyhow::Result<Repetitions<'static>>,
 ) -> anyhow::Result<ExitCode> {
     let cancel = cancel_on_ctrl_c()?;
@@ -129,6 +146,7 @@ pub fn run(
     let target = Target {
         write: &mut write,
         now: ingest.now(),
+        journey,
         repetitions,
     };
     let summary = carry_out(args, data, target, &cancel)?;
@@ -155,7 +173,7 @@ pub fn exit_code(summary: &Summary, strict: bool) -> u8 {
     }
 }
 
-/// Imports the files one after the other: products, customers, events.
+/// Imports the files one after the other: products, customers, offers, events.
 ///
 /// # Errors
 /// Files that cannot be read at all, before anything is imported. What goes wrong later is in the
@@ -168,7 +186,7 @@ pub fn carry_out(
 ) -> anyhow::Result<Summary> {
     let files = files(args)?;
     for (kind, path) in &files {
-        check_header(*kind, path)?;
+        check_header(*kind, path, target.journey)?;
     }
     let refused_path = args
         .refused
@@ -243,6 +261,12 @@ fn files(args: &Args) -> anyhow::Result<Vec<(Kind, PathBuf)>> {
             .or_else(|| found("customers"))
             .map(|p| (Kind::Customers, p)),
     );
+    files.extend(
+        args.offers
+            .clone()
+            .or_else(|| found("offers"))
+            .map(|p| (Kind::Offers, p)),
+    );
     if args.events.is_empty() {
         files.extend(found("events").map(|path| (Kind::Events, path)));
     } else {
@@ -250,9 +274,12 @@ fn files(args: &Args) -> anyhow::Result<Vec<(Kind, PathBuf)>> {
     }
     if files.is_empty() {
         match &args.from {
-            Some(folder) => bail!("{}: has no products, customers or events", folder.display()),
+            Some(folder) => bail!(
+                "{}: has no products, customers, offers or events",
+                folder.display()
+            ),
             None => bail!(
-                "nothing to import: name files by --products, --customers and --events, \
+                "nothing to import: name files by --products, --customers, --offers and --events, \
                            or a folder by --from"
             ),
         }
@@ -274,11 +301,11 @@ fn files(args: &Args) -> anyhow::Result<Vec<(Kind, PathBuf)>> {
 
 /// Opens a file to see whether it can be read at all, before anything is imported. A pipe can be
 /// opened only once.
-fn check_header(kind: Kind, path: &Path) -> anyhow::Result<()> {
+fn check_header(kind: Kind, path: &Path, journey: &Journey) -> anyhow::Result<()> {
     let is_pipe = std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
     if !is_pipe {
         let uncounted: Repetitions<'static> = Box::new(|_| Ok(0));
-        let opened = open(kind, path, Timestamp::MIN, uncounted)?;
+        let opened = open(kind, path, Timestamp::MIN, journey, uncounted)?;
         if !opened.ignored.is_empty() {
             let columns = opened.ignored.join(", ");
             eprintln!(
@@ -290,18 +317,19 @@ fn check_header(kind: Kind, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-struct Opened {
-    rows: Rows<'static>,
+struct Opened<'a> {
+    rows: Rows<'a>,
     progress: Progress,
     ignored: Vec<String>,
 }
 
-fn open(
+fn open<'a>(
     kind: Kind,
     path: &Path,
     now: Timestamp,
+    journey: &'a Journey,
     repetitions: Repetitions<'static>,
-) -> anyhow::Result<Opened> {
+) -> anyhow::Result<Opened<'a>> {
     let progress = |table: &Table| table.progress();
     Ok(match kind {
         Kind::Products => {
@@ -320,6 +348,14 @@ fn open(
                 rows: records(rows, |c| RecordBody::CustomerUpserted(Box::new(c))),
             }
         }
+        Kind::Offers => {
+            let rows = Offers::open(path, journey)?;
+            Opened {
+                progress: progress(rows.table()),
+                ignored: rows.ignored(),
+                rows: records(rows, |offer| RecordBody::OfferUpserted(Box::new(offer))),
+            }
+        }
         Kind::Events => {
             let rows = Events::open(path, now, repetitions)?;
             Opened {
@@ -331,10 +367,10 @@ fn open(
     })
 }
 
-fn records<T: 'static>(
-    rows: impl Iterator<Item = RowResult<T>> + Send + 'static,
+fn records<'a, T: 'a>(
+    rows: impl Iterator<Item = RowResult<T>> + Send + 'a,
     body: fn(T) -> RecordBody,
-) -> Rows<'static> {
+) -> Rows<'a> {
     Box::new(rows.map(move |row| {
         row.map(|row| Row {
             line: row.line,
@@ -370,9 +406,9 @@ fn import_file(
 ) -> anyhow::Result<Ending> {
     let repetitions: Repetitions<'static> = match kind {
         Kind::Events => (target.repetitions)().context("equal rows cannot be counted")?,
-        Kind::Products | Kind::Customers => Box::new(|_| Ok(0)),
+        Kind::Products | Kind::Customers | Kind::Offers => Box::new(|_| Ok(0)),
     };
-    let opened = open(kind, path, target.now, repetitions)?;
+    let opened = open(kind, path, target.now, target.journey, repetitions)?;
     let name = path.display().to_string();
     let short = path
         .file_name()

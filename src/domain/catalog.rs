@@ -18,6 +18,9 @@ pub const MAX_LABEL_BYTES: usize = 128;
 /// What stands between the levels of a category path in files and filters.
 pub const CATEGORY_SEPARATOR: &str = " > ";
 
+/// The levels of a category, the broadest first: `[Audio, Headphones]`.
+pub type CategoryPath = Vec<Box<str>>;
+
 /// Something that can be bought.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Product {
@@ -26,7 +29,7 @@ pub struct Product {
     /// What people call it; may be empty.
     pub name: Box<str>,
     /// The path in the shop's tree, the broadest first.
-    pub category: Vec<Box<str>>,
+    pub category: CategoryPath,
     /// Who makes it; may be empty.
     pub brand: Box<str>,
     /// The price of one unit.
@@ -92,7 +95,7 @@ impl ProductDraft<'_> {
         let id = faults.take("product_id", ProductId::parse(self.product_id));
         let name = label(&mut faults, "name", self.name, MAX_PRODUCT_NAME_BYTES);
         let brand = label(&mut faults, "brand", self.brand, MAX_LABEL_BYTES);
-        let category = self.check_category(&mut faults);
+        let category = check_category(&mut faults, self.category_field, &self.category);
         let price = amount(&mut faults, "price", self.price.as_ref());
         let unit_cost = amount(&mut faults, "unit_cost", self.unit_cost.as_ref());
         let currency = optional(
@@ -126,31 +129,34 @@ impl ProductDraft<'_> {
             _ => Err(faults),
         }
     }
-
-    fn check_category(&self, faults: &mut Faults) -> Vec<Box<str>> {
-        if self.category.len() > MAX_CATEGORY_LEVELS {
-            let levels = self.category.len();
-            let reason = format!("{levels} levels; at most {MAX_CATEGORY_LEVELS} are allowed");
-            faults.add(self.category_field, FaultCode::TooLong, reason);
-        }
-        let mut levels = Vec::new();
-        for level in &self.category {
-            match check(level, MAX_LABEL_BYTES) {
-                Ok(()) => levels.push(Box::from(level.trim())),
-                Err((code, reason)) => faults.add(self.category_field, code, reason),
-            }
-        }
-        levels
-    }
 }
 
-fn label(faults: &mut Faults, field: &str, text: &str, max: usize) -> Box<str> {
+/// Checks the levels of a category.
+pub(super) fn check_category(faults: &mut Faults, field: &str, levels: &[&str]) -> CategoryPath {
+    if levels.len() > MAX_CATEGORY_LEVELS {
+        let count = levels.len();
+        let reason = format!("{count} levels; at most {MAX_CATEGORY_LEVELS} are allowed");
+        faults.add(field, FaultCode::TooLong, reason);
+    }
+    let mut path = CategoryPath::new();
+    for level in levels {
+        match check(level, MAX_LABEL_BYTES) {
+            Ok(()) => path.push(Box::from(level.trim())),
+            Err((code, reason)) => faults.add(field, code, reason),
+        }
+    }
+    path
+}
+
+/// Checks a name; blank means there is none.
+pub(super) fn label(faults: &mut Faults, field: &str, text: &str, max: usize) -> Box<str> {
     let text = text.trim();
     optional(faults, field, text, |text| check(text, max))
         .map_or_else(Box::default, |()| text.into())
 }
 
-fn amount(
+/// Checks an amount of money.
+pub(super) fn amount(
     faults: &mut Faults,
     field: &str,
     parsed: Option<&Result<f64, (FaultCode, String)>>,

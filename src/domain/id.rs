@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::fault::FaultCode;
 
 /// The longest id, in bytes of UTF-8.
@@ -34,7 +36,7 @@ pub fn check(text: &str, max: usize) -> Result<(), (FaultCode, String)> {
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $max:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub struct $name(Box<str>);
 
         impl $name {
@@ -74,6 +76,7 @@ id!(/** The identity of an event, as given by the caller. */ EventId, MAX_ID_BYT
 id!(/** A basket. */ OrderId, MAX_ID_BYTES);
 id!(/** A session. */ SessionId, MAX_ID_BYTES);
 id!(/** An offer. */ OfferId, MAX_ID_BYTES);
+id!(/** A campaign: offers that belong together. */ CampaignId, MAX_ID_BYTES);
 id!(/** Where something happened: `email`, `store`, `search_ad`, … */ Touchpoint, MAX_NAME_BYTES);
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use crate::domain::catalog::{InventorySet, Product};
 use crate::domain::customer::Customer;
 use crate::domain::event::Event;
 use crate::domain::fingerprint::Fingerprint;
-use crate::domain::id::{CustomerId, ProductId, VisitorId};
+use crate::domain::id::{CustomerId, OfferId, ProductId, VisitorId};
+use crate::domain::offer::Offer;
 use crate::domain::time::Timestamp;
 
 /// The number of a record in the journal; the first is 0.
@@ -43,6 +44,10 @@ pub enum RecordBody {
     ProductDeleted(ProductId),
     /// News of stock and price.
     InventorySet(ProductId, InventorySet),
+    /// An offer is new or changed, paused or resumed, or back after it was deleted.
+    OfferUpserted(Box<Offer>),
+    /// An offer is gone; what it said stays known.
+    OfferDeleted(OfferId),
     /// A customer's traits are set.
     CustomerUpserted(Box<Customer>),
     /// A visitor turned out to be a customer.

@@ -210,12 +210,14 @@ impl Products {
             .map(|listing| listing.to_product(&item.id))
     }
 
-    /// True if a product may be recommended: it is available and in the catalog; or there is no catalog at all.
+    /// True if a product may be recommended: it is available and in the catalog; or there is no catalog at all, and
+    /// somebody did something with it.
     #[must_use]
     pub fn recommendable(&self, number: u32) -> bool {
-        match &self.item(number).listing {
+        let item = self.item(number);
+        match &item.listing {
             Some(listing) => listing.available,
-            None => self.listed == 0,
+            None => self.listed == 0 && item.first.is_some(),
         }
     }
 

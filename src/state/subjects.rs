@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::journey::Step;
-use crate::domain::{EventKind, Timestamp};
+use crate::domain::{EventKind, Outcome, Timestamp};
 
 /// The most steps (anything but further lines of a basket) that are remembered.
 pub const MAX_STEPS: usize = 64;
@@ -11,6 +11,9 @@ pub const MAX_STEPS: usize = 64;
 pub const MAX_LINES: usize = 4_096;
 /// The most refunds that are remembered.
 pub const MAX_REFUNDS: usize = 256;
+
+/// The most outcomes of offers that are remembered.
+pub const MAX_OUTCOMES: usize = 256;
 
 /// A basket: its lines are the [`Subject::lines`] from the end of the basket before until `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,17 @@ pub struct Visit {
     pub product: u32,
 }
 
+/// What became of an offer with somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferOutcome {
+    /// When.
+    pub time: Timestamp,
+    /// The offer's number.
+    pub offer: u32,
+    /// What.
+    pub outcome: Outcome,
+}
+
 /// What became of a bought line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineAdded {
@@ -77,6 +91,8 @@ pub struct Subject {
     pub refunds: Vec<(Timestamp, u32)>,
     /// The last steps, oldest first.
     pub steps: Vec<Step>,
+    /// What became of offers, oldest first.
+    pub outcomes: Vec<OfferOutcome>,
     /// First and last event.
     pub seen: Option<(Timestamp, Timestamp)>,
     /// Events of all kinds.
@@ -287,6 +303,20 @@ impl Subject {
         self.refunds.insert(place, (time, product));
         if self.refunds.len() > MAX_REFUNDS {
             self.refunds.remove(0);
+        }
+    }
+
+    /// Adds what became of an offer where it belongs in time; equal moments keep the order of arrival.
+    pub fn add_outcome(&mut self, outcome: OfferOutcome) {
+        let place = self
+            .outcomes
+            .partition_point(|other| other.time <= outcome.time);
+        self.outcomes.insert(place, outcome);
+        if self.outcomes.len() > MAX_OUTCOMES {
+            // what was redeemed is remembered longest: caps ask for it
+            let is_let_go = |other: &OfferOutcome| other.outcome != Outcome::Redeemed;
+            let oldest = self.outcomes.iter().position(is_let_go);
+            self.outcomes.remove(oldest.unwrap_or(0));
         }
     }
 

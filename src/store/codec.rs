@@ -3,9 +3,10 @@
 use prost::Message as _;
 
 use crate::domain::{
-    Currency, Customer, CustomerId, Event, EventId, EventKind, Fingerprint, InventorySet, Micros,
-    OfferId, OrderId, Position, Price, Product, ProductId, Record, RecordBody, SessionId, Subject,
-    Timestamp, Touchpoint, Traits, VisitorId,
+    Benefit, CampaignId, CategoryPath, Currency, Customer, CustomerId, Event, EventId, EventKind,
+    Fingerprint, InventorySet, Micros, Offer, OfferId, OfferKind, OfferTerms, OrderId, Position,
+    Price, Product, ProductId, Record, RecordBody, SessionId, Subject, Timestamp, Touchpoint,
+    Traits, VisitorId,
 };
 use crate::proto::journal as wire;
 use crate::proto::journal::record::Body;
@@ -73,6 +74,10 @@ fn body_to_wire(body: &RecordBody) -> Body {
             available: news.available,
             price_micros: news.price.map(|price| price.0),
         }),
+        RecordBody::OfferUpserted(offer) => Body::OfferUpserted(offer_to_wire(offer)),
+        RecordBody::OfferDeleted(id) => Body::OfferDeleted(wire::OfferDeleted {
+            offer_id: id.as_str().to_owned(),
+        }),
         RecordBody::CustomerUpserted(customer) => Body::CustomerUpserted(wire::Customer {
             customer_id: customer.id.as_str().to_owned(),
             traits: traits_to_wire(&customer.traits),
@@ -110,6 +115,8 @@ fn body_from_wire(body: Body) -> Result<RecordBody, CodecError> {
                 price: news.price_micros.map(Micros),
             },
         ),
+        Body::OfferUpserted(offer) => RecordBody::OfferUpserted(Box::new(offer_from_wire(offer)?)),
+        Body::OfferDeleted(gone) => RecordBody::OfferDeleted(OfferId::trusted(gone.offer_id)),
         Body::CustomerUpserted(customer) => RecordBody::CustomerUpserted(Box::new(Customer {
             id: CustomerId::trusted(customer.customer_id),
             traits: traits_from_wire(customer.traits),
@@ -192,13 +199,10 @@ fn product_to_wire(product: &Product) -> wire::Product {
     wire::Product {
         product_id: product.id.as_str().to_owned(),
         name: product.name.to_string(),
-        category_path: product.category.iter().map(ToString::to_string).collect(),
+        category_path: texts_to_wire(&product.category),
         brand: product.brand.to_string(),
         price_micros: product.price.map(|price| price.0),
-        currency_code: product
-            .currency
-            .map(|code| code.to_string())
-            .unwrap_or_default(),
+        currency_code: currency_to_wire(product.currency),
         unit_cost_micros: product.unit_cost.map(|cost| cost.0),
         unavailable: !product.available,
         created_at_ms: product.created_at.map(Timestamp::ms),
@@ -207,11 +211,10 @@ fn product_to_wire(product: &Product) -> wire::Product {
 }
 
 fn product_from_wire(product: wire::Product) -> Result<Product, CodecError> {
-    let levels = product.category_path.into_iter();
     Ok(Product {
         id: ProductId::trusted(product.product_id),
         name: product.name.into_boxed_str(),
-        category: levels.map(String::into_boxed_str).collect(),
+        category: texts_from_wire(product.category_path),
         brand: product.brand.into_boxed_str(),
         price: product.price_micros.map(Micros),
         currency: currency(&product.currency_code)?,
@@ -220,6 +223,94 @@ fn product_from_wire(product: wire::Product) -> Result<Product, CodecError> {
         created_at: product.created_at_ms.map(Timestamp::from_ms),
         attributes: traits_from_wire(product.attributes),
     })
+}
+
+fn offer_to_wire(offer: &Offer) -> wire::Offer {
+    let terms = &offer.terms;
+    let category = |path: &CategoryPath| wire::CategoryPath {
+        levels: texts_to_wire(path),
+    };
+    let ids = offer.product_ids.iter();
+    let channels = terms.channels.iter();
+    wire::Offer {
+        offer_id: offer.id.as_str().to_owned(),
+        name: terms.name.to_string(),
+        kind: terms.benefit.kind().as_str().to_owned(),
+        value_micros: terms.benefit.micros(),
+        campaign_id: terms
+            .campaign_id
+            .as_ref()
+            .map_or_else(String::new, |id| id.as_str().to_owned()),
+        product_ids: ids.map(|id| id.as_str().to_owned()).collect(),
+        categories: terms.categories.iter().map(category).collect(),
+        stages: texts_to_wire(&terms.stages),
+        segments: texts_to_wire(&terms.segments),
+        eligibility: terms.eligibility.to_string(),
+        starts_at_ms: terms.starts_at.map(Timestamp::ms),
+        ends_at_ms: terms.ends_at.map(Timestamp::ms),
+        unit_cost_micros: terms.unit_cost.map(|cost| cost.0),
+        budget_units: terms.budget_units,
+        budget_amount_micros: terms.budget_amount.map(|amount| amount.0),
+        currency_code: currency_to_wire(terms.currency),
+        cap_per_customer: terms.cap_per_customer,
+        cap_shown_per_customer: terms.cap_shown_per_customer,
+        cap_window_days: terms.cap_window_days,
+        exclusivity_group: terms.exclusivity_group.as_deref().unwrap_or("").to_owned(),
+        channels: channels.map(|name| name.as_str().to_owned()).collect(),
+        priority: terms.priority,
+        fallback: terms.fallback,
+        paused: terms.paused,
+    }
+}
+
+fn offer_from_wire(offer: wire::Offer) -> Result<Offer, CodecError> {
+    let kind = OfferKind::from_name(&offer.kind)
+        .ok_or_else(|| unknown("the kind of an offer", &offer.kind))?;
+    let ids = offer.product_ids.into_iter();
+    let paths = offer.categories.into_iter();
+    Ok(Offer {
+        id: OfferId::trusted(offer.offer_id),
+        product_ids: ids.map(ProductId::trusted).collect(),
+        terms: OfferTerms {
+            name: offer.name.into_boxed_str(),
+            benefit: Benefit::trusted(kind, offer.value_micros),
+            campaign_id: present(offer.campaign_id, CampaignId::trusted),
+            categories: paths.map(|path| texts_from_wire(path.levels)).collect(),
+            stages: texts_from_wire(offer.stages),
+            segments: texts_from_wire(offer.segments),
+            eligibility: offer.eligibility.into_boxed_str(),
+            starts_at: offer.starts_at_ms.map(Timestamp::from_ms),
+            ends_at: offer.ends_at_ms.map(Timestamp::from_ms),
+            unit_cost: offer.unit_cost_micros.map(Micros),
+            budget_units: offer.budget_units,
+            budget_amount: offer.budget_amount_micros.map(Micros),
+            currency: currency(&offer.currency_code)?,
+            cap_per_customer: offer.cap_per_customer,
+            cap_shown_per_customer: offer.cap_shown_per_customer,
+            cap_window_days: offer.cap_window_days,
+            exclusivity_group: present(offer.exclusivity_group, String::into_boxed_str),
+            channels: offer
+                .channels
+                .into_iter()
+                .map(Touchpoint::trusted)
+                .collect(),
+            priority: offer.priority,
+            fallback: offer.fallback,
+            paused: offer.paused,
+        },
+    })
+}
+
+fn texts_to_wire(texts: &[Box<str>]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+fn texts_from_wire(texts: Vec<String>) -> Vec<Box<str>> {
+    texts.into_iter().map(String::into_boxed_str).collect()
+}
+
+fn currency_to_wire(currency: Option<Currency>) -> String {
+    currency.map_or_else(String::new, |code| code.to_string())
 }
 
 fn traits_to_wire(traits: &Traits) -> Vec<wire::KeyValue> {
@@ -353,6 +444,69 @@ pub(crate) mod tests {
         })
     }
 
+    fn offer() -> impl Strategy<Value = Offer> {
+        let text = || "[a-z ]{0,9}".prop_map(String::into_boxed_str);
+        let texts = || proptest::collection::vec(text(), 0..3);
+        let ids = |most| proptest::collection::vec(id(), 0..most);
+        let what = (
+            (id(), ids(9), text(), maybe(id()), text()),
+            (
+                proptest::sample::select(OfferKind::ALL),
+                maybe(any::<i64>()),
+            ),
+            (proptest::collection::vec(texts(), 0..3), texts(), texts()),
+        );
+        let amounts = (
+            maybe(any::<i64>()),
+            maybe(any::<u64>()),
+            maybe(any::<i64>()),
+            any::<bool>(),
+        );
+        let caps = (
+            maybe(any::<u32>()),
+            maybe(any::<u32>()),
+            maybe(any::<u32>()),
+        );
+        let times = (maybe(any::<i64>()), maybe(any::<i64>()));
+        let rest = (
+            maybe(id()),
+            ids(3),
+            any::<i32>(),
+            any::<bool>(),
+            any::<bool>(),
+        );
+        (what, amounts, caps, times, rest).prop_map(|(what, amounts, caps, times, rest)| {
+            let ((id, products, name, campaign, eligibility), (kind, value), lists) = what;
+            Offer {
+                id: OfferId::trusted(id),
+                product_ids: products.into_iter().map(ProductId::trusted).collect(),
+                terms: OfferTerms {
+                    name,
+                    benefit: Benefit::trusted(kind, value),
+                    campaign_id: campaign.map(CampaignId::trusted),
+                    categories: lists.0,
+                    stages: lists.1,
+                    segments: lists.2,
+                    eligibility,
+                    starts_at: times.0.map(Timestamp::from_ms),
+                    ends_at: times.1.map(Timestamp::from_ms),
+                    unit_cost: amounts.0.map(Micros),
+                    budget_units: amounts.1,
+                    budget_amount: amounts.2.map(Micros),
+                    currency: amounts.3.then(|| Currency::parse("GBP").unwrap()),
+                    cap_per_customer: caps.0,
+                    cap_shown_per_customer: caps.1,
+                    cap_window_days: caps.2,
+                    exclusivity_group: rest.0.map(String::into_boxed_str),
+                    channels: rest.1.into_iter().map(Touchpoint::trusted).collect(),
+                    priority: rest.2,
+                    fallback: rest.3,
+                    paused: rest.4,
+                },
+            }
+        })
+    }
+
     /// Any record the domain can hold.
     pub(crate) fn record() -> impl Strategy<Value = Record> {
         let news = (
@@ -365,6 +519,8 @@ pub(crate) mod tests {
             8 => event().prop_map(|event| RecordBody::Event(Box::new(event))),
             2 => product().prop_map(|product| RecordBody::ProductUpserted(Box::new(product))),
             1 => id().prop_map(|id| RecordBody::ProductDeleted(ProductId::trusted(id))),
+            1 => offer().prop_map(|offer| RecordBody::OfferUpserted(Box::new(offer))),
+            1 => id().prop_map(|id| RecordBody::OfferDeleted(OfferId::trusted(id))),
             1 => news.prop_map(|(id, set_at, available, price)| RecordBody::InventorySet(
                 ProductId::trusted(id),
                 InventorySet {

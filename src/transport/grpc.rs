@@ -7,9 +7,10 @@ pub mod event;
 mod field;
 mod health;
 pub mod limits;
+mod mask;
 pub mod model;
+pub mod offer;
 pub mod page_token;
-mod product_mask;
 mod question;
 pub mod recommendation;
 pub mod rescue;
@@ -30,12 +31,14 @@ use crate::application::catalog::Catalog;
 use crate::application::customers::Customers;
 use crate::application::ingest::Ingest;
 use crate::application::models::Models;
+use crate::application::offers::Offers;
 use crate::application::recommend::Recommender;
 use crate::proto::DESCRIPTORS;
 use crate::proto::v1::catalog_service_server::CatalogServiceServer;
 use crate::proto::v1::customer_service_server::CustomerServiceServer;
 use crate::proto::v1::event_service_server::EventServiceServer;
 use crate::proto::v1::model_service_server::ModelServiceServer;
+use crate::proto::v1::offer_service_server::OfferServiceServer;
 use crate::proto::v1::recommendation_service_server::RecommendationServiceServer;
 use crate::transport::grpc::catalog::CatalogApi;
 use crate::transport::grpc::customer::CustomerApi;
@@ -43,9 +46,10 @@ use crate::transport::grpc::event::EventApi;
 use crate::transport::grpc::health::Health;
 use crate::transport::grpc::limits::{
     Guard, Limits, MAX_CATALOG_BYTES, MAX_CUSTOMER_BYTES, MAX_EVENT_BYTES, MAX_HEADER_BYTES,
-    MAX_MODEL_BYTES, MAX_RECOMMENDATION_BYTES, deadlines,
+    MAX_MODEL_BYTES, MAX_OFFER_BYTES, MAX_RECOMMENDATION_BYTES, deadlines,
 };
 use crate::transport::grpc::model::ModelApi;
+use crate::transport::grpc::offer::OfferApi;
 use crate::transport::grpc::recommendation::RecommendationApi;
 use crate::transport::grpc::rescue::RescueLayer;
 use crate::transport::grpc::work::Streams;
@@ -59,6 +63,8 @@ pub struct UseCases {
     pub ingest: Ingest,
     /// Products.
     pub catalog: Catalog,
+    /// Offers.
+    pub offers: Offers,
     /// Customers.
     pub customers: Customers,
     /// Models.
@@ -139,6 +145,7 @@ fn routes(
         recommender,
         ingest,
         catalog,
+        offers,
         customers,
         models,
     } = use_cases;
@@ -168,6 +175,7 @@ fn routes(
         customers: customers.clone(),
     };
     let catalog = CatalogApi { catalog, ingest };
+    let offers = OfferApi { offers };
     let customers = CustomerApi {
         customers,
         streams: streams.clone(),
@@ -191,6 +199,12 @@ fn routes(
             CatalogServiceServer,
             catalog,
             MAX_CATALOG_BYTES
+        ))
+        .add_service(guarded!(
+            others,
+            OfferServiceServer,
+            offers,
+            MAX_OFFER_BYTES
         ))
         .add_service(guarded!(
             others,

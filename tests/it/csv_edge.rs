@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use nextbest::application::import::{RowError, RowResult};
-use nextbest::domain::{Event, Fingerprint, Timestamp};
+use nextbest::application::recipes::Recipes;
+use nextbest::domain::offer::MAX_OFFER_PRODUCTS;
+use nextbest::domain::{Event, Fingerprint, OfferKind, ProductId, Timestamp};
 use nextbest::transport::csv::{
-    Customers, Events, FileError, MAX_ROW_BYTES, Products, Repetitions, Truth,
+    Customers, Events, FileError, MAX_ROW_BYTES, Offers, Products, Repetitions, Truth,
 };
 
 const HEADER: &str = "event_type,timestamp,customer_id,visitor_id,product_id,quantity";
@@ -375,6 +377,76 @@ fn products_and_customers_are_read() {
         "5 customer_id REQUIRED",
     ];
     assert_eq!(shown(Customers::open(&path).unwrap()), expected);
+}
+
+#[test]
+fn offers_are_read() {
+    let folder = Folder::new();
+    let journey = Recipes::embedded().unwrap().journey;
+    let header = "offer_id,kind,value,product_ids,categories,stages,budget_units,starts_at,ends_at,paused,eligibility";
+    let rows = [
+        "o1,percentage,20,p2|p1|p2,Audio > Headphones|Toys,retention|decision,5,2024-01-01,2024-02-01,TRUE,",
+        // nothing says what it is worth
+        "o2,,,,,,,,,,",
+        "o3,percentage,101,,,,,,,,",
+        "o4,coupon,5,,,,,,,,",
+        "o5,gift,x,,,,,,,,",
+        "o6,content,,p1||p2,,,,,,,",
+        "o7,content,,,,sleep,1.5,2024-02-01,2024-01-01,,",
+        "o8,content,,,,,,,,,customer.order_count",
+        ",content,,,,,,,,,",
+    ];
+    let text = format!("{header}\n{}\n", rows.join("\n"));
+    let path = folder.file(text.as_bytes());
+    let expected = [
+        "ok 2",
+        "ok 3",
+        "4 value OUT_OF_RANGE",
+        "5 value NOT_ALLOWED",
+        "6 value NOT_A_NUMBER",
+        "7 product_ids REQUIRED",
+        "8 stages UNKNOWN_NAME",
+        "9 eligibility MALFORMED",
+        "10 offer_id REQUIRED",
+    ];
+    assert_eq!(shown(Offers::open(&path, &journey).unwrap()), expected);
+    let read = Offers::open(&path, &journey).unwrap();
+    let refused = read.filter_map(Result::err).nth(4);
+    let Some(RowError::Refused(refusal)) = refused else {
+        panic!("{refused:?}");
+    };
+    for column in ["stages: ", "ends_at: ", "budget_units: "] {
+        assert!(refusal.reason.contains(column), "{}", refusal.reason);
+    }
+    let read: Vec<_> = Offers::open(&path, &journey).unwrap().flatten().collect();
+    let offer = &read[0].value;
+    let ids: Vec<&str> = offer.product_ids.iter().map(ProductId::as_str).collect();
+    assert_eq!(ids, ["p1", "p2"]);
+    let terms = &offer.terms;
+    let path: Vec<Box<str>> = vec!["Audio".into(), "Headphones".into()];
+    assert_eq!(terms.categories, [path, vec!["Toys".into()]]);
+    assert_eq!(terms.stages, ["decision".into(), "retention".into()]);
+    assert_eq!((terms.budget_units, terms.paused), (Some(5), true));
+    assert_eq!(read[1].value.terms.benefit.kind(), OfferKind::Coupon);
+}
+
+#[test]
+fn an_offer_may_name_as_many_products_as_there_may_be_and_no_more() {
+    let folder = Folder::new();
+    let journey = Recipes::embedded().unwrap().journey;
+    let row = |count: usize| {
+        let ids = (0..count).map(|id| format!("{id:0>128}"));
+        format!("o1,{}\n", ids.collect::<Vec<_>>().join("|"))
+    };
+    let most = row(MAX_OFFER_PRODUCTS);
+    assert!(most.len() < MAX_ROW_BYTES);
+    let text = format!(
+        "offer_id,product_ids\n{most}{}",
+        row(MAX_OFFER_PRODUCTS + 1)
+    );
+    let path = folder.file(text.as_bytes());
+    let expected = ["ok 2", "3 product_ids TOO_LONG"];
+    assert_eq!(shown(Offers::open(&path, &journey).unwrap()), expected);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use nextbest::proto::v1::catalog_service_client::CatalogServiceClient;
 use nextbest::proto::v1::customer_service_client::CustomerServiceClient;
 use nextbest::proto::v1::event_service_client::EventServiceClient;
 use nextbest::proto::v1::model_service_client::ModelServiceClient;
+use nextbest::proto::v1::offer_service_client::OfferServiceClient;
 use nextbest::proto::v1::recommendation_service_client::RecommendationServiceClient;
 use nextbest::server::Service;
 use nextbest::state::State;
@@ -173,6 +174,7 @@ pub(crate) struct Clients {
     pub(crate) recommendations: RecommendationServiceClient<Channel>,
     pub(crate) events: EventServiceClient<Channel>,
     pub(crate) catalog: CatalogServiceClient<Channel>,
+    pub(crate) offers: OfferServiceClient<Channel>,
     pub(crate) customers: CustomerServiceClient<Channel>,
     pub(crate) models: ModelServiceClient<Channel>,
 }
@@ -184,6 +186,7 @@ impl Clients {
             recommendations: RecommendationServiceClient::new(channel.clone()),
             events: EventServiceClient::new(channel.clone()),
             catalog: CatalogServiceClient::new(channel.clone()),
+            offers: OfferServiceClient::new(channel.clone()),
             customers: CustomerServiceClient::new(channel.clone()),
             models: ModelServiceClient::new(channel.clone()),
         }

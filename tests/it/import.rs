@@ -2,15 +2,25 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use nextbest::application::AppError;
-use nextbest::application::ingest::Written;
+use nextbest::application::ingest::{Ingest, Written};
+use nextbest::application::recipes::Recipes;
+use nextbest::application::shop::Clock;
 use nextbest::cli::import::{Args, Summary, Target, carry_out, exit_code};
-use nextbest::domain::{RecordBody, Timestamp};
+use nextbest::domain::{CampaignId, Journey, OfferId, RecordBody, Timestamp};
+use nextbest::server::Service;
+use nextbest::store::{Artefacts, MemoryJournal};
 
 use crate::csv_edge::{counter, packed_events, shared};
+use crate::harness::settings;
+
+/// The products the largest offer of the real shop names, and those of all.
+const LARGEST: usize = 14_367;
+const NAMED: usize = 67_922;
 
 /// Remembers what it has seen.
 #[derive(Default)]
@@ -44,6 +54,7 @@ fn import(args: &Args, data: &Path, memory: &mut Memory, cancel: &AtomicBool) ->
     let target = Target {
         write: &mut write,
         now: Timestamp::parse("2025-01-01").unwrap(),
+        journey: &journey(),
         repetitions: &mut || Ok(counter()),
     };
     carry_out(args, data, target, cancel).unwrap()
@@ -54,6 +65,10 @@ fn numbers(summary: &Summary) -> Vec<(u64, u64, u64, u64)> {
     counts
         .map(|c| (c.read, c.new, c.duplicate, c.refused))
         .collect()
+}
+
+fn journey() -> Journey {
+    Recipes::embedded().unwrap().journey
 }
 
 #[test]
@@ -98,6 +113,103 @@ fn a_folder_is_imported_in_order_and_twice_adds_nothing() {
     );
 }
 
+/// A service that remembers until it is dropped.
+fn service(models: &Path) -> Service {
+    Service::with(
+        Arc::new(MemoryJournal::new()),
+        None,
+        Artefacts::open(models).unwrap(),
+        Clock::fixed(Timestamp::parse("2025-01-01").unwrap()),
+        &settings(),
+        &Recipes::embedded().unwrap(),
+    )
+    .unwrap()
+}
+
+/// Imports into a service.
+fn import_into(ingest: &Ingest, args: &Args, data: &Path) -> Summary {
+    let target = Target {
+        write: &mut |batch| ingest.write_blocking(batch),
+        now: ingest.now(),
+        journey: &journey(),
+        repetitions: &mut || Ok(counter()),
+    };
+    carry_out(args, data, target, &AtomicBool::new(false)).unwrap()
+}
+
+#[test]
+fn offers_are_imported_once_changed_where_they_changed_and_back_after_a_deletion() {
+    let folder = tempfile::tempdir().unwrap();
+    let (service, path) = (service(folder.path()), folder.path().join("offers.csv"));
+    let args = Args {
+        offers: Some(path.clone()),
+        ..Args::default()
+    };
+    let header = "offer_id,kind,value,product_ids,stages\n";
+    let file = |rows: &str| std::fs::write(&path, format!("{header}{rows}")).unwrap();
+    let ingest = &service.use_cases.ingest;
+    let run = || numbers(&import_into(ingest, &args, folder.path()))[0];
+    file("o1,percentage,20,p1|p2,decision\no2,gift,,,\no3,free_shippin,,,sleep\n");
+    assert_eq!(run(), (3, 2, 0, 1));
+    let refused = std::fs::read_to_string(folder.path().join("import.refused.csv")).unwrap();
+    let row = refused.lines().nth(1).unwrap();
+    assert!(row.contains("offers.csv,4,kind,UNKNOWN_NAME,"), "{row}");
+    assert!(row.contains("stages: entry 1: not a stage; the journey has awareness"));
+    assert_eq!(run(), (3, 0, 2, 1));
+    // another order of the same products is the same offer
+    file("o1,percentage,20,p2|p1|p2,decision\no2,gift,5,,\n");
+    assert_eq!(run(), (2, 1, 1, 0));
+    let id = OfferId::parse("o2").unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let offers = &service.use_cases.offers;
+    assert_eq!(
+        offers.get(&id).unwrap().offer.terms.benefit.value(),
+        Some(5.0)
+    );
+    runtime.block_on(offers.delete(&id)).unwrap();
+    assert_eq!(run(), (2, 1, 1, 0));
+    assert_eq!(offers.get(&id).unwrap().deleted_at, None);
+    service.close().unwrap();
+}
+
+#[test]
+fn the_offers_of_a_real_shop_and_what_became_of_them_are_known() {
+    let Some(path) = shared("complete-journey") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(folder.path());
+    let args = Args {
+        from: Some(path),
+        ..Args::default()
+    };
+    let ingest = &service.use_cases.ingest;
+    let first = import_into(ingest, &args, folder.path());
+    let counts = numbers(&first);
+    assert_eq!(counts[2], (866, 866, 0, 0));
+    assert_eq!(counts[3], (75_297, 75_297, 0, 0));
+    {
+        let known = service.shop.known();
+        let (offers, products) = (&known.state.offers, &known.state.products);
+        // every redemption is of an offer of the file
+        assert_eq!((offers.listed().len(), offers.items().len()), (866, 866));
+        let redeemed = offers.items().iter().map(|item| item.outcomes.redeemed);
+        assert_eq!(redeemed.sum::<u64>(), 1_232);
+        let campaigns = ["8", "13", "27"].map(|id| CampaignId::parse(id).unwrap());
+        let sizes = campaigns.map(|campaign| offers.of_campaign(&campaign).len());
+        assert_eq!(sizes, [209, 207, 181]);
+        let named = |number: u32| offers.item(number).listing.as_ref().unwrap().products.len();
+        let all = (0..866).map(named);
+        let (largest, total) = (all.clone().max().unwrap(), all.sum::<usize>());
+        assert_eq!((largest, total), (LARGEST, NAMED));
+        let bytes = known.state.encode().len() / 1_000;
+        eprintln!("{} products, {bytes} kB of State", products.items().len());
+    }
+    let again = import_into(ingest, &args, folder.path()).total();
+    assert_eq!((again.new, again.refused), (0, 0));
+    service.close().unwrap();
+}
+
 #[test]
 fn a_wrong_header_is_found_before_anything_is_imported() {
     let folder = tempfile::tempdir().unwrap();
@@ -111,6 +223,7 @@ fn a_wrong_header_is_found_before_anything_is_imported() {
     let target = Target {
         write: &mut write,
         now: Timestamp::parse("2025-01-01").unwrap(),
+        journey: &journey(),
         repetitions: &mut || Ok(counter()),
     };
     let error = carry_out(&args, folder.path(), target, &AtomicBool::new(false)).unwrap_err();
@@ -136,6 +249,7 @@ fn an_input_is_never_overwritten_by_refused_rows() {
     let target = Target {
         write: &mut write,
         now: Timestamp::parse("2025-01-01").unwrap(),
+        journey: &journey(),
         repetitions: &mut || Ok(counter()),
     };
     let error = carry_out(&args, folder.path(), target, &AtomicBool::new(false)).unwrap_err();
@@ -174,6 +288,7 @@ fn a_journal_that_fails_is_told_with_what_is_in() {
     let target = Target {
         write: &mut write,
         now: Timestamp::parse("2025-01-01").unwrap(),
+        journey: &journey(),
         repetitions: &mut || Ok(counter()),
     };
     let summary = carry_out(&args, folder.path(), target, &AtomicBool::new(false)).unwrap();
@@ -222,7 +337,7 @@ fn real_shops_are_imported_twice_and_after_a_stop() {
     let folder = tempfile::tempdir().unwrap();
     for (name, expected) in [
         ("online-retail", vec![3_667, 3_658, 368_972]),
-        ("complete-journey", vec![92_331, 801, 75_297]),
+        ("complete-journey", vec![92_331, 801, 866, 75_297]),
     ] {
         let Some(path) = shared(name) else { return };
         let args = Args {
@@ -240,6 +355,7 @@ fn real_shops_are_imported_twice_and_after_a_stop() {
         let target = Target {
             write: &mut write,
             now: Timestamp::parse("2025-01-01").unwrap(),
+            journey: &journey(),
             repetitions: &mut || Ok(counter()),
         };
         let stopped = carry_out(&args, folder.path(), target, &cancel).unwrap();

@@ -1,8 +1,8 @@
 //! Records for the journal's tests.
 
 use nextbest::domain::{
-    Customer, CustomerId, EventDraft, Fingerprint, Position, Product, ProductDraft, ProductId,
-    Record, RecordBody, Timestamp, VisitorId,
+    Benefit, Customer, CustomerId, EventDraft, Fingerprint, Offer, OfferId, OfferKind, OfferTerms,
+    Position, Product, ProductDraft, ProductId, Record, RecordBody, Timestamp, VisitorId,
 };
 use nextbest::store::{Journal, JournalError};
 
@@ -56,12 +56,41 @@ pub(crate) fn others(customer: &str) -> Vec<Record> {
     }
     .check()
     .expect("it is sound");
+    let offer = Offer {
+        id: OfferId::parse("o1").expect("an id"),
+        product_ids: vec![product.id.clone()],
+        terms: OfferTerms {
+            name: "Globes for less".into(),
+            benefit: Benefit::new(OfferKind::Percentage, Some(12.5)).expect("a benefit"),
+            campaign_id: None,
+            categories: vec![vec!["Toys".into()]],
+            stages: Vec::new(),
+            segments: Vec::new(),
+            eligibility: "".into(),
+            starts_at: Some(now()),
+            ends_at: None,
+            unit_cost: None,
+            budget_units: Some(100),
+            budget_amount: None,
+            currency: None,
+            cap_per_customer: Some(1),
+            cap_shown_per_customer: None,
+            cap_window_days: None,
+            exclusivity_group: None,
+            channels: Vec::new(),
+            priority: 0,
+            fallback: false,
+            paused: false,
+        },
+    };
     let customer = CustomerId::parse(customer).expect("an id");
     vec![
         record(RecordBody::ProductUpserted(Box::new(product))),
         record(RecordBody::ProductDeleted(
             ProductId::parse("p0").expect("an id"),
         )),
+        record(RecordBody::OfferDeleted(offer.id.clone())),
+        record(RecordBody::OfferUpserted(Box::new(offer))),
         record(RecordBody::CustomerUpserted(Box::new(Customer {
             id: customer.clone(),
             traits: vec![("country".into(), "DE".into())],

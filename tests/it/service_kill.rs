@@ -222,6 +222,63 @@ fn check_folder(folder: &Path, end: u64) -> bool {
     has_checkpoint
 }
 
+/// Every offer as the service answers it, deleted ones too.
+async fn offers(clients: &mut Clients) -> Vec<v1::Offer> {
+    let request = v1::ListOffersRequest {
+        show_deleted: true,
+        ..v1::ListOffersRequest::default()
+    };
+    let page = clients.offers.list_offers(request).await.unwrap();
+    page.into_inner().offers
+}
+
+#[tokio::test]
+async fn offers_and_what_became_of_them_survive_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(folder.path());
+    let mut clients = process.clients().await;
+    let offer = |id: &str| v1::Offer {
+        offer_id: id.to_owned(),
+        kind: v1::OfferKind::LoyaltyPoints.into(),
+        value: Some(500.0),
+        product_ids: (0..3_000).map(|id| format!("p{id}")).collect(),
+        ..v1::Offer::default()
+    };
+    let request = v1::BatchUpsertOffersRequest {
+        offers: ["live", "paused", "gone"].map(offer).to_vec(),
+        validate_only: false,
+    };
+    clients.offers.batch_upsert_offers(request).await.unwrap();
+    let offer_id = || "paused".to_owned();
+    let request = v1::PauseOfferRequest {
+        offer_id: offer_id(),
+    };
+    clients.offers.pause_offer(request).await.unwrap();
+    let request = v1::DeleteOfferRequest {
+        offer_id: "gone".to_owned(),
+    };
+    clients.offers.delete_offer(request).await.unwrap();
+    let request = v1::WriteEventsRequest {
+        events: vec![v1::Event {
+            event_type: "offer_redeemed".to_owned(),
+            offer_id: offer_id(),
+            ..event(0)
+        }],
+        validate_only: false,
+    };
+    clients.events.write_events(request).await.unwrap();
+    let before = offers(&mut clients).await;
+    process.kill();
+
+    let states = before.iter().map(v1::Offer::state);
+    use v1::OfferState::{Deleted, Live, Paused};
+    assert!(states.eq([Live, Paused, Deleted]));
+    assert_eq!(before[1].outcomes.unwrap().redeemed_count, 1);
+    let process = Process::start(folder.path());
+    let mut clients = process.clients().await;
+    assert_eq!(offers(&mut clients).await, before);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_events_survive_kill_9_of_the_service_exactly_once() {
     let rounds: u64 = std::env::var(ROUNDS).map_or(4, |rounds| rounds.parse().unwrap());

@@ -7,6 +7,7 @@ mod bounds;
 mod hands;
 pub(crate) mod history;
 pub(crate) mod model;
+mod offers;
 mod service;
 
 use nextbest::algorithms::covisitation::Covisitation;
@@ -68,6 +69,7 @@ proptest! {
         assert_eq!(state.activations().collect::<Vec<_>>(), activations);
         compare_products(&state, &world);
         compare_people(&state, &world);
+        offers::compare(&state, &world, &records);
         compare_gaps("anything", &state.products.gaps, world.gaps(None));
         compare_sessions(&state, &world);
         compare_pairs(&state, &state.browsed_together, &world.browsed_together);
@@ -85,6 +87,7 @@ proptest! {
             let checkpoint = prefix.encode();
             let mut restored = State::decode(&checkpoint).unwrap();
             assert_eq!(restored.encode(), checkpoint, "after {split} records");
+            assert!(restored.offers == prefix.offers, "after {split} records");
             for record in &records[split..] {
                 restored.apply(record);
             }
@@ -143,7 +146,7 @@ fn compare_products(state: &State, world: &World) {
         }
         let recommendable = match &listed {
             Some((product, _)) => product.available,
-            None => world.catalog.is_empty(),
+            None => world.catalog.is_empty() && world.first.contains_key(id),
         };
         assert_eq!(products.recommendable(number as u32), recommendable);
         let counts = [item.baskets, item.buyers, item.repeat_buyers].map(|n| n as usize);
@@ -329,6 +332,12 @@ fn compare_person(state: &State, found: &Subject, expected: &model::Person) {
     assert!(found.refunds.is_sorted());
     refunds.sort();
     assert_eq!(refunds, expected.refunds(), "refunds of {id}");
+    let outcomes = found.outcomes.iter().map(|outcome| {
+        let offer = state.offers.item(outcome.offer).id.to_string();
+        (outcome.time, offer, outcome.outcome)
+    });
+    let outcomes: Vec<_> = outcomes.collect();
+    assert_eq!(outcomes, expected.outcomes(), "outcomes of {id}");
     assert_eq!(found.seen, expected.seen(), "first and last event of {id}");
     assert_eq!(
         found.events as usize,

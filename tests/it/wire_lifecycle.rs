@@ -36,6 +36,7 @@ async fn health_follows_readiness_for_every_service() {
         "nextbest.v1.RecommendationService",
         "nextbest.v1.EventService",
         "nextbest.v1.CatalogService",
+        "nextbest.v1.OfferService",
         "nextbest.v1.CustomerService",
         "nextbest.v1.ModelService",
     ];

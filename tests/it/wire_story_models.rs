@@ -42,6 +42,7 @@ async fn simulated_by(recipes: &Recipes) -> (Harness, Clients) {
         let target = Target {
             write: &mut |batch| ingest.write_blocking(batch),
             now,
+            journey: &Recipes::embedded().unwrap().journey,
             repetitions: &mut || Ok(counter()),
         };
         carry_out(&args, folder.path(), target, &AtomicBool::new(false)).unwrap()

@@ -17,7 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_tools import protoc
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-NAMES = ["catalog", "customer", "event", "model", "recommendation"]
+NAMES = ["catalog", "customer", "event", "model", "offer", "recommendation"]
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
 DOMAIN = "nextbest.dev"

@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from service import Service, generate_stubs, new_data_folder, read_error, time_of
 
 DAY_S = 86_400
-SERVICES = ["Recommendation", "Event", "Catalog", "Customer", "Model"]
+SERVICES = ["Recommendation", "Event", "Catalog", "Offer", "Customer", "Model"]
 TRAIN_TIMEOUT_S = 120
 KINDS = ["audio", "garden"]
 PRODUCTS_OF_A_KIND = 6
@@ -50,6 +50,7 @@ class Story(unittest.TestCase):
         cls.recommendations = cls.v1.RecommendationServiceStub(channel)
         cls.events = cls.v1.EventServiceStub(channel)
         cls.catalog = cls.v1.CatalogServiceStub(channel)
+        cls.offers = cls.v1.OfferServiceStub(channel)
         cls.customers = cls.v1.CustomerServiceStub(channel)
         cls.models = cls.v1.ModelServiceStub(channel)
 
@@ -313,6 +314,40 @@ class Products(Story):
         catalog.DeleteProduct(v1.DeleteProductRequest(product_id="lamp"))
         get = v1.GetProductRequest(product_id="lamp")
         self.refused("NOT_FOUND", "PRODUCT_NOT_FOUND", catalog.GetProduct, get)
+
+
+class Offers(Story):
+    def test_an_offer_from_creation_to_deletion_and_back(self):
+        v1, offers = self.v1, self.offers
+        offer = v1.Offer(
+            offer_id="fifth",
+            kind=v1.OFFER_KIND_PERCENTAGE,
+            value=20.0,
+            campaign_id="spring",
+            stages=["decision"],
+            eligibility="customer.order_count > 2",
+        )
+        made = offers.CreateOffer(v1.CreateOfferRequest(offer=offer))
+        self.assertEqual(v1.OFFER_STATE_LIVE, made.state)
+        sent = self.event(event_type="offer_sent", customer_id="customer-1", offer_id="fifth")
+        self.events.WriteEvents(v1.WriteEventsRequest(events=[sent]))
+        paused = offers.PauseOffer(v1.PauseOfferRequest(offer_id="fifth"))
+        self.assertEqual((v1.OFFER_STATE_PAUSED, 1), (paused.state, paused.outcomes.sent_count))
+        offers.ResumeOffer(v1.ResumeOfferRequest(offer_id="fifth"))
+        faulty = v1.Offer(offer_id="x", kind=v1.OFFER_KIND_COUPON, value=1.0, stages=["sleep"])
+        violations = self.refused(
+            "INVALID_ARGUMENT",
+            "INVALID_FIELDS",
+            offers.CreateOffer,
+            v1.CreateOfferRequest(offer=faulty),
+        )
+        self.assertEqual({"offer.value", "offer.stages"}, set(violations))
+        offers.DeleteOffer(v1.DeleteOfferRequest(offer_id="fifth"))
+        list_spring = v1.ListOffersRequest(campaign_id="spring")
+        self.assertEqual(0, len(offers.ListOffers(list_spring).offers))
+        offers.UndeleteOffer(v1.UndeleteOfferRequest(offer_id="fifth"))
+        found = offers.ListOffers(list_spring).offers
+        self.assertEqual(["fifth"], [offer.offer_id for offer in found])
 
 
 class Customers(Story):

@@ -9,8 +9,8 @@ use std::io::{self, BufRead, Read};
 use super::source::Input;
 use crate::domain::FaultCode;
 
-/// The largest row, in bytes.
-pub const MAX_ROW_BYTES: usize = 1 << 20;
+/// The largest row, in bytes: an offer may name 20,000 products by ids of 128 bytes.
+pub const MAX_ROW_BYTES: usize = 4 << 20;
 /// The most lines of one row: a quoted cell may hold line breaks.
 pub const MAX_ROW_LINES: u64 = 1_000;
 

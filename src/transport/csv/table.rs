@@ -261,6 +261,15 @@ pub(super) fn number(cell: &str) -> Parsed<f64> {
     Some(parsed.map_err(|_| (FaultCode::NotANumber, "not a number".to_owned())))
 }
 
+/// A whole number.
+pub(super) fn whole_number(cell: &str) -> Parsed<i64> {
+    if cell.is_empty() {
+        return None;
+    }
+    let parsed = cell.trim().parse::<i64>();
+    Some(parsed.map_err(|_| (FaultCode::NotANumber, "not a whole number".to_owned())))
+}
+
 /// `true` or `false`, in any case: spreadsheets write `TRUE`.
 pub(super) fn truth_value(cell: &str) -> Parsed<bool> {
     let text = cell.trim();

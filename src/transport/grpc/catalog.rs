@@ -1,7 +1,5 @@
 //! CatalogService: products.
 
-use std::collections::HashSet;
-
 use tonic::{Request, Response, Status};
 
 use crate::application::AppError;
@@ -12,10 +10,11 @@ use crate::domain::{
 };
 use crate::proto::v1;
 use crate::proto::v1::catalog_service_server::CatalogService;
-use crate::transport::grpc::field::{self, DEFAULT_PAGE, MAX_PAGE, count32, render_time};
-use crate::transport::grpc::limits::MAX_FAULTS;
+use crate::transport::grpc::field::{
+    self, DEFAULT_PAGE, MAX_PAGE, count32, parse_id, render_time, under,
+};
+use crate::transport::grpc::mask::{Field, Mask, Masked, fields};
 use crate::transport::grpc::page_token::Binding;
-use crate::transport::grpc::product_mask::Mask;
 use crate::transport::grpc::work::blocking;
 
 /// Answers CatalogService.
@@ -25,6 +24,14 @@ pub struct CatalogApi {
     pub(super) catalog: Catalog,
     /// The clock.
     pub(super) ingest: Ingest,
+}
+
+impl Masked for v1::Product {
+    const FIELDS: &'static [Field<Self>] = fields![v1::Product:
+        name, category_path, brand, price, currency_code, unit_cost, available, create_time,
+        attributes,
+    ];
+    const FIXED: &'static [&'static str] = &["product_id", "inventory_time"];
 }
 
 #[tonic::async_trait]
@@ -80,24 +87,20 @@ impl CatalogService for CatalogApi {
         let given = field::required("product", request.product)?;
         let mut faults = Faults::new();
         let mask = Mask::parse(&mut faults, request.update_mask.as_ref(), &given);
-        let news = match draft(&given).check() {
-            Ok(product) if faults.is_empty() => product,
+        let id = match draft(&given).check() {
+            Ok(product) if faults.is_empty() => product.id,
             Ok(_) => return Err(AppError::Invalid(faults).into()),
             Err(found) => {
                 faults.nest("product", found);
                 return Err(AppError::Invalid(faults).into());
             }
         };
-        let id = news.id.clone();
         let change = move |old: Option<&Product>| {
-            let product = match old {
-                Some(old) => mask.merge(old, &news),
-                None => news,
+            let merged = match old {
+                Some(old) => mask.merge(render_product(old), &given),
+                None => given,
             };
-            match priced(&product) {
-                Ok(()) => Ok(product),
-                Err(faults) => Err(under("product", faults)),
-            }
+            whole(&merged).map_err(|faults| under("product", faults))
         };
         let stored = self
             .catalog
@@ -139,38 +142,19 @@ impl CatalogService for CatalogApi {
 }
 
 fn product_id(text: &str) -> Result<ProductId, AppError> {
-    let mut faults = Faults::new();
-    let id = faults.take("product_id", ProductId::parse(text));
-    id.ok_or(AppError::Invalid(faults))
+    parse_id("product_id", ProductId::parse(text))
 }
 
-fn under(path: &str, found: Faults) -> AppError {
-    let mut faults = Faults::new();
-    faults.nest(path, found);
-    AppError::Invalid(faults)
-}
-
-/// 1 to [`MAX_PRODUCTS_IN_BATCH`] products, each id once. Looks for no more than [`MAX_FAULTS`]
-/// faults.
+/// 1 to [`MAX_PRODUCTS_IN_BATCH`] products, each id once.
 fn parse_batch(products: &[v1::Product]) -> Result<Vec<Product>, AppError> {
-    field::batch(products.len(), MAX_PRODUCTS_IN_BATCH)?;
-    let mut faults = Faults::new();
-    let mut seen = HashSet::new();
-    let mut parsed = Vec::with_capacity(products.len());
-    for (i, product) in products.iter().enumerate() {
-        if !product.product_id.is_empty() && !seen.insert(product.product_id.as_str()) {
-            let field = format!("products[{i}].product_id");
-            faults.add(field, FaultCode::Duplicate, "given twice in this batch");
-        }
-        match whole(product) {
-            Ok(product) => parsed.push(product),
-            Err(found) => faults.nest(&format!("products[{i}]"), found),
-        }
-        if faults.as_slice().len() >= MAX_FAULTS {
-            break;
-        }
-    }
-    Ok(faults.into_result(|| parsed)?)
+    let names = ["products", "product_id"];
+    field::upserts(
+        names,
+        products,
+        MAX_PRODUCTS_IN_BATCH,
+        |p| &p.product_id,
+        whole,
+    )
 }
 
 fn parse_inventory(
@@ -246,7 +230,14 @@ fn draft(product: &v1::Product) -> ProductDraft<'_> {
 }
 
 fn render(stored: &StoredProduct) -> v1::Product {
-    let product = &stored.product;
+    v1::Product {
+        inventory_time: stored.inventory_at.map(render_time),
+        ..render_product(&stored.product)
+    }
+}
+
+/// A product as it was written.
+fn render_product(product: &Product) -> v1::Product {
     v1::Product {
         product_id: product.id.as_str().to_owned(),
         name: product.name.to_string(),
@@ -260,7 +251,7 @@ fn render(stored: &StoredProduct) -> v1::Product {
         available: Some(product.available),
         create_time: product.created_at.map(render_time),
         attributes: field::render_pairs(&product.attributes),
-        inventory_time: stored.inventory_at.map(render_time),
+        inventory_time: None,
     }
 }
 

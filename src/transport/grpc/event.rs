@@ -15,7 +15,7 @@ use crate::domain::{
 use crate::proto::v1;
 use crate::proto::v1::event_service_server::EventService;
 use crate::proto::v1::list_events_request::Subject;
-use crate::transport::grpc::field::{self, DEFAULT_PAGE, MAX_PAGE, count32, count64};
+use crate::transport::grpc::field::{self, DEFAULT_PAGE, MAX_PAGE, count32, count64, text};
 use crate::transport::grpc::limits::MAX_FAULTS;
 use crate::transport::grpc::page_token::Binding;
 use crate::transport::grpc::rescue::explain;
@@ -211,9 +211,6 @@ pub(super) fn draft(event: &v1::Event) -> EventDraft<'_> {
 
 /// An event for the wire.
 pub(super) fn render(event: &Event) -> v1::Event {
-    fn text<T>(value: Option<&T>, as_str: impl Fn(&T) -> &str) -> String {
-        value.map_or_else(String::new, |value| as_str(value).to_owned())
-    }
     let currency = event.unit_price.and_then(|price| price.currency);
     v1::Event {
         event_id: text(event.id.as_ref(), |id| id.as_str()),

@@ -1,12 +1,12 @@
 //! Fields that several requests have: times, names, page sizes, expressions. Faults are collected,
 //! not returned.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::application::AppError;
 use crate::domain::id::{MAX_ID_BYTES, MAX_NAME_BYTES, check};
 use crate::domain::{FaultCode, Faults, Timestamp, Traits};
-use crate::transport::grpc::limits::MAX_EXPRESSION_BYTES;
+use crate::transport::grpc::limits::{MAX_EXPRESSION_BYTES, MAX_FAULTS};
 
 /// The page of most lists where the caller does not say.
 pub(super) const DEFAULT_PAGE: usize = 100;
@@ -68,6 +68,20 @@ pub(super) fn id(field: &str, text: &str) -> Result<(), AppError> {
     faults.into_result(|| ()).map_err(AppError::from)
 }
 
+/// An id of the domain, as it was parsed.
+pub(super) fn parse_id<T>(field: &str, parsed: Parsed<T>) -> Result<T, AppError> {
+    let mut faults = Faults::new();
+    let id = faults.take(field, parsed);
+    id.ok_or(AppError::Invalid(faults))
+}
+
+/// The faults of a part of the request.
+pub(super) fn under(path: &str, found: Faults) -> AppError {
+    let mut faults = Faults::new();
+    faults.nest(path, found);
+    AppError::Invalid(faults)
+}
+
 /// A value that must be there.
 pub(super) fn required<T>(field: &str, value: Option<T>) -> Result<T, AppError> {
     value.ok_or_else(|| {
@@ -75,6 +89,11 @@ pub(super) fn required<T>(field: &str, value: Option<T>) -> Result<T, AppError> 
         faults.add(field, FaultCode::Required, "must be given");
         faults.into()
     })
+}
+
+/// A text for the wire; empty where there is none.
+pub(super) fn text<T>(value: Option<&T>, as_str: impl Fn(&T) -> &str) -> String {
+    value.map_or_else(String::new, |value| as_str(value).to_owned())
 }
 
 /// A count for the wire.
@@ -94,6 +113,35 @@ pub(super) fn batch(count: usize, limit: usize) -> Result<(), AppError> {
         count if count > limit => Err(AppError::BatchTooLarge { count, limit }),
         _ => Ok(()),
     }
+}
+
+/// 1 to `limit` messages, each id once. `names` are those of the list and of the id. Looks for no more than
+/// [`MAX_FAULTS`] faults.
+pub(super) fn upserts<M, T>(
+    [list, id_field]: [&str; 2],
+    messages: &[M],
+    limit: usize,
+    id: impl Fn(&M) -> &str,
+    parse: impl Fn(&M) -> Result<T, Faults>,
+) -> Result<Vec<T>, AppError> {
+    batch(messages.len(), limit)?;
+    let mut faults = Faults::new();
+    let mut seen = HashSet::new();
+    let mut parsed = Vec::with_capacity(messages.len());
+    for (i, message) in messages.iter().enumerate() {
+        if !id(message).is_empty() && !seen.insert(id(message)) {
+            let field = format!("{list}[{i}].{id_field}");
+            faults.add(field, FaultCode::Duplicate, "given twice in this batch");
+        }
+        match parse(message) {
+            Ok(value) => parsed.push(value),
+            Err(found) => faults.nest(&format!("{list}[{i}]"), found),
+        }
+        if faults.as_slice().len() >= MAX_FAULTS {
+            break;
+        }
+    }
+    Ok(faults.into_result(|| parsed)?)
 }
 
 /// Keys and values of the wire, sorted, so that the same request gives the same faults in the same

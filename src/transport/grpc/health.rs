@@ -9,19 +9,22 @@ use crate::proto::v1::catalog_service_server::CatalogServiceServer;
 use crate::proto::v1::customer_service_server::CustomerServiceServer;
 use crate::proto::v1::event_service_server::EventServiceServer;
 use crate::proto::v1::model_service_server::ModelServiceServer;
+use crate::proto::v1::offer_service_server::OfferServiceServer;
 use crate::proto::v1::recommendation_service_server::RecommendationServiceServer;
 use crate::transport::grpc::catalog::CatalogApi;
 use crate::transport::grpc::customer::CustomerApi;
 use crate::transport::grpc::event::EventApi;
 use crate::transport::grpc::model::ModelApi;
+use crate::transport::grpc::offer::OfferApi;
 use crate::transport::grpc::recommendation::RecommendationApi;
 
 /// The service as a whole, then each one.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "",
     RecommendationServiceServer::<RecommendationApi>::NAME,
     EventServiceServer::<EventApi>::NAME,
     CatalogServiceServer::<CatalogApi>::NAME,
+    OfferServiceServer::<OfferApi>::NAME,
     CustomerServiceServer::<CustomerApi>::NAME,
     ModelServiceServer::<ModelApi>::NAME,
 ];

@@ -18,6 +18,8 @@ pub const MAX_RECOMMENDATION_BYTES: usize = 4 * 1_024 * 1_024;
 pub const MAX_EVENT_BYTES: usize = 4 * 1_024 * 1_024;
 /// The most bytes of a message of CatalogService: 1,000 products of the usual size.
 pub const MAX_CATALOG_BYTES: usize = 4 * 1_024 * 1_024;
+/// The most bytes of a message of OfferService: an offer of 20,000 products with the longest ids.
+pub const MAX_OFFER_BYTES: usize = 4 * 1_024 * 1_024;
 /// The most bytes of a message of CustomerService: one customer with all traits fits in.
 pub const MAX_CUSTOMER_BYTES: usize = 128 * 1_024;
 /// The most bytes of a message of ModelService.

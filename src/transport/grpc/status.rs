@@ -71,6 +71,9 @@ pub fn code_and_reason(error: &AppError) -> (Code, &'static str) {
         AppError::InvalidPageToken { .. } => (Code::InvalidArgument, "INVALID_PAGE_TOKEN"),
         AppError::ProductNotFound { .. } => (Code::NotFound, "PRODUCT_NOT_FOUND"),
         AppError::ProductExists { .. } => (Code::AlreadyExists, "PRODUCT_EXISTS"),
+        AppError::OfferNotFound { .. } => (Code::NotFound, "OFFER_NOT_FOUND"),
+        AppError::OfferExists { .. } => (Code::AlreadyExists, "OFFER_EXISTS"),
+        AppError::OfferDeleted { .. } => (Code::FailedPrecondition, "OFFER_DELETED"),
         AppError::CustomerNotFound => (Code::NotFound, "CUSTOMER_NOT_FOUND"),
         AppError::UnknownStage { .. } => (Code::InvalidArgument, "UNKNOWN_STAGE"),
         AppError::TrainingRunNotFound { .. } => (Code::NotFound, "TRAINING_RUN_NOT_FOUND"),
@@ -168,6 +171,9 @@ fn metadata(error: &AppError) -> HashMap<String, String> {
         AppError::ProductNotFound { id } | AppError::ProductExists { id } => {
             vec![("product_id", shortened(id))]
         }
+        AppError::OfferNotFound { id }
+        | AppError::OfferExists { id }
+        | AppError::OfferDeleted { id } => vec![("offer_id", shortened(id))],
         AppError::UnknownStage { field, known, .. } => {
             vec![("field", (*field).to_owned()), ("known", shortened(known))]
         }
@@ -206,6 +212,11 @@ fn describe(error: &AppError, details: &mut ErrorDetails) {
         }
         AppError::ProductNotFound { id } | AppError::ProductExists { id } => {
             details.set_resource_info("nextbest.v1.Product", shortened(id), "", "");
+        }
+        AppError::OfferNotFound { id }
+        | AppError::OfferExists { id }
+        | AppError::OfferDeleted { id } => {
+            details.set_resource_info("nextbest.v1.Offer", shortened(id), "", "");
         }
         AppError::CustomerNotFound => {
             // without the id: an answer to one caller may be another caller's log
@@ -304,6 +315,9 @@ mod tests {
             },
             AppError::ProductNotFound { id: id() },
             AppError::ProductExists { id: id() },
+            AppError::OfferNotFound { id: id() },
+            AppError::OfferExists { id: id() },
+            AppError::OfferDeleted { id: id() },
             AppError::CustomerNotFound,
             AppError::UnknownStage {
                 field: "stage",

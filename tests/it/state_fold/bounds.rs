@@ -2,10 +2,10 @@
 
 use nextbest::algorithms::sessions::MAX_PRODUCTS;
 use nextbest::domain::time::DAY_MS;
-use nextbest::domain::{EventDraft, EventKind, RecordBody, Timestamp};
+use nextbest::domain::{EventDraft, EventKind, Outcome, RecordBody, Timestamp};
 use nextbest::state::State;
 use nextbest::state::products::TOP;
-use nextbest::state::subjects::{MAX_LINES, MAX_REFUNDS, MAX_STEPS, Subject};
+use nextbest::state::subjects::{MAX_LINES, MAX_OUTCOMES, MAX_REFUNDS, MAX_STEPS, Subject};
 
 use super::history::{customer, event, record, settings, slot, visitor};
 
@@ -197,6 +197,39 @@ fn refunds_are_bounded_and_the_newest_stay() {
     let customer = told.customer();
     assert_eq!(customer.refunds.len(), MAX_REFUNDS);
     assert_eq!(customer.refunds[0].0, after(40));
+}
+
+#[test]
+fn outcomes_of_offers_are_bounded_and_redemptions_stay_longest() {
+    let mut told = Told::new();
+    let mut tell = |time, event_type| {
+        let draft = EventDraft {
+            event_type,
+            customer_id: CUSTOMER.0,
+            offer_id: "offer",
+            ..EventDraft::default()
+        };
+        told.tell(after(time), draft);
+        let outcomes = &told.customer().outcomes;
+        assert!(outcomes.len() <= MAX_OUTCOMES);
+        let redeemed = outcomes.iter().filter(|o| o.outcome == Outcome::Redeemed);
+        let oldest = outcomes.iter().map(|outcome| outcome.time).min();
+        (outcomes.len(), redeemed.count(), oldest.unwrap())
+    };
+    let most = MAX_OUTCOMES as i64;
+    tell(0, "offer_redeemed");
+    // late ones find their place and are let go of all the same
+    let mut last = (0, 0, after(0));
+    for i in (1..=2 * most).rev() {
+        last = tell(i, "offer_sent");
+    }
+    assert_eq!(last, (MAX_OUTCOMES, 1, after(0)));
+    for i in 0..2 * most {
+        last = tell(3 * most + i, "offer_redeemed");
+    }
+    assert_eq!(last, (MAX_OUTCOMES, MAX_OUTCOMES, after(4 * most)));
+    let outcomes = told.0.offers.item(0).outcomes;
+    assert_eq!((outcomes.sent, outcomes.redeemed), (512, 513));
 }
 
 #[test]

@@ -5,8 +5,9 @@ use nextbest::domain::journey::{Journey, KindSet, Rule, Stage};
 use nextbest::domain::record::customer_fingerprint;
 use nextbest::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use nextbest::domain::{
-    Customer, CustomerId, Event, EventDraft, EventKind, InventorySet, Micros, Product, ProductId,
-    Record, RecordBody, StageIndex, Timestamp, VisitorId,
+    CampaignId, Customer, CustomerId, Event, EventDraft, EventKind, InventorySet, Micros, Offer,
+    OfferDraft, OfferId, OfferKind, Outcome, Product, ProductId, Record, RecordBody, StageIndex,
+    Timestamp, VisitorId,
 };
 use nextbest::state::FoldSettings;
 use nextbest::store::{Journal, MemoryJournal};
@@ -16,6 +17,10 @@ use proptest::sample::select;
 /// Customers, and as many visitors.
 pub(crate) const PEOPLE: usize = 3;
 const PRODUCTS: usize = 5;
+pub(crate) const OFFERS: usize = 3;
+pub(crate) const CAMPAIGNS: usize = 2;
+/// So many products are named by offers alone.
+const NAMED: usize = 2;
 const ORDERS: usize = 4;
 const SESSIONS: usize = 2;
 /// In a busy history everything happens in so many slots: then visits go on, meet and end.
@@ -45,6 +50,10 @@ pub(crate) fn customer(number: usize) -> CustomerId {
 
 pub(crate) fn visitor(number: usize) -> VisitorId {
     VisitorId::trusted(format!("visitor-{number}"))
+}
+
+pub(crate) fn campaign(number: usize) -> CampaignId {
+    CampaignId::trusted(format!("campaign-{number}"))
 }
 
 fn product(number: usize) -> ProductId {
@@ -119,6 +128,7 @@ fn kinds() -> impl Strategy<Value = EventKind> {
         2 => Just(EventKind::ViewItem),
         2 => Just(EventKind::AddToCart),
         3 => select(EventKind::ALL),
+        3 => select(EventKind::ALL).prop_filter("of offers", |kind| Outcome::of(*kind).is_some()),
     ]
 }
 
@@ -145,12 +155,13 @@ fn events_within(slots: i64) -> impl Strategy<Value = Event> {
         select(vec![0.5, 1.0, 2.0]),
         prop::option::of(0..ORDERS),
         0..=5u32,
+        prop::option::weighted(0.7, 0..OFFERS),
     );
     let identity = (prop::option::of(0..60u32), 0..3u64);
     let when = (0..slots, visits());
     (what, somebody(), when, identity).prop_map(|(what, who, when, (id, repetition))| {
         let (moment, (later, session)) = when;
-        let (kind, bought, quantity, order, rating) = what;
+        let (kind, bought, quantity, order, rating, offer) = what;
         let text = |prefix: &str, number: Option<usize>| {
             number.map_or_else(String::new, |number| format!("{prefix}-{number}"))
         };
@@ -169,7 +180,12 @@ fn events_within(slots: i64) -> impl Strategy<Value = Event> {
         let rating = kind
             .rating_scale()
             .map(|scale| Ok(f64::from(rating).clamp(*scale.start(), *scale.end())));
-        let offer = if kind.needs_offer() { "offer" } else { "" };
+        // also with kinds that say nothing of it
+        let offer = if kind.needs_offer() {
+            offer.or(Some(0))
+        } else {
+            offer
+        };
         let draft = EventDraft {
             event_id: &id.map_or_else(String::new, |id| format!("event-{id}")),
             event_type: kind.as_str(),
@@ -179,12 +195,41 @@ fn events_within(slots: i64) -> impl Strategy<Value = Event> {
             quantity: Some(Ok(quantity)),
             order_id: &text("order", order),
             session_id: &text("session", session),
-            offer_id: offer,
+            offer_id: &text("offer", offer),
             rating,
             ..EventDraft::default()
         };
         event(time, repetition, draft)
     })
+}
+
+fn offer_id(number: usize) -> OfferId {
+    OfferId::trusted(format!("offer-{number}"))
+}
+
+/// An offer for ten slots.
+pub(crate) fn offer(
+    number: usize,
+    products: &[usize],
+    in_campaign: Option<usize>,
+    start: Option<i64>,
+    paused: bool,
+) -> Offer {
+    let products: Vec<ProductId> = products.iter().map(|&number| product(number)).collect();
+    let (id, in_campaign) = (offer_id(number), in_campaign.map(campaign));
+    let draft = OfferDraft {
+        offer_id: id.as_str(),
+        kind: Some(Ok(OfferKind::Amount)),
+        value: Some(Ok(5.0)),
+        campaign_id: in_campaign.as_ref().map_or("", CampaignId::as_str),
+        product_ids: products.iter().map(ProductId::as_str).collect(),
+        stages: vec!["gone", "cart"],
+        starts_at: start.map(|start| Ok(slot(start))),
+        ends_at: start.map(|start| Ok(slot(start + 10))),
+        paused: Some(Ok(paused)),
+        ..OfferDraft::default()
+    };
+    draft.check(&settings().journey, &|_| Ok(())).unwrap()
 }
 
 /// Everything but events and erasures.
@@ -219,6 +264,16 @@ pub(crate) fn news() -> impl Strategy<Value = RecordBody> {
         };
         RecordBody::InventorySet(product(number), news)
     });
+    let offered = (
+        0..OFFERS,
+        prop::collection::vec(0..PRODUCTS + NAMED, 0..4),
+        prop::option::of(0..CAMPAIGNS),
+        prop::option::of(0..SLOTS),
+        any::<bool>(),
+    );
+    let offered = offered.prop_map(|(number, products, campaign, start, paused)| {
+        RecordBody::OfferUpserted(Box::new(offer(number, &products, campaign, start, paused)))
+    });
     let traits = (0..PEOPLE, 0..3usize).prop_map(|(number, country)| {
         let country = ["DE", "FR", "GB"][country];
         RecordBody::CustomerUpserted(Box::new(Customer {
@@ -234,6 +289,8 @@ pub(crate) fn news() -> impl Strategy<Value = RecordBody> {
         3 => upsert,
         1 => (0..PRODUCTS).prop_map(|number| RecordBody::ProductDeleted(product(number))),
         3 => stock,
+        4 => offered,
+        1 => (0..OFFERS).prop_map(|number| RecordBody::OfferDeleted(offer_id(number))),
         1 => traits,
         4 => identified,
         1 => (0..3u32).prop_map(|n| RecordBody::ModelActivated(format!("revision-{n}").into())),

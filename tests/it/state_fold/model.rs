@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use nextbest::domain::journey::{Journey, Rule};
 use nextbest::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use nextbest::domain::{
-    Event, EventKind, Fingerprint, Product, RecordBody, StageIndex, Subject, Timestamp, Traits,
+    Event, EventKind, Fingerprint, Offer, Outcome, Product, RecordBody, StageIndex, Subject,
+    Timestamp, Traits,
 };
 
 use super::history::Act;
@@ -153,6 +154,17 @@ impl Person {
         refunds
     }
 
+    /// What became of offers, oldest first.
+    pub(crate) fn outcomes(&self) -> Vec<(Timestamp, String, Outcome)> {
+        let outcome = |event: &Event| {
+            let offer = event.offer.as_ref()?.to_string();
+            Some((event.time, offer, Outcome::of(event.kind)?))
+        };
+        let mut outcomes: Vec<_> = self.events.iter().filter_map(outcome).collect();
+        outcomes.sort_by_key(|&(time, ..)| time);
+        outcomes
+    }
+
     /// First and last event.
     pub(crate) fn seen(&self) -> Option<(Timestamp, Timestamp)> {
         let times = || self.events.iter().map(|event| event.time);
@@ -246,6 +258,10 @@ pub(crate) struct World {
     /// In the order in which they became known.
     pub(crate) products: Vec<String>,
     pub(crate) catalog: BTreeMap<String, Listed>,
+    /// In the order in which they became known.
+    pub(crate) offers: Vec<String>,
+    /// In the order in which they were first created: as they were written last, and when they were deleted.
+    pub(crate) offered: Vec<(Offer, Option<Timestamp>)>,
     pub(crate) sums: Vec<(Sum, String, Timestamp, f64)>,
     /// How many baskets held a product when it was bought last.
     pub(crate) popular: BTreeMap<String, usize>,
@@ -323,6 +339,23 @@ impl World {
                     product.price = news.price.or(product.price);
                 }
             }
+            RecordBody::OfferUpserted(offer) => {
+                self.know_offer(offer.id.as_str());
+                for product in &offer.product_ids {
+                    self.know(product.as_str());
+                }
+                let entry = ((**offer).clone(), None);
+                match self.offered.iter_mut().find(|other| other.0.id == offer.id) {
+                    Some(before) => *before = entry,
+                    None => self.offered.push(entry),
+                }
+            }
+            RecordBody::OfferDeleted(id) => {
+                let found = self.offered.iter_mut().find(|offered| offered.0.id == *id);
+                if let Some((_, deleted_at)) = found {
+                    *deleted_at = Some(super::history::slot(0));
+                }
+            }
             RecordBody::CustomerUpserted(customer) => {
                 let traits = customer.traits.clone();
                 self.customer(customer.id.as_str()).traits = traits;
@@ -341,6 +374,12 @@ impl World {
     fn know(&mut self, product: &str) {
         if !self.products.iter().any(|known| known == product) {
             self.products.push(product.to_owned());
+        }
+    }
+
+    fn know_offer(&mut self, offer: &str) {
+        if !self.offers.iter().any(|known| known == offer) {
+            self.offers.push(offer.to_owned());
         }
     }
 
@@ -442,6 +481,13 @@ impl World {
         let before = person.clone();
         person.events.push(event.clone());
         let after = person.clone();
+        if let Some(offer) = event
+            .offer
+            .as_ref()
+            .filter(|_| Outcome::of(event.kind).is_some())
+        {
+            self.know_offer(offer.as_str());
+        }
         let Some(product) = product(event) else {
             return;
         };

@@ -10,7 +10,7 @@ use nextbest::application::ingest::{Committer, Ingest};
 use nextbest::application::recommend::Who;
 use nextbest::application::shop::{Clock, Shop, ShopSettings};
 use nextbest::domain::{
-    Customer, CustomerId, EventDraft, Position, Product, ProductDraft, Record, RecordBody,
+    Customer, CustomerId, EventDraft, OfferId, Position, Product, ProductDraft, Record, RecordBody,
     VisitorId,
 };
 use nextbest::store::{
@@ -19,7 +19,9 @@ use nextbest::store::{
 use proptest::prelude::*;
 
 use super::fold;
-use super::history::{Act, customer, event, histories, read, settings, slot, spelt_out, visitor};
+use super::history::{
+    Act, customer, event, histories, offer, read, settings, slot, spelt_out, visitor,
+};
 
 /// A shop at work.
 pub(super) struct Service {
@@ -202,11 +204,15 @@ fn the_last_word_of_a_batch_counts_even_if_it_is_what_was_known_before() {
             traits: vec![("country".into(), country.into())],
         }))
     };
-    let before = vec![product("old"), traits("DE"), identified(0)];
+    let offered =
+        |paused| RecordBody::OfferUpserted(Box::new(offer(0, &[1, 0], None, None, paused)));
+    let before = vec![product("old"), traits("DE"), identified(0), offered(false)];
     let after = vec![
         product("new"),
         traits("FR"),
         identified(1),
+        offered(true),
+        offered(false),
         product("old"),
         traits("DE"),
         identified(0),
@@ -217,17 +223,21 @@ fn the_last_word_of_a_batch_counts_even_if_it_is_what_was_known_before() {
     service.write(by_event);
     let deleted = RecordBody::ProductDeleted(named("old").id);
     service.write(vec![deleted, product("old")]);
+    let deleted = RecordBody::OfferDeleted(OfferId::trusted("offer-0".to_owned()));
+    service.write(vec![offered(true), deleted, offered(false)]);
     {
         let known = service.shop.known();
         let state = &known.state;
         assert_eq!(state.products.product(0).unwrap(), named("old"));
+        let listing = state.offers.item(0).listing.as_ref().unwrap();
+        assert_eq!((listing.deleted_at, listing.terms.paused), (None, false));
         let person = state.people.customer(&customer(0)).unwrap();
         assert_eq!(&*state.subject(person).unwrap().traits[0].1, "DE");
         assert_eq!(state.people.visitor(&visitor(0)), Some(person));
     }
     // what was known is no news in a batch of its own
     let written = service.ingest.write_blocking(before).unwrap();
-    assert_eq!((written.new, written.duplicate), (0, 3));
+    assert_eq!((written.new, written.duplicate), (0, 4));
 }
 
 #[test]
