@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nextbest::application::recipes::Recipes;
 use nextbest::cli::flags::SettingsFlags;
@@ -220,30 +220,20 @@ fn recommend(folder: &Path, recipes: &Recipes) {
             stopped.await.ok();
         });
         let calling = async {
-            let times = call(address, Arc::new(ids)).await;
+            let ids = Arc::new(ids);
+            // what similar customers like is found at the first answer and kept for hours
+            call("first answers", address, &ids, ids.len()).await;
+            call("Recommend", address, &ids, CALLS).await;
             stop.send(()).ok();
-            times
         };
-        let (served, mut times) = tokio::join!(serving, calling);
+        let (served, ()) = tokio::join!(serving, calling);
         served.expect("serves");
-        times.sort_unstable();
-        let at = |share: f64| times[(times.len() as f64 * share) as usize].as_secs_f64() * 1e3;
-        say(
-            &format!("Recommend over gRPC, {CALLERS} callers, p50"),
-            at(0.5),
-            "ms",
-        );
-        say(
-            &format!("Recommend over gRPC, {CALLERS} callers, p99"),
-            at(0.99),
-            "ms",
-        );
     });
     service.close().expect("closes");
 }
 
-/// The time of every call, of callers that each wait for their answer.
-async fn call(address: std::net::SocketAddr, ids: Arc<Vec<String>>) -> Vec<Duration> {
+/// So many calls, of callers that each wait for their answer; the first ones ask for everybody once.
+async fn call(what: &str, address: std::net::SocketAddr, ids: &Arc<Vec<String>>, calls: usize) {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         let url = format!("http://{address}");
@@ -260,7 +250,7 @@ async fn call(address: std::net::SocketAddr, ids: Arc<Vec<String>>) -> Vec<Durat
         let mut client = connections[caller % CONNECTIONS].clone();
         callers.push(tokio::spawn(async move {
             let mut times = Vec::new();
-            for call in 0..CALLS / CALLERS {
+            for call in 0..calls.div_ceil(CALLERS) {
                 let customer_id = ids[(call * CALLERS + caller) * 7919 % ids.len()].clone();
                 let request = v1::RecommendRequest {
                     customer_id,
@@ -277,10 +267,11 @@ async fn call(address: std::net::SocketAddr, ids: Arc<Vec<String>>) -> Vec<Durat
     for caller in callers {
         times.extend(caller.await.expect("no caller fails"));
     }
-    say(
-        &format!("Recommend over gRPC, {CALLERS} callers"),
-        times.len() as f64 / started.elapsed().as_secs_f64(),
-        "answers/s",
-    );
-    times
+    let what = format!("{what} over gRPC, {CALLERS} callers");
+    say(&what, times.len() as f64 / since(started), "answers/s");
+    times.sort_unstable();
+    for percent in [50, 99] {
+        let time = times[times.len() * percent / 100].as_secs_f64();
+        say(&format!("{what}, p{percent}"), time * 1e3, "ms");
+    }
 }

@@ -292,19 +292,15 @@ impl Recommender {
         let mut admission = Admission::new(prepared, state, &view, scope.as_ref());
         let ranked = SCRATCH.with_borrow_mut(|scratch| {
             let mut faults = Vec::new();
-            let liked = match (person, subject) {
-                (Some(Person::Customer(number)), Some(subject)) => {
-                    let find = || scratch.like(&view, &tuning);
-                    Some(
-                        self.shop
-                            .similar
-                            .of(number, subject, now, &tuning.neighbours, find),
-                    )
+            let similar = &self.shop.similar;
+            let mut gathered = Gathered::with(&view, &known.relations, &tuning, scratch, |find| {
+                match (person, subject) {
+                    (Some(Person::Customer(number)), Some(subject)) => {
+                        similar.of(number, subject, now, &tuning.neighbours, find)
+                    }
+                    _ => find().into(),
                 }
-                _ => None,
-            };
-            let mut gathered =
-                Gathered::with(&view, &known.relations, &tuning, liked.as_deref(), scratch);
+            });
             let ranked = ranking.rank(
                 &mut gathered,
                 |product| admission.admits(product),

@@ -1,5 +1,7 @@
 //! From a question to its candidates: what each source proposes, and everything the features are made of.
 
+use std::sync::Arc;
+
 use crate::algorithms::features::{Asker, Candidate, Item, Own, SOURCES, Steps};
 use crate::algorithms::top::TopList;
 use crate::domain::{Recipe, Source};
@@ -45,23 +47,25 @@ impl<'v> Gathered<'v> {
         tuning: &Tuning,
         scratch: &'v mut Scratch,
     ) -> Self {
-        Self::with(view, relations, tuning, None, scratch)
+        Self::with(view, relations, tuning, scratch, |find| find().into())
     }
 
-    /// Asks every source but the similar customers, where it is known what they like.
+    /// Asks every source; `remember` says what similar customers like, or asks them by what it is given.
     #[must_use]
     pub fn with(
         view: &'v View<'v>,
         relations: &Relations,
         tuning: &Tuning,
-        liked: Option<&[Liked]>,
         scratch: &'v mut Scratch,
+        remember: impl FnOnce(&mut dyn FnMut() -> Vec<Liked>) -> Arc<[Liked]>,
     ) -> Self {
         let own = view.own(tuning);
         let stepped = view.stepped();
         let asker = view.asker(&own, &stepped);
         scratch.prepare(view.state.products.items().len());
-        scratch.accumulate(view, &own, &stepped, relations, tuning, liked);
+        let liked = remember(&mut || scratch.ask_neighbours(view, &own, &tuning.neighbours));
+        scratch.hear_neighbours(&liked);
+        scratch.accumulate(view, &own, &stepped, relations, tuning);
         Self {
             view,
             taste: Taste::of(view.state, &own, &stepped),
@@ -149,9 +153,12 @@ pub fn alone(
     scratch.prepare(view.state.products.items().len());
     match source {
         Source::Ease => scratch.follow(&own, relations, tuning),
-        Source::Customers => scratch.ask_neighbours(view, &own, &tuning.neighbours),
+        Source::Customers => {
+            let liked = scratch.ask_neighbours(view, &own, &tuning.neighbours);
+            scratch.hear_neighbours(&liked);
+        }
         Source::Sessions => scratch.ask_sessions(view, &stepped, &tuning.sessions),
-        _ => scratch.accumulate(view, &own, &stepped, relations, tuning, None),
+        _ => scratch.accumulate(view, &own, &stepped, relations, tuning),
     }
     let mut room = Vec::new();
     let ranking = ranking(

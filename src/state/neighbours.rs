@@ -194,7 +194,7 @@ impl NeighbourScratch {
         let share = weight / (past - from).max(1) as f32;
         for basket in from..past {
             let days = now.days_since(subject.baskets[basket].time);
-            let fresh = weight * (-days / params.now_days).exp2() as f32;
+            let fresh = weight * ((-days / params.now_days) as f32).exp2();
             for line in subject.lines_of(basket) {
                 let place = line.product as usize;
                 if self.ever[place] <= 0.0 {

@@ -128,7 +128,7 @@ impl Scratch {
         self.proposals.clear();
     }
 
-    /// Adds up what goes with what was bought, and with what the steps were about.
+    /// Adds up what goes with what was bought, and with what the steps were about; similar customers are heard apart.
     pub(super) fn accumulate(
         &mut self,
         view: &View<'_>,
@@ -136,7 +136,6 @@ impl Scratch {
         stepped: &[(u32, Steps)],
         relations: &Relations,
         tuning: &Tuning,
-        liked: Option<&[Liked]>,
     ) {
         let bought = view.bought_seeds();
         let steps: Vec<(u32, f32)> = stepped
@@ -165,10 +164,6 @@ impl Scratch {
             self.look_around(state, screen);
         }
         self.follow(own, relations, tuning);
-        match liked {
-            Some(liked) => self.hear_neighbours(liked),
-            None => self.ask_neighbours(view, own, &tuning.neighbours),
-        }
         self.ask_sessions(view, stepped, &tuning.sessions);
         let seeds = steps
             .iter()
@@ -195,24 +190,11 @@ impl Scratch {
         view: &View<'_>,
         own: &[(u32, Own)],
         params: &NeighbourParams,
-    ) {
-        let mut neighbours = std::mem::take(&mut self.neighbours);
-        let liked = neighbours::like(view, own, params, &mut neighbours);
-        self.neighbours = neighbours;
-        self.hear_neighbours(&liked);
+    ) -> Vec<Liked> {
+        neighbours::like(view, own, params, &mut self.neighbours)
     }
 
-    /// What customers like the asker buy.
-    pub fn like(&mut self, view: &View<'_>, tuning: &Tuning) -> Vec<Liked> {
-        neighbours::like(
-            view,
-            &view.own(tuning),
-            &tuning.neighbours,
-            &mut self.neighbours,
-        )
-    }
-
-    /// What similar customers buy, found before.
+    /// Takes note of what similar customers buy.
     pub(super) fn hear_neighbours(&mut self, liked: &[Liked]) {
         for liked in liked {
             let reach = self.touch(liked.product);
