@@ -158,6 +158,20 @@ fn values_have_types_and_ranges() {
         "features = \"some\"",
         "\"all\" or a list of names",
     );
+    let explore = "explore = 0.0";
+    check(
+        file,
+        explore,
+        "explore = 1.5",
+        "explore must be from 0 to 1, not 1.5",
+    );
+    check(
+        file,
+        "most_of_category = 1.0",
+        "most_of_category = 0",
+        "must be from 0.05 to 1, not 0",
+    );
+    check(file, explore, "explor = 0.1", "explore");
     check_at(
         file,
         "metric = \"ndcg@10\"\n",

@@ -281,6 +281,46 @@ async fn a_named_stage_is_answered_for_and_an_unknown_one_refused() {
 }
 
 #[tokio::test]
+async fn the_last_place_of_awareness_explores_what_is_new() {
+    let (harness, mut clients) = shop().await;
+    for number in 0..5 {
+        let request = v1::CreateProductRequest {
+            product: Some(product("unseen", number)),
+            validate_only: false,
+        };
+        clients.catalog.create_product(request).await.unwrap();
+    }
+    let mut explored = 0;
+    // each placement draws anew; that none of them explores has a probability of 10⁻¹⁸
+    for number in 0..400 {
+        let question = v1::RecommendRequest {
+            stage: "awareness".to_owned(),
+            placement: format!("place-{number}"),
+            page_size: 4,
+            ..about("c0")
+        };
+        let answer = ask(&mut clients, question).await;
+        let (last, others) = answer.products.split_last().unwrap();
+        assert!(others.len() == 3 && others.iter().all(|p| p.probability >= 1.0));
+        if last.source == "exploration" {
+            explored += 1;
+            assert!(last.probability > 0.0 && last.probability <= 0.1 / 5.0 + 1e-9);
+            assert_eq!(last.reasons[0].code, "NEW_IN_SHOP");
+        } else {
+            assert!((last.probability - 0.9).abs() < 1e-9, "{last:?}");
+        }
+    }
+    assert!((1..200).contains(&explored), "{explored} of 400");
+    let calm = v1::RecommendRequest {
+        stage: "retention".to_owned(),
+        ..about("c0")
+    };
+    let answer = ask(&mut clients, calm).await;
+    assert!(answer.products.iter().all(|p| p.probability >= 1.0));
+    harness.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn context_changes_answer_and_stage_and_is_not_stored() {
     let (harness, mut clients) = shop().await;
     let plain = ask(&mut clients, about("c0")).await;
