@@ -273,10 +273,11 @@ features! { c, a;
 }
 
 /// Within how many days something is due.
-const DUE_DAYS: f64 = 28.0;
+pub const DUE_DAYS: f64 = 28.0;
 
 /// The probability that a product bought before is bought again within [`DUE_DAYS`], if ever.
-fn due(c: &Candidate, a: &Asker) -> f64 {
+#[must_use]
+pub fn due(c: &Candidate, a: &Asker) -> f64 {
     if c.own.baskets > 0.0 {
         Rhythm::of(&c.own.gaps, &c.item.gaps, &a.gaps).due(c.own.last_days, DUE_DAYS)
     } else {

@@ -141,6 +141,23 @@ impl Tally {
     }
 }
 
+/// The area under the ROC curve: the probability that something true has a higher score than something false, equal
+/// scores counting half (Mann and Whitney 1947). None without both. Scores are finite.
+#[must_use]
+pub fn auc(mut scored: Vec<(f64, bool)>) -> Option<f64> {
+    scored.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut below, mut wins) = (0.0, 0.0);
+    let mut positives = 0.0;
+    for equal in scored.chunk_by(|a, b| a.0 == b.0) {
+        let own = equal.iter().filter(|&&(_, is_true)| is_true).count() as f64;
+        let others = equal.len() as f64 - own;
+        wins += own * (below + others / 2.0);
+        below += others;
+        positives += own;
+    }
+    (positives > 0.0 && below > 0.0).then(|| wins / (positives * below))
+}
+
 fn discount(place: usize) -> f64 {
     1.0 / (place as f64 + 2.0).log2()
 }
@@ -208,6 +225,15 @@ mod tests {
             tally.figures(2),
             [1.0, 1.0 / 3f64.log2(), 1.0, 0.5, 0.0, 1.0, 1.0],
         );
+    }
+
+    #[test]
+    fn the_area_under_the_curve_counts_pairs() {
+        let scored = vec![(0.1, false), (0.4, true), (0.4, false), (0.9, true)];
+        // of four pairs three are won and one is equal
+        assert!((auc(scored).unwrap() - 3.5 / 4.0).abs() < 1e-12);
+        assert_eq!(auc(vec![(0.1, true)]), None);
+        assert_eq!(auc(Vec::new()), None);
     }
 
     #[test]

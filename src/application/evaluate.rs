@@ -1,8 +1,10 @@
 //! Evaluation: how well would the service have answered? The same fold, the same ranking, the same metric code.
 
+mod due;
 mod examination;
 mod report;
 
+pub use due::{DueFigures, DueReport, judge_due};
 pub use report::{Calibrated, Difference, Report, StageReport, Training};
 
 use std::collections::HashMap;

@@ -106,7 +106,7 @@ fn same_seed_same_bytes_and_another_seed_other_events() {
         assert!(bytes(&one) == bytes(&two), "{name:?} differs");
         names += 1;
     }
-    assert_eq!(names, 8);
+    assert_eq!(names, 9);
     let other = write(&settings(4, 40, 60, 60));
     let events = |dir: &TempDir| fs::read(dir.path().join("events.csv")).unwrap();
     assert!(events(&one) != events(&other));
