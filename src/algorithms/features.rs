@@ -1,6 +1,6 @@
 //! The features of a candidate: one definition for training and serving.
 
-use crate::algorithms::repurchase::{Gaps, Rhythm};
+use crate::algorithms::repurchase::{Gaps, Rhythm, again};
 use crate::domain::Source;
 
 /// How many sources there are.
@@ -275,11 +275,13 @@ features! { c, a;
 /// Within how many days something is due.
 pub const DUE_DAYS: f64 = 28.0;
 
-/// The probability that a product bought before is bought again within [`DUE_DAYS`], if ever.
+/// The probability that a product bought before is bought again within [`DUE_DAYS`].
 #[must_use]
 pub fn due(c: &Candidate, a: &Asker) -> f64 {
     if c.own.baskets > 0.0 {
-        Rhythm::of(&c.own.gaps, &c.item.gaps, &a.gaps).due(c.own.last_days, DUE_DAYS)
+        let again = again(c.own.baskets, repeat_rate(c, a));
+        let rhythm = Rhythm::of(&c.own.gaps, &c.item.gaps, &a.gaps);
+        rhythm.due(again, c.own.last_days, DUE_DAYS)
     } else {
         0.0
     }

@@ -97,7 +97,11 @@ mod tests {
             c1,p1,2026-01-01,2,2026-02-01\nc1,p1,2026-02-01,2,\n,p1,,1,soon\n";
         std::fs::write(&path, text).unwrap();
         let read = Needs::read(&path).unwrap();
-        let due: Vec<bool> = read.needs.iter().map(|need| need.due_at.is_some()).collect();
+        let due: Vec<bool> = read
+            .needs
+            .iter()
+            .map(|need| need.due_at.is_some())
+            .collect();
         assert_eq!(due, [true, false]);
         assert_eq!(read.refused.len(), 1);
         assert_eq!(read.refused[0].line, 4);
