@@ -46,6 +46,12 @@ impl Shelf {
             log_price: price.map(|price| price.ln() as f32),
         }
     }
+
+    /// A hash of the whole path of its category, if it has one.
+    #[must_use]
+    pub fn category(&self) -> Option<u32> {
+        (self.category > 0).then_some(self.category)
+    }
 }
 
 /// Weights of names, and how much they weigh together.

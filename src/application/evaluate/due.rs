@@ -132,8 +132,8 @@ fn ask(
 
 /// The needs, to be looked up.
 struct Truth<'a> {
-    /// By customer and product: when it was bought, and when it is needed again, in the order of time.
-    needs: HashMap<(&'a str, &'a str), Vec<(Timestamp, Option<Timestamp>)>>,
+    /// By customer and product, in the order of time.
+    needs: HashMap<(&'a str, &'a str), Vec<&'a Need>>,
     products: HashSet<&'a str>,
 }
 
@@ -147,10 +147,10 @@ impl<'a> Truth<'a> {
             let pair = (need.customer.as_str(), need.product.as_str());
             truth.products.insert(pair.1);
             let of_pair = truth.needs.entry(pair).or_default();
-            of_pair.push((need.bought_at, need.due_at));
+            of_pair.push(need);
         }
         for of_pair in truth.needs.values_mut() {
-            of_pair.sort_by_key(|&(bought_at, _)| bought_at);
+            of_pair.sort_by_key(|need| need.bought_at);
         }
         truth
     }
@@ -160,9 +160,9 @@ impl<'a> Truth<'a> {
         let Some(needs) = self.needs.get(&(customer, product)) else {
             return false;
         };
-        let past = needs.partition_point(|&(bought_at, _)| bought_at <= now);
+        let past = needs.partition_point(|need| need.bought_at <= now);
         let end = now.plus_ms((DUE_DAYS * DAY_MS as f64) as i64);
-        let due_at = past.checked_sub(1).and_then(|last| needs[last].1);
+        let due_at = past.checked_sub(1).and_then(|last| needs[last].due_at);
         due_at.is_some_and(|due_at| due_at > now && due_at <= end)
     }
 }
