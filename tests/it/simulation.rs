@@ -309,7 +309,7 @@ fn files_are_replaced_only_when_told_to() {
     names.sort();
     assert_eq!(
         names.len(),
-        8,
+        9,
         "no plain, no partial file is left: {names:?}"
     );
     assert!(names.iter().all(|name| name.ends_with(".csv.gz")));

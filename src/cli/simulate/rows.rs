@@ -405,7 +405,7 @@ fn write_truth_due(shop: &mut Shop, simulation: &Simulation) -> anyhow::Result<(
     shop.close(table)
 }
 
-/// When each purchase of a replenishable product is used up: by the rows until a moment, everything that is due after it.
+/// When what each purchase of a replenishable product brought is needed again.
 fn write_truth_replenishment(shop: &mut Shop, simulation: &Simulation) -> anyhow::Result<()> {
     let mut table = shop.open("truth_replenishment")?;
     table.rows.write_record([
