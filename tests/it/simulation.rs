@@ -59,6 +59,7 @@ struct Shop {
     personas: HashMap<String, String>,
     customers: Vec<Row>,
     due: Vec<Row>,
+    refills: Vec<Row>,
     events: Vec<Seen>,
 }
 
@@ -90,6 +91,7 @@ static SHOP: LazyLock<Shop> = LazyLock::new(|| {
             .collect(),
         customers: read(dir.path(), "customers"),
         due: read(dir.path(), "truth_due"),
+        refills: read(dir.path(), "truth_replenishment"),
     }
 });
 
