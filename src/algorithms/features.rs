@@ -245,8 +245,6 @@ features! {
         Content = "content",
         /// What was stepped on, and what the visit is like.
         Steps = "steps",
-        /// How the sources rank it.
-        Ranks = "ranks",
     }
     Own, "own" = own(c),
     Own, "own_baskets" = c.own.baskets.log_1p(),
@@ -301,6 +299,8 @@ features! {
     Customers, "liked_now" = (20.0 * c.liked_now).log_1p(),
     Customers, "new_x_liked_now" = (1.0 - own(c)) * (20.0 * c.liked_now).log_1p(),
     Sessions, "sessions" = (20.0 * c.sessions).log_1p(),
+    // ranks of the other sources make the ranking worse: what they are made of is here already
+    Sessions, "rank_sessions" = reciprocal(c.ranks[Source::Sessions as usize]),
     Sessions, "seen_x_sessions" = flag(c.steps.weight > 0.0) * (20.0 * c.sessions).log_1p(),
     Content, "content" = c.content,
     Content, "new_x_content" = (1.0 - own(c)) * c.content,
@@ -319,16 +319,6 @@ features! {
     Steps, "step_on_screen" = flag(c.steps.weight > 0.0 && c.steps.products_ago < 0.5),
     Steps, "step_products_ago" = flag(c.steps.weight > 0.0) / (1.0 + c.steps.products_ago),
     Steps, "step_in_cart" = flag(c.steps.in_cart),
-    Ranks, "rank_personal" = reciprocal(c, Source::Personal),
-    Ranks, "rank_together" = reciprocal(c, Source::Together),
-    Ranks, "rank_ease" = reciprocal(c, Source::Ease),
-    Ranks, "rank_customers" = reciprocal(c, Source::Customers),
-    Ranks, "rank_sessions" = reciprocal(c, Source::Sessions),
-    Ranks, "rank_recent" = reciprocal(c, Source::Recent),
-    Ranks, "rank_trending" = reciprocal(c, Source::Trending),
-    Ranks, "rank_stage" = reciprocal(c, Source::Stage),
-    Ranks, "rank_content" = reciprocal(c, Source::Content),
-    Ranks, "rank_popular" = reciprocal(c, Source::Popular),
 }
 
 /// Within how many days something is due.
@@ -401,8 +391,8 @@ pub fn repeat_rate(c: &Candidate, a: &Asker) -> f64 {
     (c.item.repeat_buyers + 5.0 * a.mean_repeat_rate) / (c.item.buyers + 5.0)
 }
 
-fn reciprocal(c: &Candidate, source: Source) -> f64 {
-    match c.ranks[source as usize] {
+fn reciprocal(rank: u16) -> f64 {
+    match rank {
         0 => 0.0,
         rank => 10.0 / (10.0 + f64::from(rank)),
     }
@@ -446,11 +436,7 @@ mod tests {
             assert!(GROUPS.contains(group), "{group:?} is empty");
         }
         // whoever adds a feature of a kind puts it to its kind
-        for (prefix, group) in [
-            ("rank_", Group::Ranks),
-            ("step_", Group::Steps),
-            ("own_x_", Group::Crosses),
-        ] {
+        for (prefix, group) in [("step_", Group::Steps), ("own_x_", Group::Crosses)] {
             for (name, own) in NAMES.iter().zip(GROUPS) {
                 assert!(!name.starts_with(prefix) || *own == group, "{name}");
             }
