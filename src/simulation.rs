@@ -31,7 +31,7 @@ pub use self::event::{Event, EventKind, Touchpoint};
 pub use self::offer::{EFFECT_DAYS, OfferKind, SENT_PER_WEEK};
 pub use self::person::{Person, Profile};
 pub use self::persona::Persona;
-pub use self::replenishment::Supply;
+pub use self::replenishment::{Refill, Supply};
 pub use self::settings::{
     MAX_CUSTOMER_DAYS, MAX_CUSTOMERS, MAX_DAYS, MAX_PRODUCTS, Settings, SettingsError,
 };

@@ -1,6 +1,6 @@
 //! The features of a candidate: one definition for training and serving.
 
-use crate::algorithms::repurchase::{Gaps, Rhythm};
+use crate::algorithms::repurchase::{Gaps, Rhythm, again};
 use crate::domain::Source;
 
 /// How many sources there are.
@@ -175,125 +175,180 @@ fn ln(x: f64) -> f64 {
 }
 
 macro_rules! features {
-    ($c:ident, $a:ident, $rhythm:ident; $($name:literal = $value:expr,)*) => {
+    (
+        $c:ident, $a:ident, $rhythm:ident;
+        groups { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }
+        $($group:ident, $name:literal = $value:expr,)*
+    ) => {
+        /// What features are about. Each is in one group, so that a group can be left out to see what it is worth.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Group {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Group {
+            /// All of them.
+            pub const ALL: &'static [Group] = &[$(Group::$variant,)*];
+
+            /// The name in reports; one that a source has too is about what that source knows.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+        }
+
         /// The names of all features, in the order of their columns.
         pub const NAMES: &[&str] = &[$($name,)*];
+        /// The group of each.
+        pub const GROUPS: &[Group] = &[$(Group::$group,)*];
         /// How many there are.
         pub const COUNT: usize = NAMES.len();
 
         /// The features of a candidate, finite, mostly between 0 and 10, in the order of [`NAMES`].
         #[must_use]
         pub fn features($c: &Candidate, $a: &Asker) -> [f32; COUNT] {
-            let $rhythm = RhythmNow::of($c, $a);
+            let $rhythm = Standing::of($c, $a);
             [$($value as f32,)*]
         }
     };
 }
 
-features! { c, a, rhythm;
-    "own" = own(c),
-    "own_baskets" = c.own.baskets.log_1p(),
-    "own_share" = ratio(c.own.baskets, a.baskets),
-    "own_last_days" = own(c) * c.own.last_days.log_1p(),
-    "own_last_days_squared" = own(c) * c.own.last_days.log_1p().powi(2),
-    "own_baskets_ago" = own(c) * c.own.baskets_ago.log_1p(),
-    "own_newest_basket" = flag(own(c) > 0.0 && c.own.baskets_ago < 0.5),
-    "own_fast" = c.own.fast.log_1p(),
-    "own_slow" = c.own.slow.log_1p(),
-    "own_by_basket" = c.own.by_basket.log_1p(),
-    "own_once" = flag((0.5..1.5).contains(&c.own.baskets)),
-    "own_gap" = gap(c),
-    "own_gap_distance" = gap(c).abs(),
-    "own_gap_known" = flag(c.own.baskets > 1.5),
-    "own_due" = rhythm.due,
-    "own_lateness" = rhythm.lateness,
-    "own_lateness_distance" = rhythm.lateness.abs(),
-    "own_quantity" = ratio(c.own.quantity, c.own.baskets).log_1p(),
-    "own_refunds" = c.own.refunds.log_1p(),
-    "own_x_repeat_share" = own(c) * a.repeat_share,
-    "own_x_baskets" = own(c) * a.baskets.log_1p(),
-    "own_x_repeat_rate" = own(c) * repeat_rate(c, a),
-    "own_x_recent" = own(c) * c.item.recent.log_1p(),
-    "own_x_trend" = own(c) * trend(c),
-    "own_x_basket_size" = own(c) * a.basket_size.log_1p(),
-    "item_baskets" = c.item.baskets.log_1p(),
-    "item_fast" = c.item.fast.log_1p(),
-    "item_recent" = c.item.recent.log_1p(),
-    "item_slow" = c.item.slow.log_1p(),
-    "item_trend" = trend(c),
-    "item_browsed" = c.item.browsed.log_1p(),
-    "item_stage" = c.item.stage.log_1p(),
-    "item_repeat_rate" = repeat_rate(c, a),
-    "item_age" = c.item.age_days.log_1p(),
-    "item_conversion" = ratio(c.item.fast, c.item.browsed + 10.0).log_1p(),
-    "category_affinity" = c.affinity.category,
-    "new_x_category_affinity" = (1.0 - own(c)) * c.affinity.category,
-    "department_affinity" = c.affinity.department,
-    "brand_affinity" = c.affinity.brand,
-    "dearer" = c.affinity.dearer,
-    "price_distance" = c.affinity.dearer.abs(),
-    "bought_together" = (10.0 * c.bought_together).log_1p(),
-    "new_x_bought_together" = (1.0 - own(c)) * (10.0 * c.bought_together).log_1p(),
-    "browsed_together" = (10.0 * c.browsed_together).log_1p(),
-    "new_x_browsed_together" = (1.0 - own(c)) * (10.0 * c.browsed_together).log_1p(),
-    "ease" = (10.0 * c.ease).log_1p(),
-    "new_x_ease" = (1.0 - own(c)) * (10.0 * c.ease).log_1p(),
-    "liked_ever" = (50.0 * c.liked_ever).log_1p(),
-    "new_x_liked_ever" = (1.0 - own(c)) * (50.0 * c.liked_ever).log_1p(),
-    "liked_now" = (20.0 * c.liked_now).log_1p(),
-    "new_x_liked_now" = (1.0 - own(c)) * (20.0 * c.liked_now).log_1p(),
-    "sessions" = (20.0 * c.sessions).log_1p(),
-    "seen_x_sessions" = flag(c.steps.weight > 0.0) * (20.0 * c.sessions).log_1p(),
-    "content" = c.content,
-    "new_x_content" = (1.0 - own(c)) * c.content,
-    "step_count" = c.steps.count.log_1p(),
-    "step_x_returns" = flag(c.steps.weight > 0.0) * a.visit_returns,
-    "step_x_visit" = flag(c.steps.weight > 0.0) * a.visit_products.log_1p(),
-    "step_x_next_viewed" = flag(c.steps.weight > 0.0) * (20.0 * c.next_viewed).log_1p(),
-    "next_viewed" = (20.0 * c.next_viewed).log_1p(),
-    "near_screen" = (10.0 * c.near_screen).log_1p(),
-    "visit_products" = a.visit_products.log_1p(),
-    "visit_returns" = a.visit_returns,
-    "idle_hours" = a.idle_hours.log_1p(),
-    "step_weight" = c.steps.weight.log_1p(),
-    "step_last_hours" = flag(c.steps.weight > 0.0) / (1.0 + c.steps.last_hours),
-    "step_last_log_hours" = flag(c.steps.weight > 0.0) * c.steps.last_hours.log_1p(),
-    "step_on_screen" = flag(c.steps.weight > 0.0 && c.steps.products_ago < 0.5),
-    "step_products_ago" = flag(c.steps.weight > 0.0) / (1.0 + c.steps.products_ago),
-    "step_in_cart" = flag(c.steps.in_cart),
-    "rank_personal" = reciprocal(c, Source::Personal),
-    "rank_together" = reciprocal(c, Source::Together),
-    "rank_ease" = reciprocal(c, Source::Ease),
-    "rank_customers" = reciprocal(c, Source::Customers),
-    "rank_sessions" = reciprocal(c, Source::Sessions),
-    "rank_recent" = reciprocal(c, Source::Recent),
-    "rank_trending" = reciprocal(c, Source::Trending),
-    "rank_stage" = reciprocal(c, Source::Stage),
-    "rank_content" = reciprocal(c, Source::Content),
-    "rank_popular" = reciprocal(c, Source::Popular),
+features! {
+    c, a, rhythm;
+    groups {
+        /// What the customer bought, how often and how long ago.
+        Own = "own",
+        /// When the customer buys it again.
+        Rhythm = "rhythm",
+        /// What was bought before, with what the shop and the customer are like.
+        Crosses = "crosses",
+        /// How the product sells and is looked at.
+        Popularity = "popularity",
+        /// Whether it sells more than it used to.
+        Trend = "trend",
+        /// What people in this stage go for.
+        Stage = "stage",
+        /// The categories and brands the customer likes.
+        Taste = "taste",
+        /// The prices the customer pays.
+        Price = "price",
+        /// What goes with what was bought and looked at.
+        Together = "together",
+        /// What follows from everything bought (EASE).
+        Ease = "ease",
+        /// What similar customers buy.
+        Customers = "customers",
+        /// What sessions like this one went on to.
+        Sessions = "sessions",
+        /// What reads alike.
+        Content = "content",
+        /// What was stepped on, and what the visit is like.
+        Steps = "steps",
+    }
+    Own, "own" = own(c),
+    Own, "own_baskets" = c.own.baskets.log_1p(),
+    Own, "own_share" = ratio(c.own.baskets, a.baskets),
+    Own, "own_last_days" = own(c) * c.own.last_days.log_1p(),
+    Own, "own_last_days_squared" = own(c) * c.own.last_days.log_1p().powi(2),
+    Own, "own_baskets_ago" = own(c) * c.own.baskets_ago.log_1p(),
+    Own, "own_newest_basket" = flag(own(c) > 0.0 && c.own.baskets_ago < 0.5),
+    Own, "own_fast" = c.own.fast.log_1p(),
+    Own, "own_slow" = c.own.slow.log_1p(),
+    Own, "own_by_basket" = c.own.by_basket.log_1p(),
+    Own, "own_once" = flag((0.5..1.5).contains(&c.own.baskets)),
+    Rhythm, "own_gap" = gap(c),
+    Rhythm, "own_gap_distance" = gap(c).abs(),
+    Rhythm, "own_gap_known" = flag(c.own.baskets > 1.5),
+    Rhythm, "own_due" = rhythm.due,
+    Rhythm, "own_gap_ending" = rhythm.ending,
+    Rhythm, "own_lateness" = rhythm.lateness,
+    Rhythm, "own_lateness_distance" = rhythm.lateness.abs(),
+    Own, "own_quantity" = ratio(c.own.quantity, c.own.baskets).log_1p(),
+    Own, "own_refunds" = c.own.refunds.log_1p(),
+    Crosses, "own_x_repeat_share" = own(c) * a.repeat_share,
+    Crosses, "own_x_baskets" = own(c) * a.baskets.log_1p(),
+    Crosses, "own_x_repeat_rate" = own(c) * repeat_rate(c, a),
+    Crosses, "own_x_recent" = own(c) * c.item.recent.log_1p(),
+    Crosses, "own_x_trend" = own(c) * trend(c),
+    Crosses, "own_x_basket_size" = own(c) * a.basket_size.log_1p(),
+    Popularity, "item_baskets" = c.item.baskets.log_1p(),
+    Trend, "item_fast" = c.item.fast.log_1p(),
+    Popularity, "item_recent" = c.item.recent.log_1p(),
+    Popularity, "item_slow" = c.item.slow.log_1p(),
+    Trend, "item_trend" = trend(c),
+    Popularity, "item_browsed" = c.item.browsed.log_1p(),
+    Stage, "item_stage" = c.item.stage.log_1p(),
+    Popularity, "item_repeat_rate" = repeat_rate(c, a),
+    Popularity, "item_age" = c.item.age_days.log_1p(),
+    Popularity, "item_conversion" = ratio(c.item.fast, c.item.browsed + 10.0).log_1p(),
+    Taste, "category_affinity" = c.affinity.category,
+    Taste, "new_x_category_affinity" = (1.0 - own(c)) * c.affinity.category,
+    Taste, "department_affinity" = c.affinity.department,
+    Taste, "brand_affinity" = c.affinity.brand,
+    Price, "dearer" = c.affinity.dearer,
+    Price, "price_distance" = c.affinity.dearer.abs(),
+    Together, "bought_together" = (10.0 * c.bought_together).log_1p(),
+    Together, "new_x_bought_together" = (1.0 - own(c)) * (10.0 * c.bought_together).log_1p(),
+    Together, "browsed_together" = (10.0 * c.browsed_together).log_1p(),
+    Together, "new_x_browsed_together" = (1.0 - own(c)) * (10.0 * c.browsed_together).log_1p(),
+    Ease, "ease" = (10.0 * c.ease).log_1p(),
+    Ease, "new_x_ease" = (1.0 - own(c)) * (10.0 * c.ease).log_1p(),
+    Customers, "liked_ever" = (50.0 * c.liked_ever).log_1p(),
+    Customers, "new_x_liked_ever" = (1.0 - own(c)) * (50.0 * c.liked_ever).log_1p(),
+    Customers, "liked_now" = (20.0 * c.liked_now).log_1p(),
+    Customers, "new_x_liked_now" = (1.0 - own(c)) * (20.0 * c.liked_now).log_1p(),
+    Sessions, "sessions" = (20.0 * c.sessions).log_1p(),
+    // ranks of the other sources make the ranking worse: what they are made of is here already
+    Sessions, "rank_sessions" = reciprocal(c.ranks[Source::Sessions as usize]),
+    Sessions, "seen_x_sessions" = flag(c.steps.weight > 0.0) * (20.0 * c.sessions).log_1p(),
+    Content, "content" = c.content,
+    Content, "new_x_content" = (1.0 - own(c)) * c.content,
+    Steps, "step_count" = c.steps.count.log_1p(),
+    Steps, "step_x_returns" = flag(c.steps.weight > 0.0) * a.visit_returns,
+    Steps, "step_x_visit" = flag(c.steps.weight > 0.0) * a.visit_products.log_1p(),
+    Steps, "step_x_next_viewed" = flag(c.steps.weight > 0.0) * (20.0 * c.next_viewed).log_1p(),
+    Steps, "next_viewed" = (20.0 * c.next_viewed).log_1p(),
+    Steps, "near_screen" = (10.0 * c.near_screen).log_1p(),
+    Steps, "visit_products" = a.visit_products.log_1p(),
+    Steps, "visit_returns" = a.visit_returns,
+    Steps, "idle_hours" = a.idle_hours.log_1p(),
+    Steps, "step_weight" = c.steps.weight.log_1p(),
+    Steps, "step_last_hours" = flag(c.steps.weight > 0.0) / (1.0 + c.steps.last_hours),
+    Steps, "step_last_log_hours" = flag(c.steps.weight > 0.0) * c.steps.last_hours.log_1p(),
+    Steps, "step_on_screen" = flag(c.steps.weight > 0.0 && c.steps.products_ago < 0.5),
+    Steps, "step_products_ago" = flag(c.steps.weight > 0.0) / (1.0 + c.steps.products_ago),
+    Steps, "step_in_cart" = flag(c.steps.in_cart),
 }
 
 /// Within how many days something is due.
-const DUE_DAYS: f64 = 28.0;
+pub const DUE_DAYS: f64 = 28.0;
 
-/// Where a product bought before stands in its rhythm; nothing where it never was.
-#[derive(Default)]
-struct RhythmNow {
-    /// The probability that it is bought again within [`DUE_DAYS`], if ever.
-    due: f64,
+/// Where a product bought before stands in the customer's rhythm; all 0 where it never was.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Standing {
+    /// The probability that it is bought again within [`DUE_DAYS`].
+    pub due: f64,
+    /// The same if it is bought again at all.
+    pub ending: f64,
     /// How far along the gap since the last purchase is, in standard deviations: 0 is due, below is early.
-    lateness: f64,
+    pub lateness: f64,
 }
 
-impl RhythmNow {
-    fn of(c: &Candidate, a: &Asker) -> Self {
+impl Standing {
+    /// Of a candidate.
+    #[must_use]
+    pub fn of(c: &Candidate, a: &Asker) -> Self {
         if c.own.baskets <= 0.0 {
             return Self::default();
         }
         let rhythm = Rhythm::of(&c.own.gaps, &c.item.gaps, &a.gaps);
+        let (days, again) = (c.own.last_days, again(c.own.baskets, repeat_rate(c, a)));
         Self {
-            due: rhythm.due(c.own.last_days, DUE_DAYS),
-            lateness: rhythm.lateness(c.own.last_days).clamp(-4.0, 4.0),
+            due: rhythm.due(again, days, DUE_DAYS),
+            ending: rhythm.due(1.0, days, DUE_DAYS),
+            lateness: rhythm.lateness(days).clamp(-4.0, 4.0),
         }
     }
 }
@@ -333,8 +388,8 @@ pub fn repeat_rate(c: &Candidate, a: &Asker) -> f64 {
     (c.item.repeat_buyers + 5.0 * a.mean_repeat_rate) / (c.item.buyers + 5.0)
 }
 
-fn reciprocal(c: &Candidate, source: Source) -> f64 {
-    match c.ranks[source as usize] {
+fn reciprocal(rank: u16) -> f64 {
+    match rank {
         0 => 0.0,
         rank => 10.0 / (10.0 + f64::from(rank)),
     }
@@ -365,6 +420,24 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), COUNT, "names are unique");
+    }
+
+    #[test]
+    fn every_group_has_features_and_a_name_of_its_own() {
+        assert_eq!(GROUPS.len(), COUNT);
+        let mut names: Vec<&str> = Group::ALL.iter().map(|group| group.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Group::ALL.len());
+        for group in Group::ALL {
+            assert!(GROUPS.contains(group), "{group:?} is empty");
+        }
+        // whoever adds a feature of a kind puts it to its kind
+        for (prefix, group) in [("step_", Group::Steps), ("own_x_", Group::Crosses)] {
+            for (name, own) in NAMES.iter().zip(GROUPS) {
+                assert!(!name.starts_with(prefix) || *own == group, "{name}");
+            }
+        }
     }
 
     #[test]

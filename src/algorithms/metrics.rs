@@ -1,7 +1,7 @@
 //! How well a list answers a question: the figures of the file contract, in one place.
 
 /// The names of the figures, as they stand in reports before `@k`.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; FIGURES] = [
     "recall",
     "ndcg",
     "hit_rate",
@@ -9,7 +9,14 @@ pub const NAMES: [&str; 7] = [
     "repeat_recall",
     "explore_recall",
     "coverage",
+    "novelty",
 ];
+
+/// How many figures every method has.
+pub const FIGURES: usize = 8;
+
+/// The figure that only shops with categories have: see [`Tally::categories`].
+pub const CATEGORIES: &str = "categories";
 
 /// How many of the [`NAMES`], from the first on, are means of one value of each case.
 pub const OF_A_CASE: usize = 4;
@@ -21,6 +28,29 @@ pub struct Truth {
     pub product: Option<u32>,
     /// True if the customer had bought it before.
     pub is_repeat: bool,
+}
+
+/// What a recommended product is, whether or not it is a hit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shown {
+    /// How surprising it is to see it, in bits: see [`information`].
+    pub information: f64,
+    /// Its category, by any number; absent: it has none.
+    pub category: Option<u32>,
+}
+
+/// The self-information of a product that `buyers` of `all` customers bought, in bits:
+///
+/// log2((all + 1) / (buyers + 1)), that is −log2 of the share of customers who bought it, where one more customer is
+/// thought of who bought everything, so that it is finite for what nobody bought.
+///
+/// Its mean over what is recommended is the novelty of Zhou et al. 2010 ("Solving the apparent diversity-accuracy
+/// dilemma of recommender systems", surprisal) and of Vargas and Castells 2011 ("Rank and relevance in novelty and
+/// diversity metrics for recommender systems", mean self-information without discount).
+#[must_use]
+pub fn information(buyers: u64, all: u64) -> f64 {
+    let share = (buyers as f64 + 1.0) / (all as f64 + 1.0);
+    -share.min(1.0).log2()
 }
 
 /// Sums over cases, for one method and one `k`.
@@ -35,6 +65,10 @@ pub struct Tally {
     repeat: (f64, u64),
     explore: (f64, u64),
     shown: Vec<bool>,
+    /// Of answers that hold something: Σ of their mean information.
+    novelty: (f64, u64),
+    /// Of answers that hold something with a category: Σ of the share of different ones.
+    categories: (f64, u64),
     /// By place: the recall that hits at this place added.
     by_place: Vec<f64>,
 }
@@ -53,6 +87,8 @@ impl Tally {
             repeat: (0.0, 0),
             explore: (0.0, 0),
             shown: Vec::new(),
+            novelty: (0.0, 0),
+            categories: (0.0, 0),
             by_place: vec![0.0; k],
         }
     }
@@ -112,6 +148,31 @@ impl Tally {
         [recall, gain / ideal, hit_any, reciprocal]
     }
 
+    /// Notes what the answer of a case that was added holds, best first.
+    pub fn describe(&mut self, answer: &[Shown]) {
+        let answer = &answer[..answer.len().min(self.k)];
+        if !answer.is_empty() {
+            let sum: f64 = answer.iter().map(|shown| shown.information).sum();
+            self.novelty.0 += sum / answer.len() as f64;
+            self.novelty.1 += 1;
+        }
+        let known: Vec<u32> = answer.iter().filter_map(|shown| shown.category).collect();
+        if !known.is_empty() {
+            let is_first = |&(place, category): &(usize, &u32)| !known[..place].contains(category);
+            let different = known.iter().enumerate().filter(is_first).count();
+            self.categories.0 += different as f64 / known.len() as f64;
+            self.categories.1 += 1;
+        }
+    }
+
+    /// How many different categories there are among the products of an answer that have one, as a share of these
+    /// products, on average: 1 if no two are of one category. None if no product had a category.
+    #[must_use]
+    pub fn categories(&self) -> Option<f64> {
+        let (sum, answers) = self.categories;
+        (answers > 0).then(|| sum / answers as f64)
+    }
+
     /// The recall of lists that are cut at 1, 2, … k; all 0 without cases.
     #[must_use]
     pub fn recall_by_k(&self) -> Vec<f64> {
@@ -126,7 +187,7 @@ impl Tally {
     /// The figures over the cases, in the order of [`NAMES`]; all 0 without cases. `recommendable` is how many products
     /// could have been recommended.
     #[must_use]
-    pub fn figures(&self, recommendable: usize) -> [f64; 7] {
+    pub fn figures(&self, recommendable: usize) -> [f64; FIGURES] {
         let over = |sum: f64, cases: u64| if cases > 0 { sum / cases as f64 } else { 0.0 };
         let shown = self.shown.iter().filter(|&&shown| shown).count();
         [
@@ -137,8 +198,26 @@ impl Tally {
             over(self.repeat.0, self.repeat.1),
             over(self.explore.0, self.explore.1),
             over(shown as f64, recommendable as u64),
+            over(self.novelty.0, self.novelty.1),
         ]
     }
+}
+
+/// The area under the ROC curve: the probability that something true has a higher score than something false, equal
+/// scores counting half (Mann and Whitney 1947). None without both. Scores are finite.
+#[must_use]
+pub fn auc(mut scored: Vec<(f64, bool)>) -> Option<f64> {
+    scored.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut below, mut wins) = (0.0, 0.0);
+    let mut positives = 0.0;
+    for equal in scored.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
+        let own = equal.iter().filter(|&&(_, is_true)| is_true).count() as f64;
+        let others = equal.len() as f64 - own;
+        wins += own * (below + others / 2.0);
+        below += others;
+        positives += own;
+    }
+    (positives > 0.0 && below > 0.0).then(|| wins / (positives * below))
 }
 
 fn discount(place: usize) -> f64 {
@@ -159,7 +238,7 @@ mod tests {
             .collect()
     }
 
-    fn close(figures: [f64; 7], expected: [f64; 7]) {
+    fn close(figures: [f64; FIGURES], expected: [f64; FIGURES]) {
         for ((name, figure), expected) in NAMES.iter().zip(figures).zip(expected) {
             assert!(
                 (figure - expected).abs() < 1e-12,
@@ -179,7 +258,7 @@ mod tests {
         }
         close(
             tally.figures(10),
-            [2.0 / 3.0, 1.5 / ideal, 1.0, 1.0, 1.0, 0.5, 0.3],
+            [2.0 / 3.0, 1.5 / ideal, 1.0, 1.0, 1.0, 0.5, 0.3, 0.0],
         );
         // a miss: one truth that cannot be recommended
         tally.add(
@@ -191,7 +270,7 @@ mod tests {
         );
         close(
             tally.figures(10),
-            [1.0 / 3.0, 0.75 / ideal, 0.5, 0.5, 1.0, 0.25, 0.4],
+            [1.0 / 3.0, 0.75 / ideal, 0.5, 0.5, 1.0, 0.25, 0.4, 0.0],
         );
         assert_eq!(tally.cases(), 2);
         let by_k = tally.recall_by_k();
@@ -206,8 +285,35 @@ mod tests {
         tally.add(&[1, 2], &truth(&[(2, false)]));
         close(
             tally.figures(2),
-            [1.0, 1.0 / 3f64.log2(), 1.0, 0.5, 0.0, 1.0, 1.0],
+            [1.0, 1.0 / 3f64.log2(), 1.0, 0.5, 0.0, 1.0, 1.0, 0.0],
         );
+    }
+
+    #[test]
+    fn novelty_and_categories_are_as_computed_by_hand() {
+        // 3 of 7 customers, all of them, nobody
+        for (buyers, bits) in [(3, 1.0), (7, 0.0), (0, 3.0), (9, 0.0)] {
+            assert!((information(buyers, 7) - bits).abs() < 1e-12, "{buyers}");
+        }
+        let shown = |bits: f64, category: u32| Shown {
+            information: bits,
+            category: (category > 0).then_some(category),
+        };
+        let mut tally = Tally::new(3);
+        tally.describe(&[shown(1.0, 5), shown(3.0, 5), shown(2.0, 6), shown(9.0, 7)]);
+        tally.describe(&[shown(4.0, 0), shown(0.0, 8)]);
+        tally.describe(&[]);
+        assert!((tally.novelty.0 - 4.0).abs() < 1e-12 && tally.novelty.1 == 2);
+        assert!((tally.categories().unwrap() - (2.0 / 3.0 + 1.0) / 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_area_under_the_curve_counts_pairs() {
+        let scored = vec![(0.1, false), (0.4, true), (0.4, false), (0.9, true)];
+        // of four pairs three are won and one is equal
+        assert!((auc(scored).unwrap() - 3.5 / 4.0).abs() < 1e-12);
+        assert_eq!(auc(vec![(0.1, true)]), None);
+        assert_eq!(auc(Vec::new()), None);
     }
 
     #[test]
@@ -215,6 +321,7 @@ mod tests {
         let mut tally = Tally::new(10);
         tally.add(&[1], &[]);
         assert_eq!(tally.cases(), 0);
-        close(tally.figures(0), [0.0; 7]);
+        close(tally.figures(0), [0.0; FIGURES]);
+        assert_eq!(tally.categories(), None);
     }
 }

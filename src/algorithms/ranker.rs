@@ -23,7 +23,6 @@ const CROSSED: &[&str] = &[
     "step_products_ago",
     "step_in_cart",
     "step_weight",
-    "rank_together",
     "content",
 ];
 /// A stage needs so many positive rows for a part of its own.

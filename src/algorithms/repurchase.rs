@@ -1,6 +1,6 @@
 //! When something is bought again: a log-normal distribution of the days between purchases, of the customer's own gaps
 //! backed off to those of the product and of the shop (the pooled gaps of Amazon's "buy it again", KDD 2018, as a
-//! conjugate posterior).
+//! conjugate posterior); and whether it is bought again at all.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 const SHOP_WEIGHT: f64 = 10.0;
 /// How many gaps the product's distribution is worth for a customer.
 const PRODUCT_WEIGHT: f64 = 3.0;
+/// How many purchases the share of buyers who came again is worth for a customer.
+const RATE_WEIGHT: f64 = 2.0;
 /// What is assumed while nothing was bought again: about a month, within a factor of e.
 const ASSUMED: (f64, f64) = (3.4, 1.0);
 /// The least standard deviation of the logarithms: nobody is a clock.
@@ -72,16 +74,32 @@ impl Rhythm {
         (days.max(0.0).ln_1p() - self.mean) / self.variance.sqrt()
     }
 
-    /// The probability that a gap that has lasted `days` ends within the `within` days after, if it ends at all.
+    /// The probability that a gap that has lasted `days` ends within the `within` days after, where `again` is the
+    /// probability that it ends at all, as it was on the day it began. With S, the share of gaps that last longer,
+    ///
+    /// again · (S(days) − S(days + within)) / (again · S(days) + 1 − again):
+    ///
+    /// the longer nothing comes, the more it speaks for nobody coming (the mixture cure model: Boag 1949, Berkson and
+    /// Gage 1952).
     #[must_use]
-    pub fn due(&self, days: f64, within: f64) -> f64 {
-        let open = 1.0 - normal(self.lateness(days));
-        if open < 1e-9 {
+    pub fn due(&self, again: f64, days: f64, within: f64) -> f64 {
+        let open = again * (1.0 - normal(self.lateness(days)));
+        let later = again * (1.0 - normal(self.lateness(days + within)));
+        let still = open + 1.0 - again;
+        if still < 1e-9 {
             return 0.0;
         }
-        let later = 1.0 - normal(self.lateness(days + within));
-        ((open - later) / open).clamp(0.0, 1.0)
+        ((open - later) / still).clamp(0.0, 1.0)
     }
+}
+
+/// The probability that what was bought in so many baskets is bought again, where `rate` is the share of its buyers who
+/// ever bought it again: each purchase is the last one with a probability of the customer's own, Beta-distributed, of
+/// which every purchase but the newest has told (the beta-geometric part of BG/NBD: Fader, Hardie and Lee 2005).
+#[must_use]
+pub fn again(baskets: f64, rate: f64) -> f64 {
+    let repeats = (baskets - 1.0).max(0.0);
+    (RATE_WEIGHT * rate + repeats) / (RATE_WEIGHT + repeats)
 }
 
 /// The distribution function of the standard normal (Abramowitz and Stegun 1964, 7.1.26; error below 1e-7).
@@ -121,9 +139,27 @@ mod tests {
         let mut own = Gaps::default();
         (0..12).for_each(|_| own.add(30.0));
         let rhythm = Rhythm::of(&own, &own, &own);
-        let due = |days| rhythm.due(days, 7.0);
+        let due = |days| rhythm.due(again(13.0, 0.5), days, 7.0);
         assert!(due(30.0) > 3.0 * due(5.0), "{} {}", due(30.0), due(5.0));
         assert!(rhythm.lateness(5.0) < -1.0 && rhythm.lateness(30.0).abs() < 0.5);
+    }
+
+    #[test]
+    fn what_is_long_overdue_is_no_longer_due() {
+        let mut own = Gaps::default();
+        (0..5).for_each(|_| own.add(30.0));
+        let rhythm = Rhythm::of(&own, &own, &own);
+        let due = |days| rhythm.due(again(6.0, 0.3), days, 28.0);
+        assert!(
+            due(20.0) > 0.7 && due(200.0) < 0.1,
+            "{} {}",
+            due(20.0),
+            due(200.0)
+        );
+        // of what was bought once and seldom again, little is due
+        assert!(rhythm.due(again(1.0, 0.1), 20.0, 28.0) < 0.15);
+        assert!(again(1.0, 0.3) - 0.3 < 1e-12 && again(10.0, 0.3) > 0.85);
+        assert!(rhythm.due(1.0, f64::MAX, 1.0) <= 1.0 && rhythm.due(0.0, 0.0, 28.0) <= 0.0);
     }
 
     #[test]
@@ -136,6 +172,6 @@ mod tests {
         let of_shop = Rhythm::of(&none, &none, &shop);
         assert!(of_product.mean < 3.0 && of_shop.mean > 4.0);
         let nothing = Rhythm::of(&none, &none, &none);
-        assert!(nothing.due(1e9, 1.0) >= 0.0 && nothing.due(0.0, 1e9) > 0.99);
+        assert!(nothing.due(1.0, 1e9, 1.0) >= 0.0 && nothing.due(1.0, 0.0, 1e9) > 0.99);
     }
 }

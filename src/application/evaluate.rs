@@ -1,9 +1,15 @@
 //! Evaluation: how well would the service have answered? The same fold, the same ranking, the same metric code.
 
+mod ablation;
+mod due;
 mod examination;
+mod grouping;
 mod report;
 
-pub use report::{Calibrated, Difference, Report, StageReport, Training};
+pub use ablation::{Ablation, NoSuchPart};
+pub use due::{DueFigures, DueReport, judge_due};
+pub use grouping::{Grouping, MAX_GROUPS, NoSuchTrait};
+pub use report::{Calibrated, Difference, PartReport, Report, Training};
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -37,6 +43,8 @@ pub struct EvaluateSettings<'a> {
     pub discover: bool,
     /// Judge each source alone, and the union of them.
     pub sources: bool,
+    /// Judge the questions of groups of customers apart.
+    pub by: Option<&'a Grouping>,
 }
 
 /// What a training run before the questions came to.

@@ -14,7 +14,7 @@ use crate::state::tuning::Tuning;
 /// How many of the best candidates are corrected by the trees: beyond them hardly anything moves up.
 pub const CORRECTED: usize = 80;
 /// Grows with every change of the features or the format.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// What an answer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

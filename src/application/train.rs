@@ -8,7 +8,7 @@ mod questions;
 mod tuning;
 
 pub use gate::{GateComparison, MIN_QUESTIONS, Verdict};
-pub use judge::{FigureTable, Judge, Judged, Standings};
+pub use judge::{FigureTable, Judge, Judged, Scope, Standings};
 pub use questions::{Moment, QuestionSettings, choose, choose_since};
 pub use tuning::{Trial, Tuned};
 
@@ -49,7 +49,9 @@ pub struct TrainSettings {
     pub tuning_seconds: u32,
     /// Of the ranker.
     pub ranker: RankerParams,
-    /// Of the trees that correct it.
+    /// Whether trees may correct it.
+    pub with_trees: bool,
+    /// Of these trees.
     pub boosting: BoostingParams,
 }
 
@@ -62,6 +64,7 @@ impl Default for TrainSettings {
             max_rows: 1_000_000,
             tuning_seconds: 20,
             ranker: RankerParams::default(),
+            with_trees: true,
             boosting: BoostingParams {
                 trees: 60,
                 feature_share: 0.5,
@@ -172,7 +175,7 @@ pub fn train(
     let tuned = tuning::tune(lesson, &ahead, &plan, settings.tuning_seconds, progress)?;
     let fit = FitSettings {
         ranker: &settings.ranker,
-        boosting: &settings.boosting,
+        boosting: settings.with_trees.then_some(&settings.boosting),
         stages: lesson.recipes.len(),
         rows_per_question: (settings.max_rows / plan.questions.len())
             .clamp(3, MAX_ROWS_PER_QUESTION),
@@ -305,6 +308,7 @@ impl Run<'_> {
             let asked = Judged {
                 view,
                 person,
+                group: 0,
                 discover: false,
             };
             self.judge.add(asked, lists, truth);
@@ -373,7 +377,7 @@ impl Run<'_> {
             training_questions: self.questions[0] + self.questions[1],
             held_back_questions: self.questions[2],
             calibration_error: self.learners[0].calibration_error(),
-            figures: self.judge.table(None),
+            figures: self.judge.table(Scope::All),
             gate: comparisons,
             refusal,
         })

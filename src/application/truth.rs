@@ -1,7 +1,7 @@
 //! Questions with known answers, against which answers are judged.
 
 use crate::application::recommend::Who;
-use crate::domain::{ProductId, Timestamp};
+use crate::domain::{CustomerId, ProductId, Timestamp};
 
 /// One question, and what truly came next.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,4 +14,17 @@ pub struct Case {
     pub at: Timestamp,
     /// The products that truly came next, each once, in the order of the file.
     pub truth: Vec<ProductId>,
+}
+
+/// What a purchase of something that is used up leads to: what only a simulation knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Need {
+    /// Who bought it.
+    pub customer: CustomerId,
+    /// What.
+    pub product: ProductId,
+    /// When.
+    pub bought_at: Timestamp,
+    /// When it is needed again; absent: never.
+    pub due_at: Option<Timestamp>,
 }

@@ -1,5 +1,6 @@
 //! `nextbest evaluate`: how well would the service have answered the questions of a file, or those of its own past?
 
+mod asked;
 mod files;
 mod html;
 mod plot;
@@ -14,14 +15,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::files::Files;
-use super::flags::{self, SettingsFlags};
-use crate::application::evaluate::{EvaluateSettings, Report, evaluate, evaluate_window};
-use crate::application::history::History;
-use crate::application::shop::Clock;
+use self::asked::Asked;
+use super::flags::SettingsFlags;
+use crate::application::evaluate::{Ablation, DueReport, EvaluateSettings, Report};
 use crate::application::train::Progress;
-use crate::config::{self, Settings};
-use crate::server::{fold_settings, open_journal, train_settings};
+use crate::config;
+use crate::server::{fold_settings, train_settings};
 use crate::telemetry;
 
 /// The largest length of lists.
@@ -51,6 +50,19 @@ pub struct Args {
     /// Take what somebody had before out of answers and truth
     #[arg(long)]
     pub discover: bool,
+    /// Tell the questions of customers apart by the value of this trait of theirs
+    #[arg(long, value_name = "COLUMN")]
+    pub by: Option<String>,
+    /// A file of customers that has the trait; without it, --window knows the traits of the journal
+    #[arg(long, value_name = "FILE", requires = "by")]
+    pub customers: Option<PathBuf>,
+    /// Also judge what is said to be due, by a simulated shop's truth_replenishment.csv
+    #[arg(long, value_name = "FILE")]
+    pub due: Option<PathBuf>,
+    /// Leave out a source with its features, a group of features, "trees" or "tuning", to see what it is worth; may be
+    /// given several times
+    #[arg(long, value_name = "PART")]
+    pub without: Vec<String>,
     /// Judge each source alone as well, and what it adds to the candidates
     #[arg(long)]
     pub sources: bool,
@@ -77,7 +89,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let settings = args.settings.load()?.settings;
     telemetry::install_quiet(&settings.log);
-    let recipes = config::recipes(settings.models.folder.as_deref())?;
+    let ablation = Ablation::of(&args.without).context("--without")?;
+    let mut recipes = config::recipes(settings.models.folder.as_deref())?;
+    let mut train = train_settings(&settings);
+    ablation.apply(&mut recipes.stages, &mut train);
     let ks: Vec<usize> = args
         .k
         .iter()
@@ -85,26 +100,42 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
+    let mut asked = Asked::read(args, &settings)?;
+    let by = match &args.by {
+        Some(column) => Some(asked.grouping(column)?),
+        None => None,
+    };
     let evaluate_settings = EvaluateSettings {
         fold: &fold_settings(&recipes, &settings),
         recipes: &recipes.stages,
-        train: &train_settings(&settings),
+        train: &train,
         ks: &ks,
         discover: args.discover,
         sources: args.sources,
+        by: by.as_ref(),
     };
-    let (report, refused) = evaluated(args, &settings, &evaluate_settings)?;
+    let due = match &args.due {
+        Some(path) => Some(asked.due(path, &evaluate_settings)?),
+        None => None,
+    };
+    let (report, refused) = asked.evaluated(&evaluate_settings)?;
+    let outcome = Outcome {
+        report,
+        by: args.by.clone(),
+        due,
+        without: ablation.names,
+    };
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", text::to_json(&report))?;
+        writeln!(out, "{}", text::to_json(&outcome))?;
     } else {
-        write!(out, "{}", text::to_text(&report, ks[0]))?;
+        write!(out, "{}", text::to_text(&outcome, ks[0]))?;
     }
     if let Some(path) = &args.report {
         let command: Vec<String> = std::env::args_os()
             .map(|arg| arg.to_string_lossy().into_owned())
             .collect();
-        let page = report::page(&report, &ks, &command);
+        let page = report::page(&outcome, &ks, &command);
         std::fs::write(path, page).with_context(|| path.display().to_string())?;
     }
     if refused > 0 {
@@ -113,54 +144,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What came of it, and how many rows of files could not be read.
-fn evaluated(
-    args: &Args,
-    settings: &Settings,
-    evaluate_settings: &EvaluateSettings<'_>,
-) -> anyhow::Result<(Report, u64)> {
-    let mut bar = Bar::new()?;
-    let (report, refused) = match (args.window, &args.events, &args.truth) {
-        (Some(days), ..) => {
-            let history = window(settings, days)?;
-            let report = evaluate_window(history, days, evaluate_settings, &mut bar)?;
-            ensure!(
-                report.cases > 0,
-                "--window {days}: nobody did anything in that time that could be asked for"
-            );
-            (report, 0)
-        }
-        (None, Some(events), Some(truth)) => {
-            let now = Clock::system().now();
-            let files = Files::read(events, truth, args.products.as_deref(), now)?;
-            let report = evaluate(files.history, files.cases, evaluate_settings, &mut bar)?;
-            (report, files.refused)
-        }
-        _ => anyhow::bail!("give --events and --truth, or --window"),
-    };
-    bar.0.finish_and_clear();
-    Ok((report, refused))
-}
-
-/// The history in the data folder, which must reach further back than the window.
-fn window(settings: &Settings, days: f64) -> anyhow::Result<History> {
-    ensure!(
-        days.is_finite() && days > 0.0,
-        "--window: must be a number of days above 0"
-    );
-    let folder = &settings.data.folder;
-    flags::check_there_is_a_shop(folder)?;
-    let journal = open_journal(settings).context(
-        "--window reads the data folder itself: stop the service that has it open, or name a copy by --data",
-    )?;
-    let history = History::of_journal(&journal, settings.training.max_records)?;
-    let span = history.span();
-    let span = span.map_or(0.0, |(first, last)| last.days_since(first));
-    ensure!(
-        days < span,
-        "--window {days}: the journal reaches back {span:.1} days; there is nothing before to learn from"
-    );
-    Ok(history)
+/// Everything that is reported.
+struct Outcome {
+    report: Report,
+    /// The trait by which customers were told apart.
+    by: Option<String>,
+    due: Option<DueReport>,
+    /// What was left out.
+    without: Vec<String>,
 }
 
 fn check_folder(path: &Path) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use super::dice::{Dice, Purpose, key};
 use super::families::{BRANDS, COUNT, FAMILIES, Use};
 use super::offer::{HeldOffer, OfferKind};
 use super::persona::{ENTRIES, Habits, Persona};
-use super::replenishment::Supply;
+use super::replenishment::{Refill, Supply};
 
 /// Visitors are numbered from here, customers from zero.
 pub(crate) const FIRST_VISITOR: u32 = 1 << 31;
@@ -118,6 +118,8 @@ pub struct Person {
     pub(crate) moods: Vec<(i64, f64)>,
     /// Replenishable goods that the person has bought.
     pub(crate) supplies: Vec<Supply>,
+    /// Every purchase of them, in the order of time, and when each is needed again.
+    pub refills: Vec<Refill>,
     pub(crate) bought_family: [Option<u32>; COUNT],
     /// Main products bought in this simulation.
     pub(crate) owned: Vec<u32>,
@@ -230,6 +232,7 @@ impl Person {
             errands: Vec::new(),
             moods: Vec::new(),
             supplies: Vec::new(),
+            refills: Vec::new(),
             bought_family: [None; COUNT],
             owned: Vec::new(),
             offer: None,

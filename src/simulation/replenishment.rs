@@ -14,6 +14,19 @@ const ADOPTED: f64 = 0.45;
 /// Probability, after each purchase, that the habit ends.
 const LAPSES: f64 = 0.07;
 
+/// What a purchase of a replenishable product led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refill {
+    /// The product.
+    pub product: u32,
+    /// When it was bought.
+    pub time: i64,
+    /// Units.
+    pub quantity: u32,
+    /// When it is needed again, as drawn then; `None`: it is no habit, or no longer.
+    pub next: Option<i64>,
+}
+
 /// A replenishable product that a person has bought.
 #[derive(Debug, Clone)]
 pub struct Supply {
@@ -112,6 +125,12 @@ pub(crate) fn bought(person: &mut Person, world: &World, product: u32, quantity:
     supply.purchases += 1;
     supply.last = Some(time);
     supply.next = next;
+    person.refills.push(Refill {
+        product,
+        time,
+        quantity,
+        next,
+    });
 }
 
 /// The next purchase: mean · exp(σN − σ²/2) days later, at one of the person's hours.

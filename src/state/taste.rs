@@ -28,12 +28,6 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// What stands for its category, if it has one.
-    #[must_use]
-    pub fn category(&self) -> Option<u32> {
-        (self.category > 0).then_some(self.category)
-    }
-
     /// Of a product.
     #[must_use]
     pub fn of(product: &Product) -> Self {
@@ -51,6 +45,12 @@ impl Shelf {
             brand: hash(&product.brand),
             log_price: price.map(|price| price.ln() as f32),
         }
+    }
+
+    /// A hash of the whole path of its category, if it has one.
+    #[must_use]
+    pub fn category(&self) -> Option<u32> {
+        (self.category > 0).then_some(self.category)
     }
 }
 

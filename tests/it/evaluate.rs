@@ -156,6 +156,106 @@ fn the_journals_own_past_is_evaluated_and_reported() {
     drop(open);
 }
 
+#[test]
+fn customers_are_told_apart_dues_are_judged_and_parts_left_out() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path();
+    simulate(folder);
+    let imported = run(folder, &["import", "--data", "shop", "--from", "files"]);
+    assert!(imported.status.success(), "{imported:?}");
+    let window = ["evaluate", "--data", "shop", "-k", "5,10", "--window", "30"];
+    let with = |more: &[&'static str]| -> Output { run(folder, &[&window[..], more].concat()) };
+    let truth = [
+        "--by",
+        "persona",
+        "--customers",
+        "files/truth_customers.csv",
+        "--due",
+        "files/truth_replenishment.csv",
+    ];
+    let page = ["--json", "--report", "report.html"];
+    let report = json(&with(&[&truth[..], &page].concat()));
+    hangs_together(&report);
+    let by = &report["by"];
+    assert_eq!(by["trait"], "persona");
+    let groups = by["groups"].as_object().unwrap();
+    let mut names: Vec<&str> = groups.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    let personas = ["business_client", "everyday_consumer", "tech_enthusiast"];
+    assert_eq!(names, [&["(none)"][..], &personas].concat());
+    let cases = groups
+        .values()
+        .map(|group| group["cases"].as_u64().unwrap());
+    assert_eq!(cases.sum::<u64>(), report["cases"].as_u64().unwrap());
+    // the groups make up the whole
+    let weighted = groups.values().map(|group| {
+        let figure = group["methods"]["popularity"]["ndcg@10"].as_f64().unwrap();
+        figure * group["cases"].as_f64().unwrap()
+    });
+    let weighted = weighted.sum::<f64>() / report["cases"].as_f64().unwrap();
+    let whole = &report["methods"]["popularity"];
+    assert!((weighted - whole["ndcg@10"].as_f64().unwrap()).abs() < 1e-9);
+    // what sells best surprises least, and lists of it are the same for everybody
+    let of = |method: &str, figure: &str| report["methods"][method][figure].as_f64().unwrap();
+    assert!(of("nextbest", "novelty@10") > of("popularity", "novelty@10"));
+    assert!((0.0..=1.0).contains(&of("nextbest", "categories@10")));
+    let due = &report["due"];
+    let pairs = |part: &str| due[part]["pairs"].as_u64().unwrap();
+    assert!(pairs("all") == pairs("bought_once") + pairs("bought_again") && pairs("all") > 100);
+    assert!(due["all"]["auc"].as_f64().unwrap() > 0.8, "{due}");
+    let html = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    for text in [
+        "recall@5 by group",
+        "business_client (",
+        "What is due",
+        "novelty@10",
+    ] {
+        assert!(html.contains(text), "{text} is missing");
+    }
+    let text = with(&[&truth[..], &["--without", "trees", "--without", "tuning"]].concat());
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    for part in [
+        "without: trees, tuning",
+        "ndcg@5 by persona",
+        "bought again",
+    ] {
+        assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+    // the traits of the journal are known without a file; a source that is left out proposes nothing
+    let without = json(&with(&[
+        "--by",
+        "country",
+        "--without",
+        "personal",
+        "--sources",
+        "--json",
+    ]));
+    assert_eq!(without["without"], serde_json::json!(["personal"]));
+    let of_source =
+        |report: &Value| report["methods"]["candidates:without personal"]["recall@10"].as_f64();
+    let of_all = |report: &Value| report["methods"]["candidates:all"]["recall@10"].as_f64();
+    assert_eq!(of_source(&without), of_all(&without));
+    assert!(without["by"]["groups"].as_object().unwrap().len() > 1);
+
+    fails(
+        &with(&["--by", "persona"]),
+        "no customer has \"persona\"; known of them:",
+    );
+    fails(&with(&["--customers", "files/truth_customers.csv"]), "--by");
+    fails(&with(&["--without", "eese"]), "did you mean \"ease\"?");
+    fails(&with(&["--due", "files/products.csv"]), "next_due_at");
+    let files = [
+        "evaluate",
+        "--events",
+        "files/events.csv",
+        "--truth",
+        "files/events.csv",
+        "--by",
+        "persona",
+    ];
+    fails(&run(folder, &files), "give --customers");
+}
+
 /// Everything is there, nothing comes from elsewhere, and text is text.
 fn well_reported(page: &str, report: &Value, name: &str) {
     let markup = page.strip_prefix("<!DOCTYPE html>\n").unwrap();
@@ -306,6 +406,8 @@ fn files_keep_their_contract() {
         "repeat_recall",
         "explore_recall",
         "coverage",
+        "novelty",
+        "categories",
     ] {
         for k in [5, 10] {
             assert!(report["methods"]["nextbest"][format!("{name}@{k}")].is_f64());

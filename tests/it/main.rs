@@ -7,6 +7,7 @@
 
 mod architecture;
 mod csv_edge;
+mod due;
 mod evaluate;
 mod harness;
 mod import;

@@ -59,6 +59,7 @@ struct Shop {
     personas: HashMap<String, String>,
     customers: Vec<Row>,
     due: Vec<Row>,
+    refills: Vec<Row>,
     events: Vec<Seen>,
 }
 
@@ -90,6 +91,7 @@ static SHOP: LazyLock<Shop> = LazyLock::new(|| {
             .collect(),
         customers: read(dir.path(), "customers"),
         due: read(dir.path(), "truth_due"),
+        refills: read(dir.path(), "truth_replenishment"),
     }
 });
 
@@ -106,7 +108,7 @@ fn same_seed_same_bytes_and_another_seed_other_events() {
         assert!(bytes(&one) == bytes(&two), "{name:?} differs");
         names += 1;
     }
-    assert_eq!(names, 8);
+    assert_eq!(names, 9);
     let other = write(&settings(4, 40, 60, 60));
     let events = |dir: &TempDir| fs::read(dir.path().join("events.csv")).unwrap();
     assert!(events(&one) != events(&other));
@@ -309,7 +311,7 @@ fn files_are_replaced_only_when_told_to() {
     names.sort();
     assert_eq!(
         names.len(),
-        8,
+        9,
         "no plain, no partial file is left: {names:?}"
     );
     assert!(names.iter().all(|name| name.ends_with(".csv.gz")));

@@ -133,9 +133,12 @@ impl<'a> Examination<'a> {
             live: None,
             sources,
         };
+        let customer = subject.filter(|_| matches!(person, Some(Person::Customer(_))));
+        let customer = customer.map(|subject| &*subject.id);
         let judged = Judged {
             view: &view,
             person: number,
+            group: self.settings.by.map_or(0, |by| by.group(customer)),
             discover: self.settings.discover,
         };
         if !self.judge.add(judged, lists, &truth) {

@@ -5,7 +5,7 @@ use crate::algorithms::bootstrap::{self, Interval};
 use crate::algorithms::calibration::{self, Bin, expected_error};
 use crate::algorithms::metrics;
 use crate::application::model::Model;
-use crate::application::train::{FigureTable, GateComparison, Judge, Tuned};
+use crate::application::train::{FigureTable, GateComparison, Judge, Scope, Tuned};
 use crate::domain::{Baseline, Timestamp};
 
 /// What came of it.
@@ -26,7 +26,9 @@ pub struct Report {
     /// By how much nextbest is better than each baseline.
     pub differences: Vec<Difference>,
     /// The same by stage, of the stages in which somebody asked.
-    pub stages: Vec<StageReport>,
+    pub stages: Vec<PartReport>,
+    /// The same by group of customers, of the groups of which somebody asked; empty unless they are told apart.
+    pub groups: Vec<PartReport>,
     /// What was said of the products that were answered, and what came; absent where nothing calibrated answered.
     pub calibration: Option<Calibrated>,
     /// What the training run said of its model; absent: it made none.
@@ -50,18 +52,18 @@ pub struct Difference {
     pub interval: Interval,
 }
 
-/// What came of the questions of one stage.
+/// What came of some of the questions: of a stage, or of a group of customers.
 #[derive(Debug, Clone)]
-pub struct StageReport {
+pub struct PartReport {
     /// Its name.
-    pub stage: String,
+    pub name: String,
     /// Its questions.
     pub cases: u64,
     /// The figures of every method.
     pub figures: FigureTable,
     /// By how much nextbest is better than each baseline.
     pub differences: Vec<Difference>,
-    /// The expected calibration error; absent where nothing calibrated answered.
+    /// The expected calibration error of a stage; absent where nothing calibrated answered.
     pub calibration_error: Option<f64>,
 }
 
@@ -127,16 +129,24 @@ impl Report {
         answer_ms: (f64, f64),
         span: Option<(Timestamp, Timestamp)>,
     ) -> Self {
-        let stages = (0u8..).zip(settings.recipes).filter_map(|(stage, recipe)| {
-            let cases = judge.cases(Some(stage));
-            (cases > 0).then(|| StageReport {
-                stage: recipe.stage.clone(),
+        let part = |name: &str, scope: Scope| {
+            let cases = judge.cases(scope);
+            (cases > 0).then(|| PartReport {
+                name: name.to_owned(),
                 cases,
-                figures: judge.table(Some(stage)),
-                differences: differences(judge, settings, Some(stage)),
-                calibration_error: said.error(stage as usize),
+                figures: judge.table(scope),
+                differences: differences(judge, settings, scope),
+                calibration_error: match scope {
+                    Scope::Stage(stage) => said.error(stage as usize),
+                    _ => None,
+                },
             })
-        });
+        };
+        let stages = (0u8..).zip(settings.recipes);
+        let stages = stages.filter_map(|(stage, recipe)| part(&recipe.stage, Scope::Stage(stage)));
+        let groups = settings.by.map_or(&[][..], |by| &by.names);
+        let groups = (0u16..).zip(groups);
+        let groups = groups.filter_map(|(group, name)| part(name, Scope::Group(group)));
         let model = lessons.model().cloned();
         let tuned = lessons
             .trained
@@ -149,14 +159,15 @@ impl Report {
             gate: trained.gate,
         });
         Self {
-            cases: judge.cases(None),
+            cases: judge.cases(Scope::All),
             span,
             fit_seconds: lessons.seconds,
             answer_ms,
-            figures: judge.table(None),
+            figures: judge.table(Scope::All),
             recall_by_k: judge.recall_by_k(),
-            differences: differences(judge, settings, None),
+            differences: differences(judge, settings, Scope::All),
             stages: stages.collect(),
+            groups: groups.collect(),
             calibration: said.over_all(),
             training,
             tuned: tuned.unwrap_or_default(),
@@ -167,11 +178,7 @@ impl Report {
 }
 
 /// Against each baseline, in each figure that every question has.
-fn differences(
-    judge: &Judge,
-    settings: &EvaluateSettings<'_>,
-    stage: Option<u8>,
-) -> Vec<Difference> {
+fn differences(judge: &Judge, settings: &EvaluateSettings<'_>, scope: Scope) -> Vec<Difference> {
     let names: Vec<String> = settings
         .ks
         .iter()
@@ -185,7 +192,7 @@ fn differences(
     let places: Vec<usize> = names.iter().filter_map(|name| judge.figure(name)).collect();
     let mut differences = Vec::new();
     for baseline in Baseline::ALL {
-        let (persons, series) = judge.differences(baseline.as_str(), stage, |_| &places);
+        let (persons, series) = judge.differences(baseline.as_str(), scope, |_| &places);
         if persons.is_empty() {
             continue;
         }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::judge::{Judge, LIVE};
+use super::judge::{Judge, LIVE, Scope};
 use crate::algorithms::bootstrap;
 use crate::domain::{Baseline, Recipe};
 
@@ -96,7 +96,7 @@ pub(super) fn decide(judge: &Judge, recipes: &[Recipe], seed: u64) -> Gate {
             comparisons.extend(compare(judge, recipes, Some(stage), baseline, seed));
         }
     }
-    let held_back = judge.cases(None);
+    let held_back = judge.cases(Scope::All);
     let refusal = if held_back < MIN_QUESTIONS {
         format!(
             "only {held_back} questions could be held back to judge it; {MIN_QUESTIONS} are needed"
@@ -128,7 +128,8 @@ fn compare(
         .map(|recipe| judge.figure(&recipe.metric).unwrap_or_default());
     let figures: Vec<usize> = figures.collect();
     let own_figure = |stage: u8| std::slice::from_ref(&figures[stage as usize]);
-    let (persons, differences) = judge.differences(baseline, stage, own_figure);
+    let scope = stage.map_or(Scope::All, Scope::Stage);
+    let (persons, differences) = judge.differences(baseline, scope, own_figure);
     if persons.is_empty() {
         return None;
     }
@@ -192,6 +193,7 @@ mod tests {
     use super::*;
     use crate::algorithms::metrics::Truth;
     use crate::application::recipes::Recipes;
+    use crate::application::train::judge::{Answer, Asked};
 
     /// The product that is truly next.
     const RIGHT: u32 = 1;
@@ -220,11 +222,20 @@ mod tests {
             is_repeat: false,
         }];
         for _ in 0..count {
-            let person = judge.cases(None) as u32;
-            let list = |name: &&str, product: u32| ((*name).to_owned(), vec![product]);
+            let person = judge.cases(Scope::All) as u32;
+            let list = |name: &&str, product: u32| Answer {
+                method: (*name).to_owned(),
+                list: vec![product],
+                shown: Vec::new(),
+            };
             let answers = right.iter().map(|name| list(name, RIGHT));
             let answers = answers.chain(wrong.iter().map(|name| list(name, RIGHT + 1)));
-            judge.record(stage, person, answers.collect(), &truth);
+            let asked = Asked {
+                stage,
+                person,
+                group: 0,
+            };
+            judge.record(asked, answers.collect(), &truth);
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::baselines::Baselines;
-use crate::algorithms::metrics::{self, Tally, Truth};
+use crate::algorithms::metrics::{self, Shown, Tally, Truth};
 use crate::application::model::{Model, Ranked, Ranking};
 use crate::domain::{Baseline, EventKind, Record, RecordBody};
 use crate::state::State;
@@ -80,6 +80,45 @@ impl Standings {
     }
 }
 
+/// Which questions a figure is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    All,
+    /// Those asked in a stage.
+    Stage(u8),
+    /// Those of a group of askers: see [`Judged::group`].
+    Group(u16),
+}
+
+/// Where a question belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) stage: u8,
+    pub(super) person: u32,
+    pub(super) group: u16,
+}
+
+impl Asked {
+    fn is_in(self, scope: Scope) -> bool {
+        match scope {
+            Scope::All => true,
+            Scope::Stage(stage) => stage == self.stage,
+            Scope::Group(group) => group == self.group,
+        }
+    }
+}
+
+/// What a method answered to a question.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub(super) method: String,
+    /// Products, best first.
+    pub(super) list: Vec<u32>,
+    /// What the first of them are.
+    pub(super) shown: Vec<Shown>,
+}
+
 /// A question that is judged.
 #[derive(Debug, Clone, Copy)]
 pub struct Judged<'a> {
@@ -87,6 +126,8 @@ pub struct Judged<'a> {
     pub view: &'a View<'a>,
     /// Whose question it is: the questions of one person hang together.
     pub person: u32,
+    /// The group of who asked, from 0 on without gaps; 0 if nothing is told apart.
+    pub group: u16,
     /// Take what somebody had before out of the truth and of the baselines' lists; ours must come without it.
     pub discover: bool,
 }
@@ -99,8 +140,23 @@ struct Method {
     all: Vec<Tally>,
     /// By stage and length of the lists.
     stages: Vec<Vec<Tally>>,
+    /// By group and length of the lists, as far as somebody asked.
+    groups: Vec<Vec<Tally>>,
     /// By question, length and the first of [`metrics::NAMES`]; empty where it was not asked.
     scores: Vec<Vec<f64>>,
+}
+
+impl Method {
+    /// The tallies of the stage and of the group of a question.
+    fn parts(&mut self, asked: Asked) -> impl Iterator<Item = &mut Tally> {
+        let group = usize::from(asked.group);
+        while self.groups.len() <= group {
+            let empty = self.all.iter().map(|tally| Tally::new(tally.k()));
+            self.groups.push(empty.collect());
+        }
+        let stage = &mut self.stages[usize::from(asked.stage)];
+        stage.iter_mut().chain(&mut self.groups[group])
+    }
 }
 
 /// Counts for every method on the same questions.
@@ -108,12 +164,17 @@ struct Method {
 pub struct Judge {
     ks: Vec<usize>,
     stages: usize,
-    /// By question: its stage and whose it is.
-    asked: Vec<(u8, u32)>,
+    /// By question.
+    asked: Vec<Asked>,
     baselines: Baselines,
     /// By kind of shop: what the baselines count.
     has_purchases: bool,
     views: Baselines,
+    /// How many views there were.
+    viewed: u64,
+    /// How many purchases there were, and how many people had bought when there were so many.
+    purchases: u64,
+    buyers: (u64, u64),
     methods: Vec<Method>,
     recommendable: usize,
 }
@@ -129,6 +190,9 @@ impl Judge {
             baselines: Baselines::default(),
             has_purchases: false,
             views: Baselines::default(),
+            viewed: 0,
+            purchases: 0,
+            buyers: (0, 0),
             methods: Vec::new(),
             recommendable: 0,
         }
@@ -152,11 +216,15 @@ impl Judge {
             match event.kind {
                 EventKind::Purchase => {
                     self.has_purchases = true;
+                    self.purchases += 1;
                     if baskets > before {
                         self.baselines.count(event.time, product);
                     }
                 }
-                EventKind::ViewItem => self.views.count(event.time, product),
+                EventKind::ViewItem => {
+                    self.viewed += 1;
+                    self.views.count(event.time, product);
+                }
                 _ => {}
             }
         }
@@ -197,6 +265,7 @@ impl Judge {
         let Judged {
             view,
             person,
+            group,
             discover,
         } = asked;
         let had = self.had(view);
@@ -238,7 +307,23 @@ impl Judge {
             };
             answers.push((baseline.as_str().to_owned(), list));
         }
-        self.record(view.stage.0, person, answers, &truth);
+        let asked = Asked {
+            stage: view.stage.0,
+            person,
+            group,
+        };
+        self.count_buyers(view.state);
+        let answers = answers.into_iter().map(|(method, list)| Answer {
+            shown: list
+                .iter()
+                .take(k)
+                .map(|&product| self.shown(view.state, product))
+                .collect(),
+            method,
+            list,
+        });
+        let answers: Vec<Answer> = answers.collect();
+        self.record(asked, answers, &truth);
         let count = (0..products.items().len() as u32).filter(|&p| products.recommendable(p));
         if self.recommendable == 0 {
             self.recommendable = count.count();
@@ -246,25 +331,47 @@ impl Judge {
         true
     }
 
-    /// Adds a question with the list of each method.
-    pub(super) fn record(
-        &mut self,
-        stage: u8,
-        person: u32,
-        answers: Vec<(String, Vec<u32>)>,
-        truth: &[Truth],
-    ) {
+    /// Counts everybody who has bought, if there were purchases since they were counted.
+    fn count_buyers(&mut self, state: &State) {
+        if self.buyers.0 != self.purchases {
+            let everybody = state
+                .people
+                .customers()
+                .iter()
+                .chain(state.people.visitors());
+            let count = everybody.filter(|subject| subject.orders > 0).count();
+            self.buyers = (self.purchases, count as u64);
+        }
+    }
+
+    /// What a product is that somebody is shown: what counts is its share of buyers, or of views in histories without
+    /// purchases.
+    fn shown(&self, state: &State, product: u32) -> Shown {
+        let item = state.products.item(product);
+        let information = if self.has_purchases {
+            metrics::information(u64::from(item.buyers), self.buyers.1)
+        } else {
+            metrics::information(u64::from(self.views.counted(product)), self.viewed)
+        };
+        Shown {
+            information,
+            category: item.shelf.category(),
+        }
+    }
+
+    /// Adds a question with the answer of each method.
+    pub(super) fn record(&mut self, asked: Asked, answers: Vec<Answer>, truth: &[Truth]) {
         let question = self.asked.len();
-        self.asked.push((stage, person));
-        for (name, list) in answers {
-            let method = self.method(name);
-            let tallies = method
-                .all
-                .iter_mut()
-                .zip(&mut method.stages[stage as usize]);
-            let scores = tallies.flat_map(|(all, stage)| {
-                stage.add(&list, truth);
-                all.add(&list, truth)
+        self.asked.push(asked);
+        for answer in answers {
+            let method = self.method(answer.method);
+            for tally in method.parts(asked) {
+                tally.add(&answer.list, truth);
+                tally.describe(&answer.shown);
+            }
+            let scores = method.all.iter_mut().flat_map(|tally| {
+                tally.describe(&answer.shown);
+                tally.add(&answer.list, truth)
             });
             let scores: Vec<f64> = scores.collect();
             method.scores.resize(question, Vec::new());
@@ -279,6 +386,7 @@ impl Judge {
             self.methods.push(Method {
                 name,
                 stages: vec![tallies.clone(); self.stages],
+                groups: Vec::new(),
                 all: tallies,
                 scores: Vec::new(),
             });
@@ -287,21 +395,19 @@ impl Judge {
         &mut self.methods[place]
     }
 
-    /// How many questions were judged, of one stage or of all.
+    /// How many questions were judged.
     #[must_use]
-    pub fn cases(&self, stage: Option<u8>) -> u64 {
-        let of_stage = |&&(own, _): &&(u8, u32)| stage.is_none_or(|stage| stage == own);
-        self.asked.iter().filter(of_stage).count() as u64
+    pub fn cases(&self, scope: Scope) -> u64 {
+        self.asked.iter().filter(|asked| asked.is_in(scope)).count() as u64
     }
 
-    /// By how much we are better than a method, question by question, on the questions of one stage or of all that both
-    /// answered: whose each is, and the difference of each figure. `figures` says for a stage which: see
-    /// [`Judge::figure`].
+    /// By how much we are better than a method, question by question, on the questions that both answered: whose each
+    /// is, and the difference of each figure. `figures` says for a stage which: see [`Judge::figure`].
     #[must_use]
     pub fn differences<'a>(
         &self,
         method: &str,
-        stage: Option<u8>,
+        scope: Scope,
         figures: impl Fn(u8) -> &'a [usize],
     ) -> (Vec<u32>, Vec<Vec<f64>>) {
         let scores = |name: &str| {
@@ -311,10 +417,10 @@ impl Judge {
         let (ours, theirs) = (scores(OURS), scores(method));
         let mut persons = Vec::new();
         let mut series: Vec<Vec<f64>> = Vec::new();
-        for (&(own, person), (ours, theirs)) in self.asked.iter().zip(ours.iter().zip(theirs)) {
-            if stage.is_none_or(|stage| stage == own) && !theirs.is_empty() {
-                persons.push(person);
-                let figures = figures(own);
+        for (asked, (ours, theirs)) in self.asked.iter().zip(ours.iter().zip(theirs)) {
+            if asked.is_in(scope) && !theirs.is_empty() {
+                persons.push(asked.person);
+                let figures = figures(asked.stage);
                 series.resize_with(figures.len(), Vec::new);
                 for (series, &figure) in series.iter_mut().zip(figures) {
                     series.push(ours[figure] - theirs[figure]);
@@ -347,30 +453,30 @@ impl Judge {
             .collect()
     }
 
-    /// The figures of every method, over one stage or over all.
+    /// The figures of every method; that of categories only where products have some.
     #[must_use]
-    pub fn table(&self, stage: Option<u8>) -> FigureTable {
-        let figures = |tallies: &[Tally]| {
-            tallies
-                .iter()
-                .flat_map(|tally| {
-                    let name = |name: &str| format!("{name}@{}", tally.k());
-                    metrics::NAMES
-                        .iter()
-                        .zip(tally.figures(self.recommendable))
-                        .map(move |(n, figure)| (name(n), figure))
-                })
-                .collect()
-        };
-        let methods = self.methods.iter();
-        FigureTable(
-            methods
-                .map(|method| {
-                    let of_stage = |stage: u8| &method.stages[stage as usize];
-                    let tallies = stage.map_or(&method.all, of_stage);
-                    (method.name.clone(), figures(tallies))
-                })
-                .collect(),
-        )
+    pub fn table(&self, scope: Scope) -> FigureTable {
+        let methods = self.methods.iter().map(|method| {
+            let tallies = match scope {
+                Scope::All => Some(&method.all),
+                Scope::Stage(stage) => method.stages.get(usize::from(stage)),
+                Scope::Group(group) => method.groups.get(usize::from(group)),
+            };
+            let figures = tallies.into_iter().flatten();
+            let figures = figures.flat_map(|tally| self.figures(tally));
+            (method.name.clone(), figures.collect())
+        });
+        FigureTable(methods.collect())
+    }
+
+    fn figures(&self, tally: &Tally) -> Vec<(String, f64)> {
+        let name = |name: &str| format!("{name}@{}", tally.k());
+        let figures = tally.figures(self.recommendable);
+        let figures = metrics::NAMES.iter().zip(figures);
+        let mut figures: Vec<(String, f64)> =
+            figures.map(|(own, figure)| (name(own), figure)).collect();
+        let categories = tally.categories();
+        figures.extend(categories.map(|figure| (name(metrics::CATEGORIES), figure)));
+        figures
     }
 }

@@ -26,7 +26,8 @@ const MIN_POSITIVES: usize = 500;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FitSettings<'a> {
     pub(super) ranker: &'a RankerParams,
-    pub(super) boosting: &'a BoostingParams,
+    /// Of the trees; absent: there are none.
+    pub(super) boosting: Option<&'a BoostingParams>,
     pub(super) stages: usize,
     /// How many rows of one question are kept at most.
     pub(super) rows_per_question: usize,
@@ -181,10 +182,11 @@ impl<'a> Learner<'a> {
         if !keep_on() {
             return Err(TrainError::Cancelled);
         }
-        let boosting = if with_trees && self.rows.positives() >= MIN_POSITIVES {
-            self.boost(&ranker, keep_on)?
-        } else {
-            None
+        let params = self.settings.boosting;
+        let params = params.filter(|_| with_trees && self.rows.positives() >= MIN_POSITIVES);
+        let boosting = match params {
+            Some(params) => self.boost(&ranker, params, keep_on)?,
+            None => None,
         };
         Ok(Scorer {
             ranker,
@@ -197,6 +199,7 @@ impl<'a> Learner<'a> {
     fn boost(
         &self,
         ranker: &FittedRanker,
+        params: &BoostingParams,
         keep_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<FittedBoosting>, TrainError> {
         let base: Vec<f32> = self
@@ -214,7 +217,7 @@ impl<'a> Learner<'a> {
         });
         let fault = |error: &dyn std::fmt::Display| FitError::Solver(error.to_string());
         let examples = examples.map_err(|faults| fault(&faults))?;
-        let params = self.settings.boosting.clone().check();
+        let params = params.clone().check();
         let params = params.map_err(|faults| fault(&faults))?;
         match params.fit(&examples, None, &mut |_, _| keep_on()) {
             Ok(boosting) => Ok(Some(boosting)),

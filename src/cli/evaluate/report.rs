@@ -1,10 +1,11 @@
 //! The HTML report of an evaluation: one file, no network, every plot beside its table.
 
+use super::Outcome;
 use super::html::{Table, escape};
 use super::plot::{self, Range, Words};
-use super::text::is_method;
+use super::text::{due_parts, is_method};
 use crate::algorithms::bootstrap::Interval;
-use crate::application::evaluate::{Difference, Report};
+use crate::application::evaluate::{Difference, DueReport, PartReport, Report};
 use crate::application::train::{FigureTable, Verdict};
 
 const STYLE: &str = "\
@@ -28,7 +29,8 @@ const INTERVALS: &str = "Differences are means over the questions that both answ
      paired bootstrap in which persons are drawn with all their questions.";
 
 /// The page; `ks` are the lengths of lists, rising, and `command` what was called.
-pub(super) fn page(report: &Report, ks: &[usize], command: &[String]) -> String {
+pub(super) fn page(outcome: &Outcome, ks: &[usize], command: &[String]) -> String {
+    let report = &outcome.report;
     let title = "How well nextbest answers";
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n\
@@ -39,11 +41,13 @@ pub(super) fn page(report: &Report, ks: &[usize], command: &[String]) -> String 
     );
     let k = ks.first().copied().unwrap_or(10);
     let parts = [
-        summary(report),
+        summary(report, &outcome.without),
         methods(report),
         by_k(report),
         differences(report, k),
         stages(report, k),
+        groups(report, outcome.by.as_deref(), k),
+        outcome.due.as_ref().map(due).unwrap_or_default(),
         calibration(report),
         sources(report, ks.last().copied().unwrap_or(k)),
         gate(report),
@@ -82,7 +86,7 @@ fn answering(figures: &FigureTable) -> Vec<&str> {
     names.filter(|name| is_method(name)).collect()
 }
 
-fn summary(report: &Report) -> String {
+fn summary(report: &Report, without: &[String]) -> String {
     let mut text = format!("{} questions", report.cases);
     if let Some((first, last)) = report.span {
         text.push_str(&format!(", asked from {first} to {last}"));
@@ -99,6 +103,9 @@ fn summary(report: &Report) -> String {
         text.push_str(&format!(
             "No model was good enough to go live, so the blend answered: {refusal}"
         ));
+    }
+    if !without.is_empty() {
+        text.push_str(&format!(" Left out: {}.", without.join(", ")));
     }
     format!("<p>{}</p>\n", escape(&text))
 }
@@ -196,54 +203,92 @@ fn differences(report: &Report, k: usize) -> String {
 }
 
 fn stages(report: &Report, k: usize) -> String {
+    let text = "By the stage of the journey in which the question was asked, with the number of questions.";
+    let body = parts("stage", &report.stages, report, k);
+    section("Stages", text, &body)
+}
+
+/// By the trait `by` of the customers; nothing unless they were told apart.
+fn groups(report: &Report, by: Option<&str>, k: usize) -> String {
+    let Some(by) = by else {
+        return String::new();
+    };
+    let text = format!("By {by} of the customer who asked, with the number of questions.");
+    let body = parts("group", &report.groups, report, k);
+    section("Groups of customers", &text, &body)
+}
+
+/// A plot and a table of the two main figures of each part, and its differences; `of` is what a part is.
+fn parts(of: &str, parts: &[PartReport], report: &Report, k: usize) -> String {
     let methods = answering(&report.figures);
-    let names: Vec<String> = report
-        .stages
+    let names = parts
         .iter()
-        .map(|stage| format!("{} ({})", stage.stage, stage.cases))
-        .collect();
+        .map(|part| format!("{} ({})", part.name, part.cases));
+    let names: Vec<String> = names.collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut body = String::new();
     for name in ["recall", "ndcg"] {
         let wanted = format!("{name}@{k}");
-        let of_stages = |method: &str| -> Vec<f64> {
-            let stages = report.stages.iter();
-            stages
-                .map(|stage| stage.figures.figure(method, &wanted))
+        let of_parts = |method: &str| -> Vec<f64> {
+            let parts = parts.iter();
+            parts
+                .map(|part| part.figures.figure(method, &wanted))
                 .collect()
         };
         let series: Vec<(&str, Vec<f64>)> = methods
             .iter()
-            .map(|method| (*method, of_stages(method)))
+            .map(|method| (*method, of_parts(method)))
             .collect();
-        let title = format!("{wanted} by stage");
+        let title = format!("{wanted} by {of}");
+        let text = format!(
+            "A row for each {of} with its questions, a mark for each method; further right is better. The table below \
+             has the same figures."
+        );
         let words = Words {
-            id: &format!("{name}-by-stage"),
+            id: &format!("{name}-by-{of}"),
             title: &title,
-            text: "A row for each stage with its questions, a mark for each method; further right is better. The table \
-                   below has the same figures.",
+            text: &text,
             x: &wanted,
             y: "",
         };
-        let mut table = Table::new(&title, ["stage", "questions"].iter().chain(&methods));
-        for stage in &report.stages {
-            let figures = methods
-                .iter()
-                .map(|method| stage.figures.figure(method, &wanted));
-            let names = [stage.stage.clone(), stage.cases.to_string()];
+        let mut table = Table::new(&title, [of, "questions"].iter().chain(&methods));
+        for part in parts {
+            let figures = methods.iter();
+            let figures = figures.map(|method| part.figures.figure(method, &wanted));
+            let names = [part.name.clone(), part.cases.to_string()];
             table.row(names.into_iter().chain(figures.map(four)));
         }
         body += &figure(&plot::marks(&words, &names, &series), &methods);
         body += &table.html();
     }
-    for stage in &report.stages {
-        let caption = format!("{}: differences to the baselines", stage.stage);
+    for part in parts {
+        let caption = format!("{}: differences to the baselines", part.name);
         let title = escape(&caption);
-        let table = differences_table(&caption, &stage.differences);
+        let table = differences_table(&caption, &part.differences);
         body += &format!("<details><summary>{title}</summary>\n{table}</details>\n");
     }
-    let text = "By the stage of the journey in which the question was asked, with the number of questions.";
-    section("Stages", text, &body)
+    body
+}
+
+fn due(due: &DueReport) -> String {
+    let head = [
+        "bought before",
+        "pairs",
+        "truly due",
+        "area under the ROC curve",
+    ];
+    let mut table = Table::new("How well what is due is found", head);
+    for (name, figures) in due_parts(due) {
+        let auc = figures.auc.map_or_else(String::new, four);
+        let cells = [figures.pairs.to_string(), figures.due.to_string(), auc];
+        table.row([name.to_owned()].into_iter().chain(cells));
+    }
+    let text = format!(
+        "Pairs of a customer and a product that is used up, at {} moments, against what a simulation knows: something \
+         is due if it is needed within {} days.",
+        due.moments, due.within_days
+    );
+    section("What is due", &text, &table.html())
 }
 
 fn calibration(report: &Report) -> String {
@@ -276,7 +321,7 @@ fn calibration(report: &Report) -> String {
     by_stage.row(["all stages".to_owned(), four(calibration.error)]);
     for stage in &report.stages {
         if let Some(error) = stage.calibration_error {
-            by_stage.row([stage.stage.clone(), four(error)]);
+            by_stage.row([stage.name.clone(), four(error)]);
         }
     }
     if let Some(training) = &report.training {

@@ -5,16 +5,21 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::super::train::{comparisons, figures};
+use super::Outcome;
 use crate::algorithms::bootstrap::Interval;
-use crate::application::evaluate::{Difference, Report};
+use crate::application::evaluate::{Difference, DueFigures, DueReport, PartReport};
 use crate::application::train::{FigureTable, GateComparison};
 
 /// Figures a method a line; differences and stages for lists of length `k`.
-pub(super) fn to_text(report: &Report, k: usize) -> String {
+pub(super) fn to_text(outcome: &Outcome, k: usize) -> String {
+    let report = &outcome.report;
     let mut text = format!(
         "{} cases; fitted in {:.1} s; one answer takes {:.3} ms (p50), {:.3} ms (p99)\n",
         report.cases, report.fit_seconds, report.answer_ms.0, report.answer_ms.1
     );
+    if !outcome.without.is_empty() {
+        text.push_str(&format!("without: {}\n", outcome.without.join(", ")));
+    }
     if !report.refusal.is_empty() {
         let refusal = &report.refusal;
         text.push_str(&format!("no model was good enough to go live: {refusal}\n"));
@@ -37,7 +42,19 @@ pub(super) fn to_text(report: &Report, k: usize) -> String {
             ));
         }
     }
-    text.push_str(&stages(report, &wanted));
+    let names: Vec<&str> = report
+        .figures
+        .0
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    text.push_str(&parts("", &report.stages, &names, &wanted));
+    if let Some(column) = &outcome.by {
+        text.push_str(&parts(column, &report.groups, &names, &wanted));
+    }
+    if let Some(due) = &outcome.due {
+        text.push_str(&of_due(due));
+    }
     if let Some(calibration) = &report.calibration {
         text.push_str(&format!(
             "\nexpected calibration error of what was answered: {:.4}\n",
@@ -55,21 +72,24 @@ pub(super) fn to_text(report: &Report, k: usize) -> String {
     text
 }
 
-/// A stage a line: cases, and of each method each of the wanted figures.
-fn stages(report: &Report, wanted: &[String]) -> String {
+/// A stage or group a line: cases, and of each method each of the wanted figures. `by` says what groups are of.
+fn parts(by: &str, parts: &[PartReport], names: &[&str], wanted: &[String]) -> String {
     let mut text = String::new();
-    let methods = || {
-        let names = report.figures.0.iter().map(|(name, _)| name.as_str());
-        names.filter(|name| is_method(name))
-    };
+    let methods = || names.iter().filter(|name| is_method(name));
+    let width = parts.iter().map(|part| part.name.chars().count()).max();
+    let width = width.unwrap_or(0).max(15) + 1;
     for figure in wanted {
-        let _ = write!(text, "\n{figure:16}{:>8}", "cases");
+        if by.is_empty() {
+            let _ = write!(text, "\n{figure:width$}{:>8}", "cases");
+        } else {
+            let _ = write!(text, "\n{figure} by {by}\n{:width$}{:>8}", "", "cases");
+        }
         methods().for_each(|name| text.push_str(&format!("{name:>20}")));
         text.push('\n');
-        for stage in &report.stages {
-            let _ = write!(text, "{:16}{:>8}", stage.stage, stage.cases);
+        for part in parts {
+            let _ = write!(text, "{:width$}{:>8}", part.name, part.cases);
             for name in methods() {
-                let figure = stage.figures.figure(name, figure);
+                let figure = part.figures.figure(name, figure);
                 text.push_str(&format!("{figure:>20.4}"));
             }
             text.push('\n');
@@ -78,21 +98,48 @@ fn stages(report: &Report, wanted: &[String]) -> String {
     text
 }
 
+/// How well what is due is found.
+fn of_due(due: &DueReport) -> String {
+    let mut text = format!(
+        "\ndue within {} days, at {} moments{:>12}{:>12}{:>12}\n",
+        due.within_days, due.moments, "pairs", "truly due", "AUC"
+    );
+    for (name, figures) in due_parts(due) {
+        let auc = figures
+            .auc
+            .map_or("-".to_owned(), |auc| format!("{auc:.4}"));
+        let DueFigures { pairs, due, .. } = figures;
+        let _ = writeln!(text, "{name:34}{pairs:>12}{due:>12}{auc:>12}");
+    }
+    text
+}
+
+/// The parts of the pairs, by name.
+pub(super) fn due_parts(due: &DueReport) -> [(&'static str, DueFigures); 3] {
+    [
+        ("all", due.all),
+        ("bought once", due.once),
+        ("bought again", due.again),
+    ]
+}
+
 /// True for what answers; false for a part of it that is judged alone (`source:…`, `candidates:…`).
 pub(super) fn is_method(name: &str) -> bool {
     !name.contains(':')
 }
 
-pub(super) fn to_json(report: &Report) -> Value {
+pub(super) fn to_json(outcome: &Outcome) -> Value {
+    let report = &outcome.report;
     let stages = report.stages.iter().map(|stage| {
-        let value = json!({
-            "cases": stage.cases,
-            "calibration_error": stage.calibration_error,
-            "methods": methods(&stage.figures),
-            "differences": differences(&stage.differences),
-        });
-        (stage.stage.clone(), value)
+        let mut value = part(stage);
+        value["calibration_error"] = json!(stage.calibration_error);
+        (stage.name.clone(), value)
     });
+    let groups = report
+        .groups
+        .iter()
+        .map(|group| (group.name.clone(), part(group)));
+    let groups: Map<String, Value> = groups.collect();
     let bins = |calibration: &crate::application::evaluate::Calibrated| -> Vec<Value> {
         let bins = calibration.bins.iter();
         bins.map(|bin| json!({"said": bin.said, "came": bin.came, "products": bin.count}))
@@ -112,6 +159,9 @@ pub(super) fn to_json(report: &Report) -> Value {
         "methods": methods(&report.figures),
         "differences": differences(&report.differences),
         "stages": stages.collect::<Map<String, Value>>(),
+        "by": outcome.by.as_ref().map(|column| json!({"trait": column, "groups": groups})),
+        "due": outcome.due.as_ref().map(due),
+        "without": outcome.without,
         "calibration_error": calibration.map(|calibration| calibration.error),
         "calibration": calibration.map(bins),
         "training": training.map(|training| json!({
@@ -120,6 +170,25 @@ pub(super) fn to_json(report: &Report) -> Value {
             "calibration_error": training.calibration_error,
             "gate": training.gate.iter().map(comparison).collect::<Vec<Value>>(),
         })),
+    })
+}
+
+fn part(part: &PartReport) -> Value {
+    json!({
+        "cases": part.cases,
+        "methods": methods(&part.figures),
+        "differences": differences(&part.differences),
+    })
+}
+
+fn due(due: &DueReport) -> Value {
+    let figures = |figures: DueFigures| json!({"pairs": figures.pairs, "due": figures.due, "auc": figures.auc});
+    json!({
+        "within_days": due.within_days,
+        "moments": due.moments,
+        "all": figures(due.all),
+        "bought_once": figures(due.once),
+        "bought_again": figures(due.again),
     })
 }
 

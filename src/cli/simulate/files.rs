@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 /// The files, without their endings.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "products",
     "customers",
     "offers",
@@ -17,6 +17,7 @@ const NAMES: [&str; 8] = [
     "truth_customers",
     "truth_offers",
     "truth_due",
+    "truth_replenishment",
     "truth_products",
 ];
 

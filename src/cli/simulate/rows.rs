@@ -299,6 +299,7 @@ pub(super) fn write_truth(shop: &mut Shop, simulation: &Simulation) -> anyhow::R
     write_truth_customers(shop, simulation)?;
     write_truth_offers(shop, simulation)?;
     write_truth_due(shop, simulation)?;
+    write_truth_replenishment(shop, simulation)?;
     write_truth_products(shop, simulation.world())
 }
 
@@ -398,6 +399,31 @@ fn write_truth_due(shop: &mut Shop, simulation: &Simulation) -> anyhow::Result<(
                 &optional(expected)?,
                 &optional(next)?,
                 &decimals(week_due(world, person, supply, today)),
+            ])?;
+        }
+    }
+    shop.close(table)
+}
+
+/// When what each purchase of a replenishable product brought is needed again.
+fn write_truth_replenishment(shop: &mut Shop, simulation: &Simulation) -> anyhow::Result<()> {
+    let mut table = shop.open("truth_replenishment")?;
+    table.rows.write_record([
+        "customer_id",
+        "product_id",
+        "purchased_at",
+        "quantity",
+        "next_due_at",
+    ])?;
+    for (number, person) in (0u32..).zip(simulation.customers()) {
+        for refill in &person.refills {
+            let next = refill.next.filter(|&next| person.left_at(next).is_none());
+            table.rows.write_record([
+                customer_id(number).as_str(),
+                &product_id(refill.product),
+                &written(refill.time)?,
+                &refill.quantity.to_string(),
+                &optional(next)?,
             ])?;
         }
     }

@@ -98,6 +98,46 @@ fn accessories_follow_their_main_product() {
 }
 
 #[test]
+fn what_is_needed_again_is_known_at_every_purchase() {
+    let shop = &*SHOP;
+    let mut refills: HashMap<(&str, &str), Vec<&Row>> = HashMap::new();
+    for row in &shop.refills {
+        let pair = (row["customer_id"].as_str(), row["product_id"].as_str());
+        refills.entry(pair).or_default().push(row);
+    }
+    let mut next_times = 0;
+    for row in &shop.due {
+        let pair = (row["customer_id"].as_str(), row["product_id"].as_str());
+        let refills = &refills[&pair];
+        assert_eq!(refills.len().to_string(), row["purchases"]);
+        let newest = refills[refills.len() - 1];
+        assert_eq!(newest["purchased_at"], row["last_purchase_at"]);
+        if row["active"] == "true" {
+            assert_eq!(newest["next_due_at"], row["next_purchase_at"]);
+        }
+        // a need is met when it comes, by this product or another of its family, unless something was in between
+        for two in refills
+            .windows(2)
+            .filter(|two| !two[0]["next_due_at"].is_empty())
+        {
+            let due = seconds(&two[0]["next_due_at"]);
+            let met = seconds(&two[1]["purchased_at"]) - due;
+            next_times += u32::from((0..2 * DAY).contains(&met));
+        }
+    }
+    let bought: HashSet<(&str, &str, i64)> = of_kind("purchase")
+        .map(|event| (&*event.customer, &*event.product, event.time))
+        .collect();
+    let known = shop.refills.iter().filter(|row| {
+        let time = seconds(&row["purchased_at"]);
+        bought.contains(&(&*row["customer_id"], &*row["product_id"], time))
+    });
+    // the others were bought as a guest
+    let share = known.count() as f64 / shop.refills.len() as f64;
+    assert!(share > 0.9 && next_times > 1_000, "{share} {next_times}");
+}
+
+#[test]
 fn replenishment_keeps_the_true_rhythm() {
     let shop = &*SHOP;
     let mut bought: HashMap<(&str, &str), Vec<i64>> = HashMap::new();
