@@ -21,7 +21,7 @@ mod uplift_log;
 pub use customers::Customers;
 pub use events::{Events, Repetitions};
 pub use framing::{MAX_ROW_BYTES, MAX_ROW_LINES};
-pub use policy_log::{MAX_LOG_ROWS, PolicyLog, Shown, TargetColumns};
+pub use policy_log::{MAX_LOG_ROWS, PolicyLog, Refused, Shown, TargetColumns};
 pub use products::Products;
 pub use refusals::{Refusals, RefusalsError};
 pub use source::Progress;

@@ -8,6 +8,7 @@
 mod architecture;
 mod csv_edge;
 mod evaluate;
+mod evaluate_offline;
 mod harness;
 mod import;
 mod journal_contract;

@@ -92,7 +92,8 @@ fn map<T>(row: RowResult<T>, body: impl FnOnce(T) -> RecordBody) -> RowResult<Re
     })
 }
 
-fn complain(path: &Path, refusal: &Refusal, refused: &mut u64) {
+/// Says what was refused, the first ones in full.
+pub(super) fn complain(path: &Path, refusal: &Refusal, refused: &mut u64) {
     const SHOWN: u64 = 20;
     *refused += 1;
     if *refused <= SHOWN {

@@ -130,7 +130,7 @@ impl UpliftFile {
                 place,
                 numbers: Vec::new(),
                 categories: Vec::new(),
-                names: Names::default(),
+                names: with_absent(),
                 count: 0,
                 word: None,
                 // the contract: ids are opaque
@@ -201,9 +201,8 @@ impl UpliftFile {
         let mut is_good = vec![true; lines.len()];
         for feature in features.iter().filter(|feature| feature.is_number()) {
             for (row, number) in feature.numbers.iter().enumerate() {
-                // NaN stands for absent too: a cell that says NaN has a category of its own
-                let says_nan =
-                    number.is_nan() && feature.names.get("") != Some(feature.categories[row]);
+                // NaN stands for absent too, whose category is 0
+                let says_nan = number.is_nan() && feature.categories[row] != 0;
                 if (number.is_infinite() || says_nan) && is_good[row] {
                     is_good[row] = false;
                     self.refused.add(Refusal {
@@ -237,6 +236,13 @@ impl UpliftFile {
         self.outcome = kept(std::mem::take(&mut self.outcome), &is_good);
         self.value = self.value.take().map(|values| kept(values, &is_good));
     }
+}
+
+/// Names in which absent is 0.
+fn with_absent() -> Names {
+    let mut names = Names::default();
+    names.number("");
+    names
 }
 
 fn kept<T>(of: Vec<T>, is_good: &[bool]) -> Vec<T> {
@@ -322,8 +328,26 @@ mod tests {
         assert!(
             (ages[0] - 30.0).abs() < 1e-12 && ages[1].is_nan() && (ages[2] - 31.0).abs() < 1e-12
         );
-        assert_eq!(city.values, FeatureValues::Categories(vec![0, 1, 2]));
-        assert_eq!(id.values, FeatureValues::Categories(vec![0, 1, 4]));
+        assert_eq!(city.values, FeatureValues::Categories(vec![1, 2, 3]));
+        assert_eq!(id.values, FeatureValues::Categories(vec![1, 2, 5]));
+    }
+
+    #[test]
+    fn an_absent_number_after_many_is_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.csv");
+        let rows: String = (0..MAX_VALUES + 5)
+            .map(|row| format!("0,1,{row}\n"))
+            .collect();
+        std::fs::write(
+            &path,
+            format!("treatment,outcome,age\n{rows}0,1,\n0,1,nan\n"),
+        )
+        .unwrap();
+        let file = UpliftFile::read_at_most(&path, 20_000, 20_000).unwrap();
+        let refused: Vec<_> = file.refused.first.iter().map(|r| r.line).collect();
+        assert_eq!(refused, [MAX_VALUES as u64 + 8]);
+        assert_eq!(file.arm.len(), MAX_VALUES + 6);
     }
 
     #[test]
