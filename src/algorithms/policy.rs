@@ -14,7 +14,6 @@
 
 use super::bootstrap::{Interval, draw, totals};
 use super::folds::{folds, shuffled};
-use super::response::ResponseParams;
 
 pub mod model;
 pub mod target;
@@ -63,8 +62,6 @@ pub struct PolicyParams {
     pub folds: usize,
     /// Decides folds and draws.
     pub seed: u64,
-    /// How the reward model is fitted.
-    pub response: ResponseParams,
 }
 
 impl Default for PolicyParams {
@@ -74,7 +71,6 @@ impl Default for PolicyParams {
             resamples: 2_000,
             folds: 5,
             seed: 7,
-            response: ResponseParams::default(),
         }
     }
 }

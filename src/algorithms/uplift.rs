@@ -397,7 +397,7 @@ fn sums(
         match (arm, scope) {
             (0, _) => sums.add(false, y[row], count(row)),
             (arm, scope) if scope.is_none_or(|own| own == arm) => {
-                sums.add(true, y[row], count(row))
+                sums.add(true, y[row], count(row));
             }
             _ => {}
         }

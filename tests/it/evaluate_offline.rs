@@ -142,11 +142,11 @@ fn figures_of_a_public_log_are_those_of_an_independent_implementation() {
         }
         let effective = report["weights"]["effective_rows"].as_f64().unwrap();
         assert!((effective - effective_rows).abs() < 0.6, "{what}");
-        let error = (value("dr") - truth).abs() / truth;
-        assert!(error < dr_error + 0.01, "DR is off by {error:.3}; {what}");
         assert_eq!(report["refused_rows"], 0);
         assert_eq!(report["answer"].is_string(), is_answered, "{what}");
         if is_answered {
+            let error = (value("dr") - truth).abs() / truth;
+            assert!(error < dr_error + 0.005, "DR is off by {error:.3}; {what}");
             let end = |key: &str| report["estimates"]["dr"][key].as_f64().unwrap();
             assert!(end("low") <= truth && truth <= end("high"), "{what}");
         } else {

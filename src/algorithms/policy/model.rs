@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use ndarray::Array2;
 
-use super::super::response::{FittedResponse, Kind};
+use super::super::response::{FittedResponse, Kind, ResponseParams};
 use super::target::Distribution;
 use super::{LoggedDecision, PolicyParams};
 
@@ -16,11 +16,17 @@ pub const MAX_COLUMNS_EACH: usize = 200;
 /// A fit takes at most so many cells of 8 bytes: of larger logs, a part of the decisions, drawn by the seed.
 pub const MAX_CELLS: usize = 1 << 24;
 
+/// The penalties that are tried, the strongest first, until the next one foresees the rewards of rows it was not fitted
+/// on no better: where rewards are rare, a weak one learns chance.
+pub const PENALTIES: [f64; 4] = [1_000.0, 100.0, 10.0, 1.0];
+
 /// What the reward model was.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RewardModel {
     /// Logistic for rewards of 0 and 1, ridge regression for others.
     pub kind: Kind,
+    /// The strength of its L2 penalty: the one of [`PENALTIES`] with the least loss on rows it was not fitted on.
+    pub l2: f64,
     /// Columns: values of context, action and position that are frequent enough.
     pub columns: usize,
     /// Values that are not.
@@ -120,18 +126,64 @@ pub(super) fn cross_fit(
 ) -> (RewardModel, Expected) {
     let columns = Columns::of(log);
     let rewards: Vec<f64> = log.iter().map(|row| row.reward).collect();
+    let kind = Kind::of(&rewards);
+    let mut best: Option<(f64, (RewardModel, Expected))> = None;
+    for l2 in PENALTIES {
+        let tried = with_penalty(log, target, fold_of, params, (&columns, kind, l2));
+        let losses = tried
+            .1
+            .iter()
+            .zip(&rewards)
+            .map(|(&(own, _), &reward)| loss(kind, own, reward));
+        let loss: f64 = losses.sum();
+        // the loss falls and rises again: what is weaker still is not tried
+        if best.as_ref().is_some_and(|(least, _)| loss >= *least) {
+            break;
+        }
+        best = Some((loss, tried));
+    }
+    best.expect("the first penalty is taken").1
+}
+
+/// Log loss of a chance, squared error of an amount.
+fn loss(kind: Kind, expected: f64, reward: f64) -> f64 {
+    match kind {
+        Kind::Amount => (expected - reward).powi(2),
+        Kind::Chance => {
+            let chance = if reward > 0.5 {
+                expected
+            } else {
+                1.0 - expected
+            };
+            -chance.max(1e-12).ln()
+        }
+    }
+}
+
+fn with_penalty(
+    log: &[LoggedDecision],
+    target: &Distribution<'_>,
+    fold_of: &[u8],
+    params: &PolicyParams,
+    (columns, kind, l2): (&Columns, Kind, f64),
+) -> (RewardModel, Expected) {
     let folds = fold_of
         .iter()
         .max()
         .map_or(0, |most| usize::from(*most) + 1);
     let mut model = RewardModel {
-        kind: Kind::of(&rewards),
+        kind,
+        l2,
         columns: columns.count,
         rare_values: columns.rare,
         folds,
         mean_folds: 0,
         fitted_rows: 0,
         target_read_off: matches!(target, Distribution::ReadOff(_)),
+    };
+    let response = ResponseParams {
+        l2,
+        ..ResponseParams::default()
     };
     let most_rows = MAX_CELLS / columns.count.max(1);
     let order = super::shuffled(log.len(), params.seed ^ 2);
@@ -144,12 +196,11 @@ pub(super) fn cross_fit(
             .filter(other)
             .take(most_rows)
             .collect();
-        let outcomes: Vec<f64> = rows.iter().map(|&row| rewards[row]).collect();
-        let x = columns.matrix(log, &rows);
-        let fitted = FittedResponse::fit(x, &outcomes, model.kind, &params.response);
+        let outcomes: Vec<f64> = rows.iter().map(|&row| log[row].reward).collect();
+        let fitted = FittedResponse::fit(columns.matrix(log, &rows), &outcomes, kind, &response);
         model.mean_folds += usize::from(fitted.is_mean());
         model.fitted_rows = model.fitted_rows.max(rows.len());
-        let asked = Asked::new(&fitted, &columns, target, log);
+        let asked = Asked::new(&fitted, columns, target, log);
         for row in (0..log.len()).filter(|row| usize::from(fold_of[*row]) == fold) {
             expected[row] = asked.of(row, &log[row]);
         }

@@ -455,6 +455,28 @@ fn rare_values_have_no_columns_and_columns_are_bounded() {
 }
 
 #[test]
+fn the_penalty_is_that_which_foresees_best() {
+    let params = PolicyParams::default();
+    let of = |log: &[LoggedDecision], all: &[f64]| {
+        evaluate(log, &by_row(all), &params)
+            .unwrap()
+            .model
+            .unwrap()
+            .l2
+    };
+    let (mut log, all) = world(4_000, 1);
+    // much to learn: the action decides
+    log.iter_mut()
+        .for_each(|row| row.reward = f64::from(row.action == 3));
+    assert!(of(&log, &all) <= 1.0);
+    // nothing to learn
+    for (row, decision) in log.iter_mut().enumerate() {
+        decision.reward = f64::from(dice(5, row, 5) < 0.01);
+    }
+    assert!(of(&log, &all) >= 100.0);
+}
+
+#[test]
 fn what_was_earned_is_a_mean_with_its_interval() {
     let rewards: Vec<f64> = (0..1_000).map(|row| f64::from(row % 4 == 0)).collect();
     let found = earned(&rewards, &PolicyParams::default()).unwrap();

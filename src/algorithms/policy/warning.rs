@@ -169,8 +169,8 @@ impl fmt::Display for Warning {
             ),
             Self::TinyPropensities { rows, smallest } => write!(
                 f,
-                "{rows} rows have a propensity below {TINY_PROPENSITY}, the smallest {smallest:e}: one of them can \
-                 outweigh all the others; the logging policy should explore more"
+                "propensities below {TINY_PROPENSITY}: {rows}, the smallest {smallest:e}; one such row can outweigh \
+                 all the others, so the logging policy should explore more"
             ),
             Self::OneRowDecides { share } => {
                 let percent = 100.0 * share;

@@ -100,7 +100,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         None => None,
     };
-    let told = told(args, &log, shown, params).with_context(|| args.log.display().to_string())?;
+    let told =
+        told(args, &log, shown.as_ref(), params).with_context(|| args.log.display().to_string())?;
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", text::to_json(&told))?;
@@ -118,7 +119,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn told<'a>(
     args: &Args,
     log: &'a PolicyLog,
-    shown: Option<(&PathBuf, Shown)>,
+    shown: Option<&(&PathBuf, Shown)>,
     params: PolicyParams,
 ) -> anyhow::Result<Told<'a>> {
     let shares;
@@ -170,8 +171,8 @@ fn told<'a>(
         log,
         report,
         target: said,
-        target_rows: shown.as_ref().map(|(_, shown)| shown.shown.len()),
-        target_refused: shown.as_ref().map_or(0, |(_, shown)| shown.refused.count),
+        target_rows: shown.map(|(_, shown)| shown.shown.len()),
+        target_refused: shown.map_or(0, |(_, shown)| shown.refused.count),
         on_policy: rewards.and_then(|rewards| earned(rewards, &params)),
         params,
     })

@@ -187,6 +187,7 @@ pub(super) fn to_json(told: &Told<'_>) -> Value {
         },
         "model": report.model.as_ref().map(|model| json!({
             "kind": match model.kind { Kind::Chance => "logistic", Kind::Amount => "ridge" },
+            "l2": model.l2,
             "columns": model.columns,
             "rare_values": model.rare_values,
             "folds": model.folds,

@@ -5,7 +5,7 @@ use super::super::page::{self, figure, section};
 use super::super::plot::{self, Range, Words};
 use super::{Told, text};
 use crate::algorithms::bootstrap::Interval;
-use crate::algorithms::uplift::{Comparison, Effect, Ranking};
+use crate::algorithms::uplift::{Comparison, Ranking};
 
 /// The page; `command` is what was called.
 pub(super) fn page(told: &Told<'_>, command: &[String]) -> String {
@@ -41,18 +41,18 @@ fn signed(value: f64) -> String {
 
 fn effects(told: &Told<'_>) -> String {
     let mut body = String::new();
-    let parts: [(&str, &str, fn(&Comparison) -> Option<&Effect>); 2] = [
-        ("outcome", "Average effect on the outcome", |comparison| {
-            Some(&comparison.effect)
-        }),
-        ("value", "Average effect on the value", |comparison| {
-            comparison.value_effect.as_ref()
-        }),
-    ];
-    for (id, title, of) in parts {
+    for what in ["outcome", "value"] {
+        let title = format!("Average effect on the {what}");
+        let of = |comparison: &Comparison| match what {
+            "outcome" => Some(comparison.effect),
+            _ => comparison.value_effect,
+        };
         let effects =
             text::comparisons(told).filter_map(|c| of(c).map(|effect| (text::name(c), effect)));
-        let mut table = Table::new(title, ["of", "treated", "control", "effect", "low", "high"]);
+        let mut table = Table::new(
+            &title,
+            ["of", "treated", "control", "effect", "low", "high"],
+        );
         let mut ranges = Vec::new();
         for (name, effect) in effects {
             let Interval { mean, low, high } = effect.difference;
@@ -74,8 +74,8 @@ fn effects(told: &Told<'_>) -> String {
             continue;
         }
         let words = Words {
-            id,
-            title,
+            id: what,
+            title: &title,
             text: "A row for each arm, with its interval; right of the dashed line the treated have more. The table \
                    below has the same figures.",
             x: "treated minus control",
@@ -91,16 +91,15 @@ fn effects(told: &Told<'_>) -> String {
 fn curves(comparison: &Comparison, place: usize) -> String {
     let mut body = String::new();
     let name = text::name(comparison);
-    let series: [(
-        &str,
-        fn(&crate::algorithms::uplift::Learned) -> Option<&Ranking>,
-    ); 2] = [
-        ("outcome", |learned| Some(&learned.outcome)),
-        ("value", |learned| learned.value.as_ref()),
-    ];
-    for (what, of) in series {
+    for what in ["outcome", "value"] {
         let rankings: Vec<(&str, &Ranking)> = text::learners(comparison)
-            .filter_map(|(learner, learned)| of(learned).map(|ranking| (learner, ranking)))
+            .filter_map(|(learner, learned)| {
+                let ranking = match what {
+                    "outcome" => Some(&learned.outcome),
+                    _ => learned.value.as_ref(),
+                };
+                ranking.map(|ranking| (learner, ranking))
+            })
             .collect();
         let Some((_, first)) = rankings.first() else {
             continue;
