@@ -177,7 +177,7 @@ fn by_row(all: &[f64]) -> Target<'_> {
 
 #[test]
 fn intervals_cover_the_truth_as_often_as_they_say() {
-    const WORLDS: u64 = 200;
+    const WORLDS: u64 = 120;
     let params = PolicyParams {
         resamples: 400,
         ..PolicyParams::default()
@@ -201,21 +201,21 @@ fn intervals_cover_the_truth_as_often_as_they_say() {
         Method::IpsClipped,
         Method::DrClipped,
     ] {
-        // 190 are expected, ± 3.1; no weight reaches the clip
+        // 114 are expected, ± 2.4; no weight reaches the clip
         let covered = covered[of(method)];
         assert!(
-            (178..=199).contains(&covered),
+            (105..=119).contains(&covered),
             "{method:?} covers {covered} of {WORLDS}"
         );
         let bias = sums[of(method)] - truth();
         assert!(
-            bias.abs() < 0.006,
+            bias.abs() < 0.007,
             "{method:?} is off by {bias:.4} on average"
         );
     }
     // a model without the interaction is wrong, and its interval hides it; so is the mean of the log
     for method in [Method::Dm, Method::Naive] {
-        assert!(covered[of(method)] < 100, "{method:?}: {covered:?}");
+        assert!(covered[of(method)] < 60, "{method:?}: {covered:?}");
         assert!(
             (sums[of(method)] - truth()).abs() > 0.02,
             "{method:?}: {sums:?}"
@@ -250,11 +250,18 @@ fn the_seed_decides_and_an_honest_log_is_believed() {
 #[test]
 fn large_logs_are_drawn_in_groups() {
     let (log, all) = world(MAX_GROUPS + 25_000, 3);
+    // chances that depend on the context, so that no model is fitted
+    let own: Vec<f64> = log
+        .iter()
+        .zip(all.chunks(ACTIONS))
+        .map(|(row, all)| all[row.action as usize])
+        .collect();
     let params = PolicyParams {
         resamples: 200,
         ..PolicyParams::default()
     };
-    let report = evaluate(&log, &by_row(&all), &params).unwrap();
+    let report = evaluate(&log, &Target::OwnAction(&own), &params).unwrap();
+    assert!(report.model.is_none());
     let mean = value(&report, Method::Naive);
     let half = 1.96 * (mean * (1.0 - mean) / log.len() as f64).sqrt();
     let found = report.estimate(Method::Naive).unwrap().value;
@@ -469,11 +476,17 @@ fn the_penalty_is_that_which_foresees_best() {
     log.iter_mut()
         .for_each(|row| row.reward = f64::from(row.action == 3));
     assert!(of(&log, &all) <= 1.0);
-    // nothing to learn
-    for (row, decision) in log.iter_mut().enumerate() {
-        decision.reward = f64::from(dice(5, row, 5) < 0.01);
-    }
-    assert!(of(&log, &all) >= 100.0);
+    // nothing to learn: chance favours a weak penalty now and then, seldom the weakest
+    let found: Vec<f64> = (0..9)
+        .map(|seed| {
+            for (row, decision) in log.iter_mut().enumerate() {
+                decision.reward = f64::from(dice(seed, row, 5) < 0.01);
+            }
+            of(&log, &all)
+        })
+        .collect();
+    let strong = found.iter().filter(|&&l2| l2 >= 100.0).count();
+    assert!(strong >= 5, "{found:?}");
 }
 
 #[test]
