@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ease::factor;
 
+/// L-BFGS ends where the gradient of the summed loss is this small: a hundredth of a row.
+const GRADIENT_TOLERANCE: f64 = 1e-2;
+
 /// What the outcomes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
@@ -72,7 +75,7 @@ enum Link {
 }
 
 impl FittedResponse {
-    /// Fits `x` (rows × columns, finite) to the outcomes. Where nothing can be told apart (no rows, one outcome only, a
+    /// Fits `x` (rows × columns, finite; quicker if columns lie together) to the outcomes. Where nothing can be told apart (no rows, one outcome only, a
     /// solver that gives up) it is the mean; [`FittedResponse::is_mean`] says so. Deterministic.
     #[must_use]
     pub fn fit(x: Array2<f64>, outcomes: &[f64], kind: Kind, params: &ResponseParams) -> Self {
@@ -145,7 +148,7 @@ fn logistic(x: Array2<f64>, outcomes: &[f64], params: &ResponseParams) -> Option
     let fitted = LogisticRegression::default()
         .alpha(params.l2)
         .max_iterations(params.max_iterations)
-        .gradient_tolerance(1e-4)
+        .gradient_tolerance(GRADIENT_TOLERANCE)
         .fit(&Dataset::new(x, y))
         .ok()?;
     // linfa decides by order which class is "positive"

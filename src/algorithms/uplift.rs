@@ -390,7 +390,7 @@ fn sums(
     log: &UpliftLog<'_>,
     scope: Option<u32>,
     y: &[f64],
-    count: &dyn Fn(usize) -> f64,
+    count: &impl Fn(usize) -> f64,
 ) -> qini::Sums {
     let mut sums = qini::Sums::default();
     for (row, &arm) in log.arm.iter().enumerate() {
@@ -435,7 +435,7 @@ impl Asked {
     }
 
     /// Takes one draw.
-    fn take(&mut self, log: &UpliftLog<'_>, scope: Option<u32>, count: &dyn Fn(usize) -> f64) {
+    fn take(&mut self, log: &UpliftLog<'_>, scope: Option<u32>, count: &impl Fn(usize) -> f64) {
         for (which, y) in series(log).into_iter().enumerate() {
             let difference = sums(log, scope, y, count).difference();
             self.effects[which].extend(difference.filter(|difference| difference.is_finite()));
@@ -502,13 +502,17 @@ fn resample(log: &UpliftLog<'_>, counts: &[usize], params: &UpliftParams, asked:
         dealt[arm] += 1;
     }
     let mut drawn = vec![0u32; sizes.iter().sum()];
+    let mut counts_of_rows = vec![0.0; log.arm.len()];
     for number in 0..params.resamples {
         for (arm, (&start, &size)) in starts.iter().zip(&sizes).enumerate() {
             let seed =
                 super::boosting::scramble(params.seed ^ super::boosting::scramble(arm as u64));
             draw(&mut drawn[start..start + size], number, seed);
         }
-        let count = |row: usize| f64::from(drawn[group_of[row] as usize]);
+        for (count, &group) in counts_of_rows.iter_mut().zip(&group_of) {
+            *count = f64::from(drawn[group as usize]);
+        }
+        let count = |row: usize| counts_of_rows[row];
         for (scope, asked) in scopes.iter().zip(asked.iter_mut()) {
             asked.take(log, *scope, &count);
         }

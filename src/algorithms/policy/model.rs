@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use ndarray::Array2;
+use ndarray::{Array2, ShapeBuilder as _};
 
 use super::super::response::{FittedResponse, Kind, ResponseParams};
 use super::target::Distribution;
@@ -14,7 +14,7 @@ pub const MIN_VALUE_ROWS: usize = 10;
 /// The most columns for values of the context; of each of action and position, too. The most frequent values get them.
 pub const MAX_COLUMNS_EACH: usize = 200;
 /// A fit takes at most so many cells of 8 bytes: of larger logs, a part of the decisions, drawn by the seed.
-pub const MAX_CELLS: usize = 1 << 24;
+pub const MAX_CELLS: usize = 1 << 22;
 
 /// The penalties that are tried, the strongest first, until the next one foresees the rewards of rows it was not fitted
 /// on no better: where rewards are rare, a weak one learns chance.
@@ -104,7 +104,7 @@ impl Columns {
     }
 
     fn matrix(&self, log: &[LoggedDecision], rows: &[usize]) -> Array2<f64> {
-        let mut x = Array2::zeros((rows.len(), self.count));
+        let mut x = Array2::zeros((rows.len(), self.count).f());
         for (place, &row) in rows.iter().enumerate() {
             let own = self.action.get(&log[row].action).copied();
             for column in self.situation(&log[row]).chain(own) {

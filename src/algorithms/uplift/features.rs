@@ -4,7 +4,7 @@
 /// The most columns of a fit, those of every arm together.
 pub const MAX_COLUMNS: usize = 400;
 /// A category, or being absent, needs so many rows for a column of its own.
-pub const MIN_CATEGORY_ROWS: usize = 10;
+pub const MIN_CATEGORY_ROWS: usize = 50;
 /// Standardised amounts are kept within so many standard deviations.
 const MAX_DEVIATIONS: f64 = 5.0;
 
@@ -191,12 +191,12 @@ mod tests {
 
     #[test]
     fn features_become_numbers() {
-        let rows = 40;
-        let absent = |row: usize| if row < 10 { f64::NAN } else { (row % 2) as f64 };
+        let rows = 200;
+        let absent = |row: usize| if row < 50 { f64::NAN } else { (row % 2) as f64 };
         let features = [
             feature(
                 "category",
-                FeatureValues::Categories((0..40).map(|row| u32::from(row < 12)).collect()),
+                FeatureValues::Categories((0..200).map(|row| u32::from(row < 60)).collect()),
             ),
             feature(
                 "amount",
@@ -204,7 +204,7 @@ mod tests {
             ),
             feature("constant", FeatureValues::Numbers(vec![3.0; rows])),
             feature("nothing", FeatureValues::Numbers(vec![f64::NAN; rows])),
-            feature("own", FeatureValues::Categories((0..40).collect())),
+            feature("own", FeatureValues::Categories((0..200).collect())),
         ];
         let encoded = Encoded::of(&features, rows, 2);
         let names: Vec<&str> = (0..encoded.columns())
@@ -214,8 +214,8 @@ mod tests {
         assert_eq!(encoded.unused, ["constant", "nothing", "own"]);
         // absent: the mean, and a mark; 1 is one standard deviation above the mean of 0 and 1
         assert_eq!(encoded.row(0), [0.0, 0.0, 1.0, 1.0]);
-        assert_eq!(encoded.row(11), [1.0, 0.0, 1.0, 0.0]);
-        assert_eq!(encoded.row(12), [-1.0, 1.0, 0.0, 0.0]);
+        assert_eq!(encoded.row(51), [1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(encoded.row(60), [-1.0, 1.0, 0.0, 0.0]);
     }
 
     #[test]

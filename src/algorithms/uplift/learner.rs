@@ -1,14 +1,14 @@
 //! What a treatment is expected to change, by customer: the S-learner (one model that knows the arm) and the T-learner
 //! (one model an arm); Künzel et al. 2019.
 
-use ndarray::Array2;
+use ndarray::{Array2, ShapeBuilder as _};
 use serde::{Deserialize, Serialize};
 
 use super::super::response::{FittedResponse, Kind, ResponseParams};
 use super::features::Encoded;
 
 /// A fit takes at most so many cells of 8 bytes.
-pub const MAX_CELLS: usize = 1 << 24;
+pub const MAX_CELLS: usize = 1 << 23;
 
 /// The columns of an S-learner: the features, and for each arm but control a mark and the features again.
 #[must_use]
@@ -45,7 +45,7 @@ impl FittedSLearner {
     #[must_use]
     pub fn fit(data: &Data<'_>, params: &ResponseParams) -> Self {
         let features = data.encoded.columns();
-        let mut x = Array2::zeros((data.rows.len(), columns(features, data.arms)));
+        let mut x = Array2::zeros((data.rows.len(), columns(features, data.arms)).f());
         for (&row, mut out) in data.rows.iter().zip(x.rows_mut()) {
             let arm = data.arm[row] as usize;
             for (column, &number) in data.encoded.row(row).iter().enumerate() {
@@ -114,10 +114,10 @@ impl FittedTLearner {
         let of_arm = |arm: usize| {
             let is_in = |row: &usize| data.arm[*row] as usize == arm;
             let rows: Vec<usize> = data.rows.iter().copied().filter(is_in).collect();
-            let x =
-                Array2::from_shape_fn((rows.len(), data.encoded.columns()), |(place, column)| {
-                    data.encoded.row(rows[place])[column]
-                });
+            let x = Array2::from_shape_fn(
+                (rows.len(), data.encoded.columns()).f(),
+                |(place, column)| data.encoded.row(rows[place])[column],
+            );
             let outcomes: Vec<f64> = rows.iter().map(|&row| data.outcome[row]).collect();
             FittedResponse::fit(x, &outcomes, data.kind, params)
         };

@@ -99,7 +99,7 @@ impl Order {
     }
 
     /// Walks along it. `count` says how often each row counts.
-    pub(super) fn walk(&self, arm: &[u32], y: &[f64], count: &dyn Fn(usize) -> f64) -> Walk {
+    pub(super) fn walk(&self, arm: &[u32], y: &[f64], count: &impl Fn(usize) -> f64) -> Walk {
         let all: f64 = self.rows.iter().map(|&row| count(row as usize)).sum();
         let (mut at, mut next) = ([f64::NAN; SHARES.len()], 0);
         let mut area = 0.0;
@@ -125,7 +125,7 @@ impl Order {
         &self,
         arm: &[u32],
         y: &[f64],
-        count: &dyn Fn(usize) -> f64,
+        count: &impl Fn(usize) -> f64,
         mut step: impl FnMut(&Sums, &Sums),
     ) -> Sums {
         let (mut before, mut now) = (Sums::default(), Sums::default());
