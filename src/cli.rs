@@ -37,6 +37,10 @@ enum Command {
     Recommend(recommend::Args),
     /// Judge answers against what was truly next
     Evaluate(evaluate::Args),
+    /// Judge a policy of offers from the log of another one, before it acts
+    EvaluatePolicy(evaluate::policy::Args),
+    /// Judge whom a treatment changes, from the log of a randomised trial
+    EvaluateUplift(evaluate::uplift::Args),
     /// Write the simulated shop "Gadgets Here" as CSV files
     Simulate(simulate::Args),
     /// Test settings and recipes without starting
@@ -57,6 +61,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Train(args) => train::run(&args),
         Command::Recommend(args) => recommend::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::EvaluatePolicy(args) => evaluate::policy::run(&args),
+        Command::EvaluateUplift(args) => evaluate::uplift::run(&args),
         Command::Simulate(args) => simulate::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => config::run(&args),

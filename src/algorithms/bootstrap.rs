@@ -7,13 +7,11 @@ use super::boosting::scramble;
 
 /// How often the persons are drawn.
 pub const RESAMPLES: usize = 1_000;
-/// How many of the means lie beyond each end of the interval: 2.5 %.
-const TAIL: usize = RESAMPLES / 40;
 
-/// A mean with its 95 % interval.
+/// A mean, or another figure, with its 95 % interval.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Interval {
-    /// The mean over the questions.
+    /// The mean over the questions; the figure.
     pub mean: f64,
     /// The lower end.
     pub low: f64,
@@ -42,41 +40,78 @@ pub fn intervals(persons: &[u32], series: &[Vec<f64>], seed: u64) -> Vec<Interva
         }
         row[series.len()] += 1.0;
     }
-    let total = |rows: &mut dyn Iterator<Item = usize>| {
-        let mut total = vec![0.0; width];
-        for place in rows {
-            for (sum, part) in total.iter_mut().zip(&sums[place * width..][..width]) {
-                *sum += part;
-            }
-        }
+    let means = |counts: &[u32]| {
+        let mut total = totals(&sums, width, counts);
         let questions = total.pop().unwrap_or(1.0);
-        total
-            .into_iter()
-            .map(move |sum| sum / questions)
-            .collect::<Vec<f64>>()
+        total.into_iter().map(move |sum| sum / questions)
     };
-    let count = places.len();
     let mut drawn: Vec<Vec<f64>> = vec![Vec::with_capacity(RESAMPLES); series.len()];
-    let mut draws = 0;
-    for _ in 0..RESAMPLES {
-        let mut draw = (0..count).map(|_| {
-            draws += 1;
-            below(scramble(seed ^ scramble(draws)), count)
-        });
-        for (means, mean) in drawn.iter_mut().zip(total(&mut draw)) {
-            means.push(mean);
+    let mut counts = vec![0; places.len()];
+    for resample in 0..RESAMPLES {
+        draw(&mut counts, resample, seed);
+        for (drawn, mean) in drawn.iter_mut().zip(means(&counts)) {
+            drawn.push(mean);
         }
     }
-    let means = total(&mut (0..count));
-    let ends = |mut drawn: Vec<f64>| {
-        drawn.sort_by(f64::total_cmp);
-        (drawn[TAIL - 1], drawn[RESAMPLES - TAIL])
-    };
-    means
-        .into_iter()
-        .zip(drawn.into_iter().map(ends))
-        .map(|(mean, (low, high))| Interval { mean, low, high })
+    means(&vec![1; places.len()])
+        .zip(drawn)
+        .map(|(mean, drawn)| Interval::of(mean, drawn))
         .collect()
+}
+
+impl Interval {
+    /// A figure with the ends of the 95 % percentile interval of its resamples, which come in any order. Without
+    /// resamples the ends are the figure.
+    #[must_use]
+    pub fn of(figure: f64, mut resampled: Vec<f64>) -> Self {
+        let count = resampled.len();
+        if count == 0 {
+            return Self {
+                mean: figure,
+                low: figure,
+                high: figure,
+            };
+        }
+        resampled.sort_by(f64::total_cmp);
+        let tail = (count / 40).max(1);
+        Self {
+            mean: figure,
+            low: resampled[tail - 1],
+            high: resampled[count - tail],
+        }
+    }
+
+    /// True if the value lies within, ends included.
+    #[must_use]
+    pub fn covers(&self, value: f64) -> bool {
+        self.low <= value && value <= self.high
+    }
+}
+
+/// Draws as many of `counts.len()` things as there are, with replacement, and notes how often each came. The numbers
+/// of the resample and the seed decide.
+pub(super) fn draw(counts: &mut [u32], resample: usize, seed: u64) {
+    counts.fill(0);
+    let count = counts.len();
+    let before = (resample * count) as u64;
+    for number in 1..=count as u64 {
+        let bits = scramble(seed ^ scramble(before + number));
+        counts[below(bits, count)] += 1;
+    }
+}
+
+/// The sum of each column of a table, row by row `width` wide, whose rows count so often.
+pub(super) fn totals(table: &[f64], width: usize, counts: &[u32]) -> Vec<f64> {
+    let mut totals = vec![0.0; width];
+    for (row, &count) in table.chunks_exact(width).zip(counts) {
+        if count > 0 {
+            let count = f64::from(count);
+            for (total, cell) in totals.iter_mut().zip(row) {
+                *total += count * cell;
+            }
+        }
+    }
+    totals
 }
 
 /// A number below `count`, from 64 random bits (Lemire 2019, without the correction: the bias is `count` in 2^64).
@@ -118,6 +153,16 @@ mod tests {
         close(interval(&[5, 9, 5], &[1.0, 0.0, 1.0]), 2.0 / 3.0, 0.0, 1.0);
         // one person tells nothing of others
         close(interval(&[5, 5], &[1.0, 0.0]), 0.5, 0.5, 0.5);
+    }
+
+    #[test]
+    fn ends_leave_out_a_fortieth_at_each_side() {
+        let interval = Interval::of(0.5, (0..2_000).rev().map(f64::from).collect());
+        let [low, high] = [interval.low, interval.high];
+        assert!((low - 49.0).abs() < 1e-12 && (high - 1_950.0).abs() < 1e-12);
+        assert!(interval.covers(49.0) && !interval.covers(48.0) && !interval.covers(1_951.0));
+        close(Interval::of(0.5, Vec::new()), 0.5, 0.5, 0.5);
+        close(Interval::of(0.5, vec![0.25]), 0.5, 0.25, 0.25);
     }
 
     #[test]

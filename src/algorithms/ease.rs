@@ -45,7 +45,7 @@ pub fn column(matrix: &mut [f64], size: usize, penalty: f64) -> Option<Vec<f64>>
 }
 
 /// Cholesky in place: the lower triangle becomes L with L·Lᵀ = matrix.
-fn factor(matrix: &mut [f64], size: usize) -> Option<()> {
+pub(super) fn factor(matrix: &mut [f64], size: usize) -> Option<()> {
     for row in 0..size {
         let (above, this) = matrix.split_at_mut(row * size);
         let this = &mut this[..size];

@@ -3,9 +3,12 @@
 mod asked;
 mod files;
 mod html;
+mod page;
 mod plot;
+pub mod policy;
 mod report;
 mod text;
+pub mod uplift;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -132,16 +135,23 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         write!(out, "{}", text::to_text(&outcome, ks[0]))?;
     }
     if let Some(path) = &args.report {
-        let command: Vec<String> = std::env::args_os()
-            .map(|arg| arg.to_string_lossy().into_owned())
-            .collect();
-        let page = report::page(&outcome, &ks, &command);
+        let page = report::page(&outcome, &ks, &command());
         std::fs::write(path, page).with_context(|| path.display().to_string())?;
     }
+    say_refused(refused);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say_refused(refused: u64) {
     if refused > 0 {
         eprintln!("{refused} rows could not be read and do not count");
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// What was called.
+fn command() -> Vec<String> {
+    let args = std::env::args_os();
+    args.map(|arg| arg.to_string_lossy().into_owned()).collect()
 }
 
 /// Everything that is reported.

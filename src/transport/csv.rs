@@ -12,22 +12,26 @@ mod events;
 mod framing;
 mod needs;
 mod offers;
+mod policy_log;
 mod products;
 mod refusals;
 mod source;
 mod table;
 mod truth;
+mod uplift_log;
 
 pub use customers::Customers;
 pub use events::{Events, Repetitions};
 pub use framing::{MAX_ROW_BYTES, MAX_ROW_LINES};
 pub use needs::Needs;
 pub use offers::Offers;
+pub use policy_log::{MAX_LOG_ROWS, PolicyLog, Refused, Shown, TargetColumns};
 pub use products::Products;
 pub use refusals::{Refusals, RefusalsError};
 pub use source::Progress;
 pub use table::Table;
 pub use truth::{MAX_TRUTH_ROWS, Truth};
+pub use uplift_log::{MAX_UPLIFT_CELLS, UpliftFile};
 
 /// Why a file cannot be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +67,16 @@ pub enum FileError {
         path: PathBuf,
         /// Everything that is wrong with it.
         faults: Vec<String>,
+    },
+    /// More of something than is taken.
+    #[error("{}: more than {limit} {what}", path.display())]
+    TooMany {
+        /// Which file.
+        path: PathBuf,
+        /// Of what.
+        what: &'static str,
+        /// How many are taken.
+        limit: usize,
     },
     /// More rows than are taken.
     #[error("{}: more than {limit} rows", path.display())]

@@ -92,7 +92,7 @@ fn map<T>(row: RowResult<T>, body: impl FnOnce(T) -> RecordBody) -> RowResult<Re
     })
 }
 
-/// Says what could not be read, and counts it.
+/// Says what was refused, the first ones in full.
 pub(super) fn complain(path: &Path, refusal: &Refusal, refused: &mut u64) {
     const SHOWN: u64 = 20;
     *refused += 1;

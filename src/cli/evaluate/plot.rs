@@ -202,7 +202,12 @@ fn row_place(row: usize) -> f64 {
 
 /// A number without needless zeros.
 fn number(value: f64) -> String {
-    let text = format!("{value:.3}");
+    // ticks of rare things are small
+    let text = if value.abs() < 0.01 {
+        format!("{value:.6}")
+    } else {
+        format!("{value:.3}")
+    };
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" {
         "0".to_owned()
@@ -254,23 +259,40 @@ pub(super) fn legend<'n>(names: impl Iterator<Item = &'n str>) -> String {
 pub(super) fn lines(words: &Words<'_>, series: &[(&str, &[f64])]) -> String {
     let longest = series.iter().map(|(_, values)| values.len()).max();
     let longest = longest.unwrap_or(0).max(2) as f64;
-    let y = range(series.iter().flat_map(|(_, values)| values.iter().copied()));
-    let mut plot = Plot::new(words, 360.0, LEFT, (1.0, longest), y);
+    let points = |values: &[f64]| (1..).map(f64::from).zip(values.iter().copied()).collect();
+    let series: Vec<(&str, Vec<(f64, f64)>)> = series
+        .iter()
+        .map(|(name, values)| (*name, points(values)))
+        .collect();
+    curves(words, (1.0, longest), &series)
+}
+
+/// A line for each series through its points; `x` are the ends of the axis.
+pub(super) fn curves(
+    words: &Words<'_>,
+    x: (f64, f64),
+    series: &[(&str, Vec<(f64, f64)>)],
+) -> String {
+    let y = range(
+        series
+            .iter()
+            .flat_map(|(_, points)| points.iter().map(|&(_, y)| y)),
+    );
+    let mut plot = Plot::new(words, 360.0, LEFT, x, y);
     plot.y_axis(words.y);
-    for (style, (name, values)) in series.iter().enumerate() {
-        let places = (1..).zip(*values).map(|(k, &value)| {
-            let (x, y) = (plot.x.place(f64::from(k)), plot.y.place(value));
-            format!("{x:.1},{y:.1}")
-        });
-        let points = places.collect::<Vec<_>>().join(" ");
+    for (style, (name, points)) in series.iter().enumerate() {
+        let places = points
+            .iter()
+            .map(|&(x, y)| format!("{:.1},{:.1}", plot.x.place(x), plot.y.place(y)));
+        let places = places.collect::<Vec<_>>().join(" ");
         let _ = writeln!(
             plot.svg,
-            "<polyline class=\"line s{0} d{0}\" points=\"{points}\"/>",
+            "<polyline class=\"line s{0} d{0}\" points=\"{places}\"/>",
             style % STYLES
         );
-        if let Some(&last) = values.last() {
-            let place = (plot.x.place(values.len() as f64), plot.y.place(last));
-            plot.mark(style, place, &format!("{name}: {last:.4}"));
+        if let Some(&(x, y)) = points.last() {
+            let place = (plot.x.place(x), plot.y.place(y));
+            plot.mark(style, place, &format!("{name}: {y:.4}"));
         }
     }
     plot.end()
@@ -386,7 +408,7 @@ mod tests {
 
     #[test]
     fn numbers_have_no_needless_zeros() {
-        let texts = [0.5, 10.0, -0.02, 0.0, -0.0].map(number);
-        assert_eq!(texts, ["0.5", "10", "-0.02", "0", "0"]);
+        let texts = [0.5, 10.0, -0.02, 0.0, -0.0, 0.0005, 1e-19].map(number);
+        assert_eq!(texts, ["0.5", "10", "-0.02", "0", "0", "0.0005", "0"]);
     }
 }

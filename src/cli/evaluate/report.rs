@@ -2,27 +2,12 @@
 
 use super::Outcome;
 use super::html::{Table, escape};
+use super::page::{self, figure, section};
 use super::plot::{self, Range, Words};
 use super::text::{due_parts, is_method};
 use crate::algorithms::bootstrap::Interval;
 use crate::application::evaluate::{Difference, DueReport, PartReport, Report};
 use crate::application::train::{FigureTable, Verdict};
-
-const STYLE: &str = "\
-:root { color-scheme: light dark; --paper: #fff; --ink: #1b1b1b; --line: #ddd; --c0: #0072b2; --c1: #b34a00;
-  --c2: #00785a; --c3: #9c4f83; --c4: #8a6d00; --c5: #2f6f9f; --c6: #555; --c7: #a3262a; }
-@media (prefers-color-scheme: dark) { :root { --paper: #17191c; --ink: #e8e8e8; --line: #3a3d42; --c0: #56b4e9;
-  --c1: #f0883e; --c2: #2fc9a0; --c3: #df9bc7; --c4: #f0e442; --c5: #8cc8f0; --c6: #aaa; --c7: #ff8a8e; } }
-body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; max-width: 70rem;
-  margin: 2rem auto; padding: 0 1rem; }
-h2 { margin-top: 2.5rem; } code { overflow-wrap: anywhere; } figure { margin: 1rem 0; }
-.table { overflow-x: auto; } table { border-collapse: collapse; margin: .5rem 0; }
-caption { text-align: left; padding: .3rem 0; }
-th, td { border-bottom: 1px solid var(--line); padding: .2rem .7rem; text-align: right; white-space: nowrap; }
-th[scope=row], thead th:first-child { text-align: left; }
-.legend { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
-.legend .key { width: 36px; height: 16px; vertical-align: middle; }
-";
 
 /// How to read the differences, and what they are counted from.
 const INTERVALS: &str = "Differences are means over the questions that both answered, with the 95 % interval of a \
@@ -31,14 +16,6 @@ const INTERVALS: &str = "Differences are means over the questions that both answ
 /// The page; `ks` are the lengths of lists, rising, and `command` what was called.
 pub(super) fn page(outcome: &Outcome, ks: &[usize], command: &[String]) -> String {
     let report = &outcome.report;
-    let title = "How well nextbest answers";
-    let mut html = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n\
-         <meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n\
-         <title>{title}</title>\n<style>\n{STYLE}{}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n",
-        plot::STYLE
-    );
     let k = ks.first().copied().unwrap_or(10);
     let parts = [
         summary(report, &outcome.without),
@@ -52,24 +29,8 @@ pub(super) fn page(outcome: &Outcome, ks: &[usize], command: &[String]) -> Strin
         sources(report, ks.last().copied().unwrap_or(k)),
         gate(report),
         tuning(report),
-        origin(command),
     ];
-    html.extend(parts);
-    html.push_str("</main>\n</body>\n</html>\n");
-    html
-}
-
-fn section(title: &str, text: &str, body: &str) -> String {
-    let (title, text) = (escape(title), escape(text));
-    format!("<section>\n<h2>{title}</h2>\n<p>{text}</p>\n{body}</section>\n")
-}
-
-fn figure(plot: &str, names: &[&str]) -> String {
-    let legend = match names {
-        [] => String::new(),
-        names => plot::legend(names.iter().copied()),
-    };
-    format!("<figure>\n{plot}{legend}</figure>\n")
+    page::page("How well nextbest answers", &parts.concat(), command)
 }
 
 fn four(value: f64) -> String {
@@ -459,15 +420,4 @@ fn tuning(report: &Report) -> String {
     }
     let text = "What the sources were tuned by, chosen inside the history.";
     section("Settings of the sources", text, &table.html())
-}
-
-fn origin(command: &[String]) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let command = escape(&command.join(" "));
-    let text = format!("Made by nextbest {version}:");
-    section(
-        "How it was made",
-        &text,
-        &format!("<pre><code>{command}</code></pre>\n"),
-    )
 }

@@ -1,0 +1,188 @@
+//! `nextbest evaluate-policy`: what would another policy have earned, by the log of one that chose by known chances?
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::files::complain;
+use super::{check_folder, command, say_refused};
+use crate::algorithms::bootstrap::Interval;
+use crate::algorithms::policy::{PolicyParams, PolicyReport, Shares, Target, earned, evaluate};
+use crate::transport::csv::{PolicyLog, Refused, Shown, TargetColumns};
+
+mod report;
+mod text;
+
+/// How often rows may be drawn.
+const RESAMPLES: std::ops::RangeInclusive<usize> = 100..=20_000;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A log of decisions: action, position, propensity, reward, context_…
+    #[arg(long, value_name = "FILE")]
+    pub log: PathBuf,
+    /// A log of what the judged policy shows: its shares of each action per position, add-one smoothed
+    #[arg(long, value_name = "FILE", conflicts_with = "target_uniform")]
+    pub target_log: Option<PathBuf>,
+    /// The judged policy shows every action of the log equally often
+    #[arg(long)]
+    pub target_uniform: bool,
+    /// The largest weight of the clipped estimates
+    #[arg(long, default_value_t = 10.0, value_name = "WEIGHT")]
+    pub clip: f64,
+    /// How often rows are drawn for the intervals
+    #[arg(long, default_value_t = 2_000, value_name = "TIMES")]
+    pub bootstrap: usize,
+    /// Decides folds and draws
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write all figures with a plot into one HTML file, which needs no network
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// What is told of one evaluation.
+struct Told<'a> {
+    log: &'a PolicyLog,
+    report: PolicyReport,
+    params: PolicyParams,
+    /// What the target is, in a word and in words.
+    target: (&'static str, String),
+    /// Rows of the target's own log, and what they earned.
+    target_rows: Option<usize>,
+    target_refused: usize,
+    on_policy: Option<Interval>,
+}
+
+/// Evaluates and prints.
+///
+/// # Errors
+/// Files that cannot be read; no decision that can be judged; no target, or two.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    ensure!(
+        RESAMPLES.contains(&args.bootstrap),
+        "--bootstrap: must be from {} to {}",
+        RESAMPLES.start(),
+        RESAMPLES.end()
+    );
+    ensure!(
+        args.clip > 0.0 && args.clip.is_finite(),
+        "--clip: must be a number above 0"
+    );
+    if let Some(path) = &args.report {
+        check_folder(path)?;
+    }
+    let params = PolicyParams {
+        clip: args.clip,
+        resamples: args.bootstrap,
+        seed: args.seed,
+        ..PolicyParams::default()
+    };
+    let mut refused = 0;
+    let mut log = PolicyLog::read(&args.log)?;
+    say(&args.log, &log.refused, &mut refused);
+    let shown = match &args.target_log {
+        Some(path) => {
+            let shown = Shown::read(path, &mut log)?;
+            say(path, &shown.refused, &mut refused);
+            ensure!(
+                !shown.shown.is_empty(),
+                "{}: no row can be read",
+                path.display()
+            );
+            Some((path, shown))
+        }
+        None => None,
+    };
+    let told =
+        told(args, &log, shown.as_ref(), params).with_context(|| args.log.display().to_string())?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", text::to_json(&told))?;
+    } else {
+        write!(out, "{}", text::to_text(&told))?;
+    }
+    if let Some(path) = &args.report {
+        let page = report::page(&told, &command());
+        std::fs::write(path, page).with_context(|| path.display().to_string())?;
+    }
+    say_refused(refused);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn told<'a>(
+    args: &Args,
+    log: &'a PolicyLog,
+    shown: Option<&(&PathBuf, Shown)>,
+    params: PolicyParams,
+) -> anyhow::Result<Told<'a>> {
+    let shares;
+    let (target, said): (Target<'_>, (&'static str, String)) = match (
+        &log.target,
+        &shown,
+        args.target_uniform,
+    ) {
+        (TargetColumns::None, Some((path, shown)), false) => {
+            shares = Shares::of(shown.shown.iter().copied(), log.positions(), log.actions());
+            let rows = shown.shown.len();
+            let said = format!(
+                "shares of each action per position in {} ({rows} rows, add-one smoothed)",
+                path.display()
+            );
+            (Target::ByPosition(&shares), ("shares", said))
+        }
+        (TargetColumns::None, None, true) => {
+            shares = Shares::uniform(log.positions(), log.actions());
+            let said = format!("each of {} actions equally often", log.actions());
+            (Target::ByPosition(&shares), ("uniform", said))
+        }
+        (TargetColumns::Own(own), None, false) => {
+            let said = "the column target_probability".to_owned();
+            (Target::OwnAction(own), ("own_action", said))
+        }
+        (TargetColumns::All(all, actions), None, false) => {
+            let said = format!("the {actions} columns target_probability_…");
+            let target = Target::ByRow {
+                probabilities: all,
+                actions: *actions,
+            };
+            (target, ("all_actions", said))
+        }
+        (TargetColumns::None, ..) => bail!(
+            "nothing says what the judged policy would show: give --target-log, --target-uniform, or columns \
+             target_probability or target_probability_ACTION in the log"
+        ),
+        _ => bail!(
+            "the log says by target_probability what the judged policy would show, and so does the command line: \
+             give one of them"
+        ),
+    };
+    let report = evaluate(&log.decisions, &target, &params)?;
+    let rewards = shown
+        .as_ref()
+        .and_then(|(_, shown)| shown.rewards.as_deref());
+    Ok(Told {
+        log,
+        report,
+        target: said,
+        target_rows: shown.map(|(_, shown)| shown.shown.len()),
+        target_refused: shown.map_or(0, |(_, shown)| shown.refused.count),
+        on_policy: rewards.and_then(|rewards| earned(rewards, &params)),
+        params,
+    })
+}
+
+/// Says what was refused, on standard error.
+pub(super) fn say(path: &Path, refused: &Refused, count: &mut u64) {
+    let before = *count;
+    for refusal in &refused.first {
+        complain(path, refusal, count);
+    }
+    *count = before + refused.count as u64;
+}
