@@ -75,8 +75,9 @@ enum Link {
 }
 
 impl FittedResponse {
-    /// Fits `x` (rows × columns, finite; quicker if columns lie together) to the outcomes. Where nothing can be told apart (no rows, one outcome only, a
-    /// solver that gives up) it is the mean; [`FittedResponse::is_mean`] says so. Deterministic.
+    /// Fits `x` (rows × columns, finite; quicker if columns lie together) to the outcomes. Where nothing can be told
+    /// apart (no rows, one outcome only, a solver that gives up) it is the mean; [`FittedResponse::is_mean`] says so.
+    /// Deterministic.
     #[must_use]
     pub fn fit(x: Array2<f64>, outcomes: &[f64], kind: Kind, params: &ResponseParams) -> Self {
         let mean = outcomes.iter().sum::<f64>() / outcomes.len().max(1) as f64;

@@ -164,8 +164,8 @@ impl fmt::Display for Warning {
         match self {
             Self::FewEffectiveRows { effective, rows } => write!(
                 f,
-                "this log cannot judge this policy: its {rows} rows weigh as much as {effective:.0} of the target's own, \
-                 and at least {MIN_EFFECTIVE_ROWS:.0} are needed; no estimate here may be used"
+                "this log cannot judge this policy: its {rows} rows weigh as much as {effective:.0} of the target's \
+                 own, and at least {MIN_EFFECTIVE_ROWS:.0} are needed; no estimate here may be used"
             ),
             Self::TinyPropensities { rows, smallest } => write!(
                 f,
@@ -214,8 +214,8 @@ impl fmt::Display for Warning {
                  depends on the context; give the chances of all actions",
             ),
             Self::ReadOff => f.write_str(
-                "the target's chances of other actions are read off the log: they are the same in every context and sum \
-                 to 1 at each position",
+                "the target's chances of other actions are read off the log: they are the same in every context and \
+                 sum to 1 at each position",
             ),
             Self::Amounts => {
                 f.write_str("rewards are not only 0 and 1: the reward model is a ridge regression, not a logistic one")

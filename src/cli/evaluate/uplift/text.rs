@@ -75,7 +75,9 @@ pub(super) fn warnings(told: &Told<'_>) -> Vec<String> {
         .map(ToString::to_string)
         .collect();
     for (feature, value) in &told.file.mostly_numbers {
-        warnings.push(format!("the feature {feature} is taken as categories because of {value:?}; its other values are numbers"));
+        warnings.push(format!(
+            "the feature {feature} is taken as categories because of {value:?}; its other values are numbers"
+        ));
     }
     if told.file.blank_values > 0 {
         let blank = told.file.blank_values;
