@@ -11,6 +11,7 @@ pub mod draw;
 pub mod ease;
 pub mod features;
 pub mod metrics;
+pub mod online;
 pub mod ranker;
 pub mod repurchase;
 pub mod rows;

@@ -159,7 +159,7 @@ pub fn print_answer(out: &mut impl Write, answer: &Answer) -> std::io::Result<()
             place + 1,
             product.product.as_str(),
             product.score,
-            product.source,
+            product.origin.as_str(),
             reasons.join("; "),
             if product.fallback { " (fallback)" } else { "" }
         )?;
