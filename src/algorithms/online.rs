@@ -29,7 +29,7 @@ pub const MIN_IMPRESSIONS: u64 = 500;
 /// The order part moves a candidate by no more than this, in log-odds, up or down.
 pub const MOST: f64 = 1.0;
 /// The gain must be so many of its standard errors,
-const MIN_ERRORS: f64 = 3.0;
+const MIN_ERRORS: f64 = 2.0;
 /// and this share of the plain part's loss.
 const MIN_GAIN: f64 = 0.001;
 /// How much of the past counts after one more example: the last 5,000 examples or so.
@@ -177,8 +177,8 @@ pub struct Online {
 impl Default for Online {
     fn default() -> Self {
         Self {
-            plain: Part::new(PLAIN, 0.5, 0.0),
-            order: Part::new(ORDER, 0.1, 1.0),
+            plain: Part::new(PLAIN, 0.1, 0.0),
+            order: Part::new(ORDER, 0.05, 1.0),
             impressions: 0,
             outcomes: 0,
             prequential: Prequential::default(),

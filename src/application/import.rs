@@ -342,6 +342,7 @@ mod tests {
             Ok(Written {
                 new: records - 1,
                 duplicate: 1,
+                ..Written::default()
             })
         });
         assert_eq!(result.unwrap(), Ending::Complete);
@@ -391,6 +392,7 @@ mod tests {
             Ok(Written {
                 new: records.len(),
                 duplicate: 0,
+                ..Written::default()
             })
         };
         let rows = Box::new(rows);
@@ -408,6 +410,7 @@ mod tests {
             Ok(Written {
                 new: records,
                 duplicate: 0,
+                ..Written::default()
             })
         });
         assert_eq!(result.unwrap(), Ending::Cancelled);
@@ -432,6 +435,7 @@ mod tests {
             Ok(Written {
                 new: records,
                 duplicate: 0,
+                ..Written::default()
             })
         });
         assert!(matches!(

@@ -12,7 +12,7 @@ use crate::application::ownership;
 use crate::application::shop::Shop;
 use crate::domain::record::customer_fingerprint;
 use crate::domain::{
-    CustomerId, OfferId, ProductId, Record, RecordBody, Subject, Timestamp, VisitorId,
+    Credit, CustomerId, OfferId, ProductId, Record, RecordBody, Subject, Timestamp, VisitorId,
 };
 use crate::state::State;
 use crate::store::{JournalError, MAX_BLOCK_RECORDS};
@@ -360,6 +360,11 @@ pub(super) fn weight_of(body: &RecordBody) -> usize {
     match body {
         RecordBody::OfferUpserted(offer) => LARGE + offer.bytes() / EVENT_BYTES,
         RecordBody::ProductUpserted(_) | RecordBody::CustomerUpserted(_) => LARGE,
+        // what a token proves takes twice its room at most
+        RecordBody::Event(event) => match &event.credit {
+            Some(Credit::Claimed(token)) => 1 + 2 * token.len() / EVENT_BYTES,
+            _ => 1,
+        },
         _ => 1,
     }
 }
