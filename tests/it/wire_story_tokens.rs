@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use nextbest::application::attribution::token;
 use nextbest::application::recommend::{Question, Who};
 use nextbest::domain::time::DAY_MS;
 use nextbest::domain::{
@@ -65,7 +66,9 @@ fn none() -> HashMap<String, i32> {
 }
 
 fn reasons<const N: usize>(reasons: [(&str, i32); N]) -> HashMap<String, i32> {
-    reasons.map(|(reason, count)| (reason.to_owned(), count)).into()
+    reasons
+        .map(|(reason, count)| (reason.to_owned(), count))
+        .into()
 }
 
 #[tokio::test]
@@ -110,12 +113,24 @@ async fn what_becomes_of_an_answer_is_counted_once() {
     assert_eq!((online.outcome_count, online.active), (2, false));
     // tokens are not kept
     let request = v1::ListEventsRequest {
-        subject: Some(v1::list_events_request::Subject::CustomerId("c0".to_owned())),
+        subject: Some(v1::list_events_request::Subject::CustomerId(
+            "c0".to_owned(),
+        )),
         page_size: 1_000,
         ..v1::ListEventsRequest::default()
     };
-    let events = clients.events.list_events(request).await.unwrap().into_inner().events;
-    assert!(events.iter().all(|event| event.attribution_token.is_empty()));
+    let events = clients
+        .events
+        .list_events(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .events;
+    assert!(
+        events
+            .iter()
+            .all(|event| event.attribution_token.is_empty())
+    );
     let shop = harness.stop_and_keep().await.unwrap();
     assert!(shop.known().state.encode() == fresh_fold(&shop).encode());
 }
@@ -134,7 +149,11 @@ async fn a_token_that_attributes_nothing_costs_no_event() {
     let mut early = became("select_item", "c0", product, token, "early");
     early.event_time = crate::wire_story::ago(2);
     let at = Timestamp::from_ms(harness.service.shop.clock.now().ms() - 31 * DAY_MS);
-    let old = harness.service.use_cases.recommender.recommend(&question("c0", Some(at)));
+    let old = harness
+        .service
+        .use_cases
+        .recommender
+        .recommend(&question("c0", Some(at)));
     let old = old.unwrap();
     let late = old.products[0].product.as_str();
     let events = vec![
@@ -162,14 +181,27 @@ async fn a_token_that_attributes_nothing_costs_no_event() {
 
     // as long as may be, and one byte more
     let of_length = |bytes: usize| v1::WriteEventsRequest {
-        events: vec![became("select_item", "c0", product, &"A".repeat(bytes), "long")],
+        events: vec![became(
+            "select_item",
+            "c0",
+            product,
+            &"A".repeat(bytes),
+            "long",
+        )],
         validate_only: false,
     };
-    let error = clients.events.write_events(of_length(2_049)).await.unwrap_err();
+    let error = clients
+        .events
+        .write_events(of_length(2_049))
+        .await
+        .unwrap_err();
     let reason = (Code::InvalidArgument, "INVALID_FIELDS".to_owned());
     assert_eq!(code_and_reason(&error), reason);
     let faults = violations(&error);
-    assert!(faults.contains("events[0].attribution_token: TOO_LONG"), "{faults:?}");
+    assert!(
+        faults.contains("events[0].attribution_token: TOO_LONG"),
+        "{faults:?}"
+    );
     let answer = clients.events.write_events(of_length(2_048)).await.unwrap();
     assert_eq!(answer.into_inner().written_count, 1);
 }
@@ -202,7 +234,10 @@ async fn somebody_who_logs_in_stays_the_one_who_was_answered() {
     let (token, product) = (&answer.attribution_token, &answer.products[0].product_id);
     // not known to be the visitor yet
     let early = became("select_item", "c0", product, token, "1");
-    assert_eq!(send(&mut clients, vec![early]).await, reasons([("OTHER_SUBJECT", 1)]));
+    assert_eq!(
+        send(&mut clients, vec![early]).await,
+        reasons([("OTHER_SUBJECT", 1)])
+    );
     let login = v1::Event {
         visitor_id: "v1".to_owned(),
         ..event("login", "c0", "", 0)
@@ -232,18 +267,37 @@ async fn answers_in_bulk_carry_tokens_and_what_was_erased_counts_no_more() {
     let request = v1::BatchRecommendRequest {
         requests: vec![about("c0"), about("c1")],
     };
-    let batch = clients.recommendations.batch_recommend(request).await.unwrap();
+    let batch = clients
+        .recommendations
+        .batch_recommend(request)
+        .await
+        .unwrap();
     let mut events = Vec::new();
     for (customer, result) in ["c0", "c1"].into_iter().zip(batch.into_inner().results) {
         let Some(v1::batch_recommend_result::Result::Response(answer)) = result.result else {
             panic!("no answer");
         };
-        events.push(became("email_open", customer, "", &answer.attribution_token, customer));
+        events.push(became(
+            "email_open",
+            customer,
+            "",
+            &answer.attribution_token,
+            customer,
+        ));
     }
     assert_eq!(send(&mut clients, events).await, none());
     let request = v1::StreamRecommendationsRequest::default();
-    let stream = clients.recommendations.stream_recommendations(request).await;
-    let first = stream.unwrap().into_inner().message().await.unwrap().unwrap();
+    let stream = clients
+        .recommendations
+        .stream_recommendations(request)
+        .await;
+    let first = stream
+        .unwrap()
+        .into_inner()
+        .message()
+        .await
+        .unwrap()
+        .unwrap();
     let (customer, answer) = (first.customer_id, first.response.unwrap());
     let token = &answer.attribution_token;
     let opened = became("email_open", &customer, "", token, "stream");
@@ -275,7 +329,8 @@ async fn a_column_of_a_file_brings_tokens_back() {
     let path = folder.path().join("events.csv");
     let now = harness.service.shop.clock.now();
     let long = "x".repeat(2_049);
-    let rows = [token.as_str(), "", "nonsense", &long].map(|token| format!("purchase,{now},c0,{product},{token}\n"));
+    let rows = [token.as_str(), "", "nonsense", &long]
+        .map(|token| format!("purchase,{now},c0,{product},{token}\n"));
     let header = "event_type,timestamp,customer_id,product_id,attribution_token\n";
     std::fs::write(&path, format!("{header}{}", rows.concat())).unwrap();
     let mut number = 0;
@@ -286,16 +341,35 @@ async fn a_column_of_a_file_brings_tokens_back() {
     let rows = csv::Events::open(&path, now, repetitions).unwrap();
     let (read, refused): (Vec<_>, Vec<_>) = rows.partition(Result::is_ok);
     assert_eq!(refused.len(), 1);
-    let batch = read.into_iter().map(|row| RecordBody::Event(Box::new(row.unwrap().value)));
-    let written = harness.service.use_cases.ingest.write(batch.collect()).await.unwrap();
+    let batch = read
+        .into_iter()
+        .map(|row| RecordBody::Event(Box::new(row.unwrap().value)));
+    let written = harness
+        .service
+        .use_cases
+        .ingest
+        .write(batch.collect())
+        .await
+        .unwrap();
     assert_eq!(written.new, 3);
-    let unattributed: Vec<_> = written.unattributed.into_iter().map(|(r, n)| (r.as_str(), n)).collect();
+    let unattributed: Vec<_> = written
+        .unattributed
+        .into_iter()
+        .map(|(r, n)| (r.as_str(), n))
+        .collect();
     assert_eq!(unattributed, [("MALFORMED", 1)]);
     assert_eq!(counts(&mut clients).await, [0, 0, 0, 1]);
 }
 
 /// An event of a question's customer with the token of its answer.
-fn outcome(kind: EventKind, customer: &str, product: &str, token: &str, now: Timestamp, id: String) -> RecordBody {
+fn outcome(
+    kind: EventKind,
+    customer: &str,
+    product: &str,
+    token: &str,
+    now: Timestamp,
+    id: String,
+) -> RecordBody {
     let draft = EventDraft {
         event_id: &id,
         event_type: kind.as_str(),
@@ -317,11 +391,19 @@ fn standing(harness: &Harness, origin: Option<Origin>) -> (f64, f64) {
     for customer in 0..10 {
         let mut question = question(&format!("c{customer}"), None);
         question.count = 100;
-        let explained = harness.service.use_cases.recommender.explain(&question).unwrap();
+        let explained = harness
+            .service
+            .use_cases
+            .recommender
+            .explain(&question)
+            .unwrap();
         let products = &explained.answer.products;
         for (place, kept) in explained.kept.iter().enumerate() {
-            let answered = products.iter().find(|product| product.product == kept.product);
-            if origin.is_none_or(|origin| answered.is_some_and(|product| product.origin == origin)) {
+            let answered = products
+                .iter()
+                .find(|product| product.product == kept.product);
+            if origin.is_none_or(|origin| answered.is_some_and(|product| product.origin == origin))
+            {
                 places += place as f64;
                 added += kept.online;
                 count += 1.0;
@@ -355,7 +437,14 @@ async fn what_outcomes_favour_rises_in_the_answers_once_it_is_proved() {
                 if product.origin == favourite {
                     let clicked = format!("clicked-{round}-{customer}-{place}");
                     let product = product.product.as_str();
-                    batch.push(outcome(EventKind::EmailClick, &id, product, token, now, clicked));
+                    batch.push(outcome(
+                        EventKind::EmailClick,
+                        &id,
+                        product,
+                        token,
+                        now,
+                        clicked,
+                    ));
                 }
             }
         }
@@ -371,10 +460,42 @@ async fn what_outcomes_favour_rises_in_the_answers_once_it_is_proved() {
     let (place_after, added) = standing(&harness, Some(favourite));
     let (_, added_to_all) = standing(&harness, None);
     assert!(added > added_to_all + 0.1, "{added} against {added_to_all}");
-    assert!(place_after < place_before, "{place_after} from {place_before}");
+    assert!(
+        place_after < place_before,
+        "{place_after} from {place_before}"
+    );
     let visitor = Question {
         who: Who::Visitor(VisitorId::parse("somebody").unwrap()),
         ..question("c0", None)
     };
     assert!(!recommender.recommend(&visitor).unwrap().products.is_empty());
+}
+
+/// `cargo test --release --test it token_is_a_small -- --ignored --nocapture` prints the ratio.
+#[tokio::test]
+#[ignore = "measures time; for a quiet machine and a release build"]
+async fn making_a_token_is_a_small_part_of_an_answer() {
+    const ROUNDS: u32 = 20_000;
+    let (harness, _) = shop().await;
+    let mut question = question("c0", None);
+    question.count = 10;
+    let now = harness.service.shop.clock.now();
+    let recommender = &harness.service.use_cases.recommender;
+    let answer = recommender.recommend(&question).unwrap();
+    let key = &harness.service.shop.settings.key;
+    let time = |what: &dyn Fn() -> usize| {
+        let started = std::time::Instant::now();
+        let total: usize = (0..ROUNDS).map(|_| what()).sum();
+        assert!(total > 0);
+        started.elapsed() / ROUNDS
+    };
+    let answering = time(&|| recommender.recommend(&question).unwrap().products.len());
+    let making = time(&|| token(key, &question, &answer, now).len());
+    let checking = time(&|| key.verify(&answer.attribution_token).unwrap().1.shown.len());
+    let length = answer.attribution_token.len();
+    println!(
+        "{} products, {length} characters: made in {making:?}, checked in {checking:?}, answered in {answering:?}",
+        answer.products.len()
+    );
+    assert!(making * 10 < answering, "{making:?} of {answering:?}");
 }

@@ -53,10 +53,14 @@ pub(super) fn compare(state: &State, standing: &[RecordBody]) {
 
     let with = |effect: Effect| -> BTreeSet<_> {
         let all = effects.iter().filter(|(.., other)| *other == effect as u8);
-        all.map(|&(decision, product, _)| (decision, product)).collect()
+        all.map(|&(decision, product, _)| (decision, product))
+            .collect()
     };
     let seen = with(Effect::Impression);
-    let acted: BTreeSet<_> = Effect::ALL[1..].iter().flat_map(|&effect| with(effect)).collect();
+    let acted: BTreeSet<_> = Effect::ALL[1..]
+        .iter()
+        .flat_map(|&effect| with(effect))
+        .collect();
     let learned = (seen.len() as u64, seen.intersection(&acted).count() as u64);
     assert_eq!(attributed.online.examples(), learned);
 }

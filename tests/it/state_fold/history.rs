@@ -5,9 +5,9 @@ use nextbest::domain::journey::{Journey, KindSet, Rule, Stage};
 use nextbest::domain::record::customer_fingerprint;
 use nextbest::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use nextbest::domain::{
-    Attribution, CampaignId, Credit, Customer, CustomerId, Event, EventDraft, EventKind, Fingerprint, InventorySet, Micros, Offer,
-    OfferDraft, OfferId, OfferKind, Origin, Outcome, Product, ProductId, Record, RecordBody, Shown, StageIndex,
-    Timestamp, VisitorId,
+    Attribution, CampaignId, Credit, Customer, CustomerId, Event, EventDraft, EventKind,
+    Fingerprint, InventorySet, Micros, Offer, OfferDraft, OfferId, OfferKind, Origin, Outcome,
+    Product, ProductId, Record, RecordBody, Shown, StageIndex, Timestamp, VisitorId,
 };
 use nextbest::state::FoldSettings;
 use nextbest::store::{Journal, MemoryJournal};

@@ -14,7 +14,8 @@ use nextbest::domain::{
     VisitorId,
 };
 use nextbest::store::{
-    Appended, Checkpoints, Failure, Faults, Journal, JournalError, MemoryJournal, Records, SigningKey, Step,
+    Appended, Checkpoints, Failure, Faults, Journal, JournalError, MemoryJournal, Records,
+    SigningKey, Step,
 };
 use proptest::prelude::*;
 
