@@ -1,4 +1,4 @@
-//! The online ranker: what the outcomes of answers say of the sources beyond what the batch model believes (linfa-ftrl).
+//! The online ranker: what outcomes of answers say of the sources beyond what the batch model believes (linfa-ftrl).
 //!
 //! FTRL-proximal (McMahan et al. 2013), one step an example, in two parts that learn from the same examples:
 //!

@@ -317,10 +317,8 @@ impl<'a> Ranking<'a> {
             Some(_) => boosted.map(|(base, boost)| base + boost.ln()).collect(),
             None => boosted.map(|(base, boost)| base * boost).collect(),
         };
-        let corrections: Vec<f64> = match &correction {
-            Some(correction) => candidates.iter().map(correction).collect(),
-            None => Vec::new(),
-        };
+        let all = |correction| candidates.iter().map(correction).collect();
+        let corrections: Vec<f64> = correction.map_or_else(Vec::new, all);
         for (key, correction) in keys.iter_mut().zip(&corrections) {
             match scorer {
                 Some(_) => *key += correction,

@@ -191,6 +191,13 @@ fn print_explanation(out: &mut impl Write, explanation: &Explanation) -> std::io
         writeln!(out, "{} {:.4}", candidate.product, candidate.score)?;
         writeln!(out, "    ranks: {}", ranks.join(", "))?;
         writeln!(out, "    features: {}", features.join(", "))?;
+        if candidate.online.abs() > 1e-9 {
+            writeln!(
+                out,
+                "    outcomes of earlier answers: {:+.3}",
+                candidate.online
+            )?;
+        }
     }
     let dropped = &explanation.dropped;
     writeln!(

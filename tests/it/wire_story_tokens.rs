@@ -310,7 +310,6 @@ async fn answers_in_bulk_carry_tokens_and_what_was_erased_counts_no_more() {
     assert!(before > 20, "{before}");
     let request = v1::EraseCustomerRequest {
         customer_id: "c0".to_owned(),
-        ..v1::EraseCustomerRequest::default()
     };
     clients.customers.erase_customer(request).await.unwrap();
     harness.folded_anew().await;
@@ -368,10 +367,10 @@ fn outcome(
     product: &str,
     token: &str,
     now: Timestamp,
-    id: String,
+    id: &str,
 ) -> RecordBody {
     let draft = EventDraft {
-        event_id: &id,
+        event_id: id,
         event_type: kind.as_str(),
         time: Some(Ok(now)),
         customer_id: customer,
@@ -423,7 +422,7 @@ async fn what_outcomes_favour_rises_in_the_answers_once_it_is_proved() {
     let favourite = first.products.last().unwrap().origin;
     assert_ne!(favourite, first.products[0].origin);
     let (place_before, added) = standing(&harness, Some(favourite));
-    assert_eq!(added, 0.0);
+    assert!(added.abs() <= 0.0, "{added}");
     for round in 0..60 {
         let now = harness.service.shop.clock.now();
         let mut batch = Vec::new();
@@ -432,7 +431,7 @@ async fn what_outcomes_favour_rises_in_the_answers_once_it_is_proved() {
             let answer = recommender.recommend(&question(&id, None)).unwrap();
             let token = &answer.attribution_token;
             let seen = format!("seen-{round}-{customer}");
-            batch.push(outcome(EventKind::EmailOpen, &id, "", token, now, seen));
+            batch.push(outcome(EventKind::EmailOpen, &id, "", token, now, &seen));
             for (place, product) in answer.products.iter().enumerate() {
                 if product.origin == favourite {
                     let clicked = format!("clicked-{round}-{customer}-{place}");
@@ -443,7 +442,7 @@ async fn what_outcomes_favour_rises_in_the_answers_once_it_is_proved() {
                         product,
                         token,
                         now,
-                        clicked,
+                        &clicked,
                     ));
                 }
             }
@@ -452,7 +451,7 @@ async fn what_outcomes_favour_rises_in_the_answers_once_it_is_proved() {
         let online = outcomes(&mut clients).await.online.unwrap();
         if online.impression_count < 500 {
             assert!(!online.active);
-            assert_eq!(standing(&harness, None).1, 0.0);
+            assert!(standing(&harness, None).1.abs() <= 0.0);
         }
     }
     let online = outcomes(&mut clients).await.online.unwrap();
