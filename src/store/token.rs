@@ -215,7 +215,8 @@ mod tests {
         let token = |count| key.sign(&answer(count));
         let is_safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         assert!(token(10).chars().all(is_safe));
-        assert!(token(10).len() <= 250, "{} characters", token(10).len());
+        // ranked by a model, the last place explored
+        assert_eq!(token(10).len(), 178);
         assert!(
             token(100).len() <= MAX_TOKEN_BYTES / 2,
             "{} characters",
