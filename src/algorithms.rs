@@ -12,6 +12,7 @@ pub mod ease;
 pub mod features;
 pub mod folds;
 pub mod metrics;
+pub mod online;
 pub mod policy;
 pub mod ranker;
 pub mod repurchase;

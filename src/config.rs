@@ -67,6 +67,8 @@ pub struct Settings {
     pub server: Server,
     /// What is held in memory.
     pub state: State,
+    /// Attribution tokens.
+    pub attribution: Attribution,
     /// Learning.
     pub training: Training,
     /// Recipes.
@@ -117,6 +119,13 @@ pub struct Server {
 pub struct State {
     /// Days after which a silent visitor is forgotten in memory.
     pub visitor_idle_days: u32,
+}
+
+/// `[attribution]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribution {
+    /// The file of the key that tokens are signed with; absent: one in the data folder, made at the first start.
+    pub key_file: Option<PathBuf>,
 }
 
 /// `[training]`

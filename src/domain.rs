@@ -1,5 +1,6 @@
 //! The vocabulary: types that cannot hold bad values. Pure: no clock, no randomness, no IO.
 
+pub mod attribution;
 pub mod catalog;
 pub mod customer;
 pub mod event;
@@ -13,6 +14,7 @@ pub mod recipe;
 pub mod record;
 pub mod time;
 
+pub use attribution::{Attribution, Credit, Effect, Origin, Shown, Unattributed};
 pub use catalog::{CategoryPath, InventorySet, Product, ProductDraft};
 pub use customer::{Customer, CustomerDraft, Subject, Traits};
 pub use event::{Event, EventDraft, EventKind};

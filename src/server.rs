@@ -22,8 +22,8 @@ use crate::application::train::TrainSettings;
 use crate::config::{self, Settings};
 use crate::state::FoldSettings;
 use crate::store::{
-    ArtefactError, Artefacts, Checkpoints, Durability, Journal, JournalError, Options, Recovery,
-    Repair, RepetitionCounter, SledJournal,
+    ArtefactError, Artefacts, Checkpoints, Durability, Journal, JournalError, KeyError, Options,
+    Recovery, Repair, RepetitionCounter, SigningKey, SledJournal,
 };
 use crate::transport::csv::Repetitions;
 use crate::transport::grpc::limits::Limits;
@@ -41,6 +41,9 @@ pub enum ServerError {
     /// The folder of models.
     #[error(transparent)]
     Artefacts(#[from] ArtefactError),
+    /// The key of attribution tokens.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The disk or the machine.
     #[error("{what}: {source}")]
     Io {
@@ -125,7 +128,12 @@ impl Service {
         let checkpoints = Checkpoints::open(folder.join("checkpoints"))
             .map_err(io_error("the folder of checkpoints"))?;
         let artefacts = Artefacts::open(folder.join("models"))?;
-        Self::with(
+        let key = match &settings.attribution.key_file {
+            Some(path) => SigningKey::read(path)?,
+            None => SigningKey::in_folder(&folder)?,
+        };
+        Self::with_key(
+            key,
             Arc::new(journal),
             Some(checkpoints),
             artefacts,
@@ -135,11 +143,36 @@ impl Service {
         )
     }
 
-    /// Wires the use cases over any home of the journal, at any time.
+    /// Wires the use cases over any home of the journal, at any time, with a key of its own that ends with it.
     ///
     /// # Errors
     /// [`ServerError`].
     pub fn with(
+        journal: Arc<dyn Journal>,
+        checkpoints: Option<Checkpoints>,
+        artefacts: Artefacts,
+        clock: Clock,
+        settings: &Settings,
+        recipes: &Recipes,
+    ) -> Result<Self, ServerError> {
+        let key = SigningKey::random()?;
+        Self::with_key(
+            key,
+            journal,
+            checkpoints,
+            artefacts,
+            clock,
+            settings,
+            recipes,
+        )
+    }
+
+    /// As [`Service::with`], with a key for attribution tokens.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub fn with_key(
+        key: SigningKey,
         journal: Arc<dyn Journal>,
         checkpoints: Option<Checkpoints>,
         artefacts: Artefacts,
@@ -152,6 +185,7 @@ impl Service {
             recipes: recipes.stages.clone(),
             checkpoint_every: settings.journal.checkpoint_every_records,
             write_queue: settings.server.write_queue_batches,
+            key,
         };
         let (shop, opened) = Shop::open(journal, checkpoints, clock, shop_settings)?;
         tracing::info!(

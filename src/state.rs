@@ -3,6 +3,7 @@
 //! `State::apply` is the only way in; the same code folds for serving, for training and for evaluation, so a feature
 //! has one definition and nothing leaks from the future.
 
+pub mod attributed;
 pub mod candidates;
 pub mod neighbours;
 pub mod offers;
@@ -23,16 +24,17 @@ use crate::algorithms::sessions::{SILENCE_MS, Sessions};
 use crate::domain::journey::{Journey, Step};
 use crate::domain::time::{DAY_MS, HOUR_MS};
 use crate::domain::{
-    CustomerId, Event, EventKind, Fingerprint, Outcome, Position, Record, RecordBody,
-    Subject as Who, Timestamp, VisitorId,
+    Credit, CustomerId, Effect, Event, EventKind, Fingerprint, Outcome, Position, Record,
+    RecordBody, Subject as Who, Timestamp, VisitorId,
 };
+use crate::state::attributed::Attributed;
 use crate::state::offers::Offers;
 use crate::state::people::{People, Person};
 use crate::state::products::Products;
 use crate::state::subjects::{OfferOutcome, Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.
@@ -68,6 +70,8 @@ pub struct State {
     pub products: Products,
     /// The offers.
     pub offers: Offers,
+    /// What became of recommendations.
+    pub attributed: Attributed,
     /// The customers and visitors.
     pub people: People,
     /// By customer: the position of the record by which they became known.
@@ -98,6 +102,7 @@ impl State {
             newest: Timestamp::default(),
             products: Products::new(stages),
             offers: Offers::default(),
+            attributed: Attributed::default(),
             people: People::default(),
             customer_positions: Vec::new(),
             browsed_together: Covisitation::default(),
@@ -121,6 +126,7 @@ impl State {
         let mut state: Self = postcard::from_bytes(bytes)?;
         state.products.index();
         state.offers.index();
+        state.attributed.index();
         state.people.index();
         Ok(state)
     }
@@ -213,6 +219,11 @@ impl State {
 
     fn apply_event(&mut self, event: &Event) {
         self.newest = self.newest.max(event.time);
+        if let (Some(Credit::Proven(proven)), Some(effect)) =
+            (&event.credit, Effect::of(event.kind))
+        {
+            self.attributed.take(proven, effect);
+        }
         let person = match &event.subject {
             Who::Customer { customer, visitor } => {
                 let person = self.people.intern_customer(customer);

@@ -11,7 +11,9 @@ pub mod keys;
 pub mod memory;
 mod mirror;
 mod sealed;
+pub mod signature;
 pub mod sled_home;
+pub mod token;
 
 pub use artefacts::{ArtefactError, Artefacts};
 pub use block::{MAX_BLOCK_BYTES, MAX_BLOCK_RECORDS};
@@ -20,4 +22,5 @@ pub use faults::{Failure, Faults, Step};
 pub use journal::{Appended, Journal, JournalError, Records};
 pub use keys::RepetitionCounter;
 pub use memory::MemoryJournal;
+pub use signature::{KeyError, SigningKey};
 pub use sled_home::{Durability, Options, Recovery, Repair, SledJournal};

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
+use crate::application::attribution::UnattributedCounts;
 use crate::application::error::AppError;
 use crate::application::ingest::{Written, weight_of};
 use crate::domain::{FaultCode, Faults, RecordBody};
@@ -93,6 +94,8 @@ pub struct Counts {
     pub duplicate: u64,
     /// Rows that were refused.
     pub refused: u64,
+    /// Rows whose attribution token attributes nothing; they are in all the same.
+    pub unattributed: UnattributedCounts,
     /// Refused rows by the column and code of their first fault.
     pub reasons: BTreeMap<(String, FaultCode), u64>,
 }
@@ -104,8 +107,15 @@ impl Counts {
         self.new += other.new;
         self.duplicate += other.duplicate;
         self.refused += other.refused;
+        self.attribute_nothing(&other.unattributed);
         for (reason, count) in &other.reasons {
             *self.reasons.entry(reason.clone()).or_default() += count;
+        }
+    }
+
+    fn attribute_nothing(&mut self, unattributed: &UnattributedCounts) {
+        for (&reason, count) in unattributed {
+            *self.unattributed.entry(reason).or_default() += count;
         }
     }
 
@@ -226,6 +236,7 @@ pub fn import(
                 counts.read += records;
                 counts.new += written.new as u64;
                 counts.duplicate += written.duplicate as u64;
+                counts.attribute_nothing(&written.unattributed);
             }
             watcher.advanced(counts);
             if let Some(source) = chunk.unreadable {
@@ -331,6 +342,7 @@ mod tests {
             Ok(Written {
                 new: records - 1,
                 duplicate: 1,
+                ..Written::default()
             })
         });
         assert_eq!(result.unwrap(), Ending::Complete);
@@ -380,6 +392,7 @@ mod tests {
             Ok(Written {
                 new: records.len(),
                 duplicate: 0,
+                ..Written::default()
             })
         };
         let rows = Box::new(rows);
@@ -397,6 +410,7 @@ mod tests {
             Ok(Written {
                 new: records,
                 duplicate: 0,
+                ..Written::default()
             })
         });
         assert_eq!(result.unwrap(), Ending::Cancelled);
@@ -421,6 +435,7 @@ mod tests {
             Ok(Written {
                 new: records,
                 duplicate: 0,
+                ..Written::default()
             })
         });
         assert!(matches!(

@@ -6,12 +6,13 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::application::attribution::{self, UnattributedCounts};
 use crate::application::error::AppError;
 use crate::application::ownership;
 use crate::application::shop::Shop;
 use crate::domain::record::customer_fingerprint;
 use crate::domain::{
-    CustomerId, OfferId, ProductId, Record, RecordBody, Subject, Timestamp, VisitorId,
+    Credit, CustomerId, OfferId, ProductId, Record, RecordBody, Subject, Timestamp, VisitorId,
 };
 use crate::state::State;
 use crate::store::{JournalError, MAX_BLOCK_RECORDS};
@@ -20,12 +21,14 @@ use crate::store::{JournalError, MAX_BLOCK_RECORDS};
 pub const MAX_EVENTS: usize = 10_000;
 
 /// What became of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
     /// Records that are new and now durable.
     pub new: usize,
     /// Records that were known already.
     pub duplicate: usize,
+    /// Events whose attribution token attributes nothing; they are written all the same.
+    pub unattributed: UnattributedCounts,
 }
 
 /// How many events of several writers go into one block, at most.
@@ -216,8 +219,10 @@ impl Worker {
         let mut touched = HashSet::new();
         {
             let known = self.shop.known();
-            for (batch, reply) in group {
+            for (mut batch, reply) in group {
                 let before = batch.len();
+                let key = &self.shop.settings.key;
+                let unattributed = attribution::check(key, &known.state, &mut batch);
                 let start = records.len();
                 let news = batch.into_iter().filter(|body| {
                     let topic = topic(body);
@@ -233,7 +238,7 @@ impl Worker {
                     recorded_at: now,
                     body,
                 }));
-                replies.push((before, start..records.len(), reply));
+                replies.push((before, start..records.len(), unattributed, reply));
             }
         }
         let appended = if records.is_empty() {
@@ -243,19 +248,20 @@ impl Worker {
         };
         match appended {
             Ok(is_new) => {
-                for (size, range, reply) in replies {
+                for (size, range, unattributed, reply) in replies {
                     let is_new = is_new.as_deref().unwrap_or_default();
                     let new = is_new[range].iter().filter(|&&new| new).count();
                     // fails only if the caller has gone
                     let _ = reply.send(Ok(Written {
                         new,
                         duplicate: size - new,
+                        unattributed,
                     }));
                 }
             }
             Err(error) => {
                 tracing::error!(%error, "a block could not be written");
-                for (_, _, reply) in replies {
+                for (.., reply) in replies {
                     let _ = reply.send(Err(AppError::JournalUnavailable(error.to_string())));
                 }
             }
@@ -354,6 +360,11 @@ pub(super) fn weight_of(body: &RecordBody) -> usize {
     match body {
         RecordBody::OfferUpserted(offer) => LARGE + offer.bytes() / EVENT_BYTES,
         RecordBody::ProductUpserted(_) | RecordBody::CustomerUpserted(_) => LARGE,
+        // what a token proves takes twice its room at most
+        RecordBody::Event(event) => match &event.credit {
+            Some(Credit::Claimed(token)) => 1 + 2 * token.len() / EVENT_BYTES,
+            _ => 1,
+        },
         _ => 1,
     }
 }

@@ -158,6 +158,11 @@ pub struct Mark {
     pub calibrated: bool,
     /// The factor of the request's boost.
     pub boost: f64,
+    /// What outcomes of earlier answers add to the log-odds, or to the logarithm of a blend's score; in `key`, not in
+    /// `base`.
+    pub online: f64,
+    /// `base`, where it is the ranker's.
+    pub log_odds: Option<f64>,
 }
 
 /// The candidates of a question, ranked.
@@ -168,6 +173,8 @@ pub struct Ranked<'a> {
     keys: Vec<f64>,
     bases: Vec<f64>,
     boosts: Vec<f64>,
+    /// Of each candidate, if there are any.
+    corrections: Vec<f64>,
     /// Places of the candidates, best first.
     order: Vec<u32>,
     asker: Asker,
@@ -191,7 +198,10 @@ impl Ranked<'_> {
         let (key, base) = (self.keys[place], self.bases[place]);
         Scored {
             candidate: &self.candidates[place],
-            mark: self.ranking.mark(self.stage, key, base, self.boosts[place]),
+            mark: Mark {
+                online: self.corrections.get(place).copied().unwrap_or_default(),
+                ..self.ranking.mark(self.stage, key, base, self.boosts[place])
+            },
         }
     }
 
@@ -260,6 +270,18 @@ impl<'a> Ranking<'a> {
         &self,
         gathered: &mut Gathered<'_>,
         allowed: impl FnMut(u32) -> bool,
+        boost: impl FnMut(u32) -> f64,
+    ) -> Ranked<'a> {
+        self.rank_corrected(gathered, None::<fn(&Candidate) -> f64>, allowed, boost)
+    }
+
+    /// As [`Ranking::rank`], with what outcomes of earlier answers add to the log-odds of a candidate.
+    #[must_use]
+    pub fn rank_corrected(
+        &self,
+        gathered: &mut Gathered<'_>,
+        correction: Option<impl Fn(&Candidate) -> f64>,
+        allowed: impl FnMut(u32) -> bool,
         mut boost: impl FnMut(u32) -> f64,
     ) -> Ranked<'a> {
         let candidates = gathered.propose(self.recipe, allowed);
@@ -295,6 +317,14 @@ impl<'a> Ranking<'a> {
             Some(_) => boosted.map(|(base, boost)| base + boost.ln()).collect(),
             None => boosted.map(|(base, boost)| base * boost).collect(),
         };
+        let all = |correction| candidates.iter().map(correction).collect();
+        let corrections: Vec<f64> = correction.map_or_else(Vec::new, all);
+        for (key, correction) in keys.iter_mut().zip(&corrections) {
+            match scorer {
+                Some(_) => *key += correction,
+                None => *key *= correction.exp(),
+            }
+        }
         let mut order: Vec<u32> = (0..keys.len() as u32).collect();
         let by_key = |keys: &[f64], a: u32, b: u32| {
             let (a, b) = (a as usize, b as usize);
@@ -319,6 +349,7 @@ impl<'a> Ranking<'a> {
             keys,
             bases,
             boosts,
+            corrections,
             order,
             asker,
             stage: view.stage,
@@ -349,6 +380,8 @@ impl<'a> Ranking<'a> {
                     score,
                     calibrated,
                     boost,
+                    online: 0.0,
+                    log_odds: Some(base),
                 }
             }
             None => {
@@ -369,6 +402,8 @@ impl<'a> Ranking<'a> {
                     score,
                     calibrated: false,
                     boost,
+                    online: 0.0,
+                    log_odds: None,
                 }
             }
         }

@@ -7,13 +7,18 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use self::admission::Admission;
+use crate::algorithms::features::Candidate;
+use crate::algorithms::online::Setting;
+use crate::application::attribution::{self, Outcomes};
 use crate::application::error::AppError;
 use crate::application::expression::{Expression, Scope, customer_value, product_value};
 use crate::application::model::{Aim, Ranked, Ranking};
 use crate::application::shop::{Known, Shop};
+use crate::domain::attribution::short_hash;
 use crate::domain::journey::Step;
 use crate::domain::{
-    CustomerId, Event, EventKind, Fingerprint, ProductId, Source, StageIndex, Timestamp, VisitorId,
+    CustomerId, Event, EventKind, Fingerprint, Origin, ProductId, Source, StageIndex, Timestamp,
+    VisitorId,
 };
 use crate::state::State;
 use crate::state::candidates::{Gathered, filler};
@@ -109,6 +114,8 @@ pub struct Answer {
     pub revision: Option<String>,
     /// True if nothing is known of the customer, or no model is live.
     pub fallback: bool,
+    /// Leads from events back to this answer, see [`attribution`].
+    pub attribution_token: String,
 }
 
 /// A product, and why.
@@ -120,8 +127,10 @@ pub struct RankedProduct {
     pub score: f64,
     /// Which of the two.
     pub calibrated: bool,
-    /// The source that speaks most for it.
-    pub source: &'static str,
+    /// What speaks most for it.
+    pub origin: Origin,
+    /// Log-odds by the live model's word; absent: it did not rank this product.
+    pub base: Option<f64>,
     /// The strongest first.
     pub reasons: Vec<Reason>,
     /// True if it only fills the list up.
@@ -165,6 +174,8 @@ pub struct ExplainedCandidate {
     pub features: Vec<(&'static str, f32)>,
     /// The factor of the request's boost.
     pub boost: f64,
+    /// What outcomes of earlier answers add, see [`Mark::online`](crate::application::model::Mark::online).
+    pub online: f64,
 }
 
 /// One candidate that was not kept.
@@ -233,6 +244,15 @@ impl Recommender {
         self.find(&prepared, &known, true)
     }
 
+    /// What became of recommendations so far.
+    ///
+    /// # Errors
+    /// `NotReady`.
+    pub fn outcomes(&self) -> Result<Outcomes, AppError> {
+        self.shop.check_ready()?;
+        Ok(Outcomes::of(&self.shop.known().state))
+    }
+
     fn prepare<'q>(&self, question: &'q Question) -> Result<Prepared<'q>, AppError> {
         self.shop.check_ready()?;
         let journey = &self.shop.settings.fold.journey;
@@ -289,6 +309,10 @@ impl Recommender {
             .as_ref()
             .map_or_else(Tuning::default, |live| live.model.tuning);
         let scope = prepared.scope(state, subject, view.stage);
+        let corrections = state.attributed.online.corrections(Setting {
+            stage: short_hash(&recipe.stage),
+            placement: short_hash(&question.placement),
+        });
         let mut admission = Admission::new(prepared, state, &view, scope.as_ref());
         let ranked = SCRATCH.with_borrow_mut(|scratch| {
             let mut faults = Vec::new();
@@ -301,8 +325,14 @@ impl Recommender {
                     _ => find().into(),
                 }
             });
-            let ranked = ranking.rank(
+            let ranked = ranking.rank_corrected(
                 &mut gathered,
+                corrections.as_ref().map(|corrections| {
+                    move |candidate: &Candidate| {
+                        let source = reasons::strongest(candidate, recipe);
+                        corrections[Origin::Source(source).index()]
+                    }
+                }),
                 |product| admission.admits(product),
                 |product| prepared.boost(scope.as_ref(), state, product, &mut faults),
             );
@@ -340,12 +370,15 @@ impl Recommender {
         products
             .iter_mut()
             .for_each(|product| product.fallback |= unknown);
-        let answer = Answer {
+        let mut answer = Answer {
+            attribution_token: String::new(),
             stage: stage_answer(state, prepared, &view, &standing, context.len()),
             products,
             fallback: unknown || live.is_none(),
             revision: live.as_ref().map(|live| live.id.clone()),
         };
+        answer.attribution_token =
+            attribution::token(&self.shop.settings.key, question, &answer, now);
         let (kept, dropped) = if explain {
             explained(state, &ranked, &admission.dropped())
         } else {
@@ -525,6 +558,7 @@ fn explained(
             .zip(ranked.features(scored.candidate))
             .collect(),
         boost: scored.mark.boost,
+        online: scored.mark.online,
     });
     let dropped = dropped.iter().map(|&(product, code)| DroppedCandidate {
         product: product_id(state, product),

@@ -14,7 +14,7 @@ use crate::state::relations::Relations;
 use crate::state::tuning::Tuning;
 use crate::state::{FoldSettings, State};
 use crate::store::{
-    Checkpoint, Checkpoints, Ignored, IgnoredReason, Journal, JournalError, Loaded,
+    Checkpoint, Checkpoints, Ignored, IgnoredReason, Journal, JournalError, Loaded, SigningKey,
 };
 
 /// How many records are folded under one hold of the lock, so that answers never wait long.
@@ -68,6 +68,8 @@ pub struct ShopSettings {
     pub checkpoint_every: u64,
     /// How many batches may wait to be written.
     pub write_queue: usize,
+    /// What attribution tokens are signed with.
+    pub key: SigningKey,
 }
 
 /// State, and what is worked out from it.

@@ -159,7 +159,7 @@ pub fn print_answer(out: &mut impl Write, answer: &Answer) -> std::io::Result<()
             place + 1,
             product.product.as_str(),
             product.score,
-            product.source,
+            product.origin.as_str(),
             reasons.join("; "),
             if product.fallback { " (fallback)" } else { "" }
         )?;
@@ -191,6 +191,13 @@ fn print_explanation(out: &mut impl Write, explanation: &Explanation) -> std::io
         writeln!(out, "{} {:.4}", candidate.product, candidate.score)?;
         writeln!(out, "    ranks: {}", ranks.join(", "))?;
         writeln!(out, "    features: {}", features.join(", "))?;
+        if candidate.online.abs() > 1e-9 {
+            writeln!(
+                out,
+                "    outcomes of earlier answers: {:+.3}",
+                candidate.online
+            )?;
+        }
     }
     let dropped = &explanation.dropped;
     writeln!(

@@ -7,8 +7,8 @@ use figment::Figment;
 use serde::Deserialize;
 
 use super::{
-    Data, Durability, Journal, Log, LogFormat, LogLevel, Models, Server, SettingFault, Settings,
-    State, Training,
+    Attribution, Data, Durability, Journal, Log, LogFormat, LogLevel, Models, Server, SettingFault,
+    Settings, State, Training,
 };
 use crate::application::spelling::suggestion;
 
@@ -20,6 +20,7 @@ struct Raw {
     journal: RawJournal,
     server: RawServer,
     state: RawState,
+    attribution: RawAttribution,
     training: RawTraining,
     models: RawModels,
     log: RawLog,
@@ -55,6 +56,12 @@ struct RawServer {
 #[serde(deny_unknown_fields)]
 struct RawState {
     visitor_idle_days: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAttribution {
+    key_file: String,
 }
 
 #[derive(Deserialize)]
@@ -199,17 +206,23 @@ pub(super) fn settings(
                 36_500,
             ),
         },
+        attribution: Attribution {
+            key_file: path(&raw.attribution.key_file),
+        },
         training: training(c, &raw.training),
         models: Models {
-            folder: Some(raw.models.folder)
-                .filter(|folder| !folder.trim().is_empty())
-                .map(PathBuf::from),
+            folder: path(&raw.models.folder),
         },
         log: Log {
             level: c.one_of("log.level", &raw.log.level, LEVELS),
             format: c.one_of("log.format", &raw.log.format, FORMATS),
         },
     })
+}
+
+/// A path, unless there is none.
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.trim().is_empty()).then(|| PathBuf::from(text))
 }
 
 const DURABILITIES: &[(&str, Durability)] = &[

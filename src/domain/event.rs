@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::attribution::{Credit, MAX_TOKEN_BYTES};
 use crate::domain::customer::Subject;
 use crate::domain::fault::{FaultCode, Faults};
 use crate::domain::fingerprint::Fingerprint;
@@ -181,6 +182,8 @@ pub struct Event {
     pub rating: Option<f64>,
     /// What was searched for.
     pub search_query: Option<Box<str>>,
+    /// Of which answer it came.
+    pub credit: Option<Credit>,
 }
 
 /// An event as somebody wrote it: text and numbers that may be anything. Empty text is "absent".
@@ -220,6 +223,8 @@ pub struct EventDraft<'a> {
     pub rating: Option<Result<f64, (FaultCode, String)>>,
     /// What was searched for.
     pub search_query: &'a str,
+    /// The token of the answer it came of.
+    pub attribution_token: &'a str,
 }
 
 impl EventDraft<'_> {
@@ -252,6 +257,7 @@ impl EventDraft<'_> {
         let unit_price = self.check_price(&mut faults);
         let rating = kind.and_then(|kind| self.check_rating(kind, &mut faults));
         let search_query = self.check_query(&mut faults);
+        let credit = self.check_token(&mut faults);
         if let Some(kind) = kind {
             if kind != EventKind::Search && !self.search_query.is_empty() {
                 let reason = format!("{} has no search query", kind.as_str());
@@ -286,6 +292,7 @@ impl EventDraft<'_> {
             touchpoint,
             rating,
             search_query,
+            credit,
         };
         event.key = match &event.id {
             Some(id) => Fingerprint::of("event id", &[id.as_str().as_bytes()]),
@@ -398,6 +405,24 @@ impl EventDraft<'_> {
             crate::domain::id::check(text, MAX_QUERY_BYTES).map(|()| Box::from(text))
         })
     }
+
+    /// Only its length is a fault: a token that proves nothing is no reason to lose what happened.
+    fn check_token(&self, faults: &mut Faults) -> Option<Credit> {
+        optional(
+            faults,
+            "attribution_token",
+            self.attribution_token,
+            |text| {
+                if text.len() > MAX_TOKEN_BYTES {
+                    let reason =
+                        format!("{} bytes; at most {MAX_TOKEN_BYTES} are taken", text.len());
+                    Err((FaultCode::TooLong, reason))
+                } else {
+                    Ok(Credit::Claimed(text.into()))
+                }
+            },
+        )
+    }
 }
 
 impl Event {
@@ -408,26 +433,29 @@ impl Event {
             .unit_price
             .map_or([0; 8], |price| price.amount.0.to_le_bytes());
         let currency = self.unit_price.and_then(|price| price.currency);
-        Fingerprint::of(
-            "event",
-            &[
-                self.kind.as_str().as_bytes(),
-                &self.time.ms().to_le_bytes(),
-                &text(self.subject.customer().map(CustomerId::as_str)),
-                &text(self.subject.visitor().map(VisitorId::as_str)),
-                &text(self.session.as_ref().map(SessionId::as_str)),
-                &text(self.product.as_ref().map(ProductId::as_str)),
-                &self.quantity.to_bits().to_le_bytes(),
-                &[u8::from(self.unit_price.is_some())],
-                &price,
-                &text(currency.as_ref().map(Currency::as_str)),
-                &text(self.order.as_ref().map(OrderId::as_str)),
-                &text(self.offer.as_ref().map(OfferId::as_str)),
-                &text(self.touchpoint.as_ref().map(Touchpoint::as_str)),
-                &self.rating.unwrap_or(-1.0).to_bits().to_le_bytes(),
-                &text(self.search_query.as_deref()),
-            ],
-        )
+        let claim: &[&[u8]] = match &self.credit {
+            // two lists that are seen at one moment differ by their answers alone
+            Some(Credit::Claimed(token)) => &[token.as_bytes()],
+            _ => &[],
+        };
+        let parts: [&[u8]; 15] = [
+            self.kind.as_str().as_bytes(),
+            &self.time.ms().to_le_bytes(),
+            &text(self.subject.customer().map(CustomerId::as_str)),
+            &text(self.subject.visitor().map(VisitorId::as_str)),
+            &text(self.session.as_ref().map(SessionId::as_str)),
+            &text(self.product.as_ref().map(ProductId::as_str)),
+            &self.quantity.to_bits().to_le_bytes(),
+            &[u8::from(self.unit_price.is_some())],
+            &price,
+            &text(currency.as_ref().map(Currency::as_str)),
+            &text(self.order.as_ref().map(OrderId::as_str)),
+            &text(self.offer.as_ref().map(OfferId::as_str)),
+            &text(self.touchpoint.as_ref().map(Touchpoint::as_str)),
+            &self.rating.unwrap_or(-1.0).to_bits().to_le_bytes(),
+            &text(self.search_query.as_deref()),
+        ];
+        Fingerprint::of("event", &[&parts[..], claim].concat())
     }
 }
 

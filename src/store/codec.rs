@@ -1,12 +1,14 @@
 //! Records as bytes: the domain's record to and from the journal's proto, without loss. Unknown fields are skipped.
 
+mod attribution;
+
 use prost::Message as _;
 
 use crate::domain::{
-    Benefit, CampaignId, CategoryPath, Currency, Customer, CustomerId, Event, EventId, EventKind,
-    Fingerprint, InventorySet, Micros, Offer, OfferId, OfferKind, OfferTerms, OrderId, Position,
-    Price, Product, ProductId, Record, RecordBody, SessionId, Subject, Timestamp, Touchpoint,
-    Traits, VisitorId,
+    Benefit, CampaignId, CategoryPath, Credit, Currency, Customer, CustomerId, Event, EventId,
+    EventKind, Fingerprint, InventorySet, Micros, Offer, OfferId, OfferKind, OfferTerms, OrderId,
+    Position, Price, Product, ProductId, Record, RecordBody, SessionId, Subject, Timestamp,
+    Touchpoint, Traits, VisitorId,
 };
 use crate::proto::journal as wire;
 use crate::proto::journal::record::Body;
@@ -158,6 +160,11 @@ fn event_to_wire(event: &Event) -> wire::Event {
         touchpoint: text(event.touchpoint.as_ref().map(Touchpoint::as_str)),
         rating: event.rating,
         search_query: text(event.search_query.as_deref()),
+        attribution: match &event.credit {
+            Some(Credit::Proven(attribution)) => Some(attribution::to_wire(attribution)),
+            // a claim that nobody checked proves nothing
+            Some(Credit::Claimed(_)) | None => None,
+        },
     }
 }
 
@@ -192,6 +199,13 @@ fn event_from_wire(event: wire::Event) -> Result<Event, CodecError> {
         touchpoint: present(event.touchpoint, Touchpoint::trusted),
         rating: event.rating,
         search_query: present(event.search_query, String::into_boxed_str),
+        credit: match event.attribution {
+            Some(attribution) => {
+                let attribution = attribution::from_wire(attribution)?;
+                Some(Credit::Proven(Box::new(attribution)))
+            }
+            None => None,
+        },
     })
 }
 
@@ -401,6 +415,7 @@ pub(crate) mod tests {
             maybe(id()),
             maybe(0.0..10.0),
             maybe(id()),
+            maybe(attribution::tests::any()),
         );
         (who, what, rest).prop_map(|((id, key, time, subject), what, rest)| Event {
             id: id.map(EventId::trusted),
@@ -417,6 +432,7 @@ pub(crate) mod tests {
             touchpoint: rest.3.map(Touchpoint::trusted),
             rating: rest.4,
             search_query: rest.5.map(String::into_boxed_str),
+            credit: rest.6.map(|proven| Credit::Proven(Box::new(proven))),
         })
     }
 

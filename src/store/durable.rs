@@ -60,6 +60,20 @@ impl Drop for AtomicFile {
     }
 }
 
+/// Writes a small file that its owner alone may read, durably; replaces what was there.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temp = with_suffix(path, ".new");
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&temp)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    rename(&temp, path, &Faults::default())
+}
+
 /// Renames durably: over a file that is there, or to where nothing is.
 pub(crate) fn rename(from: &Path, to: &Path, faults: &Faults) -> io::Result<()> {
     faults.check(Step::Rename)?;

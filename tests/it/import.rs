@@ -281,6 +281,7 @@ fn a_journal_that_fails_is_told_with_what_is_in() {
             1 => Ok(Written {
                 new: batch.len(),
                 duplicate: 0,
+                ..Written::default()
             }),
             _ => Err(AppError::Stopping),
         }

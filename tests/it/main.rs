@@ -38,4 +38,5 @@ mod wire_story_bulk;
 mod wire_story_customers;
 mod wire_story_models;
 mod wire_story_offers;
+mod wire_story_tokens;
 mod wire_story_writes;

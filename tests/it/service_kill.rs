@@ -279,6 +279,47 @@ async fn offers_and_what_became_of_them_survive_kill_9() {
     assert_eq!(offers(&mut clients).await, before);
 }
 
+#[tokio::test]
+async fn tokens_and_what_they_proved_survive_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(folder.path());
+    let mut clients = process.clients().await;
+    send(&mut clients, 0).await.unwrap();
+    let asked = clients
+        .recommendations
+        .recommend(v1::RecommendRequest::default());
+    let answer = asked.await.unwrap().into_inner();
+    let became = |kind: &str| v1::WriteEventsRequest {
+        events: vec![v1::Event {
+            event_type: kind.to_owned(),
+            event_time: Some(std::time::SystemTime::now().into()),
+            customer_id: "c0".to_owned(),
+            product_id: answer.products[0].product_id.clone(),
+            attribution_token: answer.attribution_token.clone(),
+            ..v1::Event::default()
+        }],
+        validate_only: false,
+    };
+    clients
+        .events
+        .write_events(became("select_item"))
+        .await
+        .unwrap();
+    process.kill();
+    // the token was made, and the click counted, by the one that is gone
+    let process = Process::start(folder.path());
+    let mut clients = process.clients().await;
+    for kind in ["purchase", "view_item"] {
+        let written = clients.events.write_events(became(kind)).await.unwrap();
+        assert!(written.into_inner().unattributed.is_empty());
+    }
+    let request = v1::GetRecommendationOutcomesRequest {};
+    let outcomes = clients.recommendations.get_recommendation_outcomes(request);
+    let by_source = outcomes.await.unwrap().into_inner().by_source;
+    let counts = by_source.values().next().unwrap();
+    assert_eq!((counts.click_count, counts.purchase_count), (1, 1));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_events_survive_kill_9_of_the_service_exactly_once() {
     let rounds: u64 = std::env::var(ROUNDS).map_or(4, |rounds| rounds.parse().unwrap());

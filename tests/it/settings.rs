@@ -268,3 +268,37 @@ fn config_and_check_say_what_is_so() {
     );
     assert!(text.contains("log.level cannot be \"loud\""), "{text}");
 }
+
+#[test]
+fn a_key_of_tokens_is_shared_by_its_file_and_a_bad_one_ends_the_start() {
+    use nextbest::application::recipes::Recipes;
+    use nextbest::server::Service;
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = layers("", &[], &[]).unwrap().settings;
+    settings.data.folder = folder.path().join("data");
+    assert_eq!(settings.attribution.key_file, None);
+    let open = |settings: &nextbest::config::Settings| {
+        let service = Service::open(settings, &Recipes::embedded().unwrap());
+        service.map(|service| {
+            let key = service.shop.settings.key.clone();
+            service.close().unwrap();
+            key
+        })
+    };
+    let own = open(&settings).unwrap();
+    assert_eq!(open(&settings).unwrap(), own, "a restart keeps it");
+    let shared = folder.path().join("shared.key");
+    let name = shared.display().to_string();
+    let named = layers("", &[("NEXTBEST_ATTRIBUTION__KEY_FILE", &name)], &[]);
+    settings.attribution = named.unwrap().settings.attribution;
+    let error = open(&settings).err().unwrap().to_string();
+    assert!(
+        error.contains(&name) && error.contains("openssl rand -hex 32"),
+        "{error}"
+    );
+    std::fs::copy(folder.path().join("data/attribution.key"), &shared).unwrap();
+    assert_eq!(open(&settings).unwrap(), own);
+    std::fs::write(&shared, "half a key").unwrap();
+    let error = open(&settings).err().unwrap().to_string();
+    assert!(error.contains("64 hexadecimal digits"), "{error}");
+}

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod attributed;
 mod bounds;
 mod hands;
 pub(crate) mod history;
@@ -70,6 +71,7 @@ proptest! {
         compare_products(&state, &world);
         compare_people(&state, &world);
         offers::compare(&state, &world, &records);
+        attributed::compare(&state, &standing);
         compare_gaps("anything", &state.products.gaps, world.gaps(None));
         compare_sessions(&state, &world);
         compare_pairs(&state, &state.browsed_together, &world.browsed_together);

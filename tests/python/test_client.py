@@ -206,7 +206,33 @@ class Questions(Story):
         self.assertTrue(any(e.from_request for e in live.stage.evidence))
         self.assertEqual(before, self.count_of("customer-5"))
         request.ClearField("context_events")
-        self.assertEqual(plain, self.recommendations.Recommend(request))
+        again = self.recommendations.Recommend(request)
+        # every answer is a decision of its own
+        for answer in (plain, again):
+            answer.ClearField("attribution_token")
+        self.assertEqual(plain, again)
+
+    def test_a_click_finds_its_answer_by_the_token(self):
+        request = self.v1.RecommendRequest(customer_id="customer-7", placement="home")
+        answer = self.recommendations.Recommend(request)
+        fields = {
+            "customer_id": "customer-7",
+            "event_time": time_of(self.now),
+            "attribution_token": answer.attribution_token,
+        }
+        events = [
+            self.v1.Event(event_type="view_item_list", **fields),
+            self.v1.Event(event_type="select_item", product_id=answer.products[0].product_id, **fields),
+            self.v1.Event(event_type="page_view", **fields),
+        ]
+        written = self.events.WriteEvents(self.v1.WriteEventsRequest(events=events))
+        self.assertEqual((3, {"NO_OUTCOME": 1}), (written.written_count, dict(written.unattributed)))
+        outcomes = self.recommendations.GetRecommendationOutcomes(
+            self.v1.GetRecommendationOutcomesRequest()
+        )
+        counts = outcomes.by_stage[answer.stage.stage]
+        self.assertEqual(len(answer.products), counts.impression_count)
+        self.assertEqual(1, counts.click_count)
 
     def test_a_batch_answers_each_in_order(self):
         requests = [

@@ -4,7 +4,7 @@ use crate::algorithms::features::Candidate;
 use crate::algorithms::repurchase::{Gaps, Rhythm};
 use crate::application::model::Scored;
 use crate::application::recommend::{RankedProduct, Reason, product_id};
-use crate::domain::{EventKind, Recipe, Source};
+use crate::domain::{EventKind, Origin, Recipe, Source};
 use crate::state::State;
 use crate::state::view::View;
 
@@ -24,7 +24,8 @@ pub(super) fn ranked(
         product: product_id(state, scored.candidate.product),
         score: scored.mark.score,
         calibrated: scored.mark.calibrated,
-        source: source.as_str(),
+        origin: Origin::Source(source),
+        base: scored.mark.log_odds,
         reasons: reasons(view, scored.candidate),
         fallback: source == Source::Popular && !scored.mark.calibrated && view.is_unknown(),
         probability,
@@ -37,7 +38,8 @@ pub(super) fn explored(state: &State, product: u32, probability: f64) -> RankedP
         product: product_id(state, product),
         score: 0.0,
         calibrated: false,
-        source: "exploration",
+        origin: Origin::Exploration,
+        base: None,
         reasons: vec![plain("NEW_IN_SHOP", "new in this shop")],
         fallback: false,
         probability,
@@ -59,7 +61,8 @@ pub(super) fn filling(state: &State, product: u32) -> RankedProduct {
         product: product_id(state, product),
         score: 0.0,
         calibrated: false,
-        source: Source::Popular.as_str(),
+        origin: Origin::Source(Source::Popular),
+        base: None,
         reasons: vec![plain("POPULAR", "popular in this shop")],
         fallback: true,
         probability: 1.0,
@@ -67,7 +70,7 @@ pub(super) fn filling(state: &State, product: u32) -> RankedProduct {
 }
 
 /// The source that speaks most for a candidate: the best weighted reciprocal rank.
-fn strongest(candidate: &Candidate, recipe: &Recipe) -> Source {
+pub(super) fn strongest(candidate: &Candidate, recipe: &Recipe) -> Source {
     let weight = |source: Source| {
         let named = recipe.blend.iter().find(|(other, _)| *other == source);
         named.map_or(0.1, |&(_, weight)| weight.max(0.1))

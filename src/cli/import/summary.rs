@@ -60,12 +60,17 @@ impl Summary {
                     json!({ "column": column, "code": code.as_str(), "rows": rows })
                 })
                 .collect();
+            let unattributed = counts.unattributed.iter();
+            let unattributed: serde_json::Map<String, Value> = unattributed
+                .map(|(reason, &rows)| (reason.as_str().to_owned(), json!(rows)))
+                .collect();
             json!({
                 "read": counts.read,
                 "new": counts.new,
                 "duplicate": counts.duplicate,
                 "refused": counts.refused,
                 "reasons": reasons,
+                "unattributed": unattributed,
             })
         };
         let files: Vec<Value> = self
@@ -127,6 +132,15 @@ impl fmt::Display for Summary {
                     let (kind, code) = (file.kind.as_str(), code.as_str());
                     writeln!(f, "{:>13}  {kind}: {column}: {code}", thousands(*rows))?;
                 }
+            }
+        }
+        if !total.unattributed.is_empty() {
+            writeln!(
+                f,
+                "\nrows that are in, but whose attribution token attributes nothing:"
+            )?;
+            for (reason, &rows) in &total.unattributed {
+                writeln!(f, "{:>13}  {}", thousands(rows as u64), reason.as_str())?;
             }
         }
         let rate = thousands(self.rows_per_second());

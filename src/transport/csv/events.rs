@@ -8,7 +8,7 @@ use super::table::{Found, Table, number, time};
 use crate::application::import::{Row, RowError, RowResult};
 use crate::domain::{Event, EventDraft, Fingerprint, Timestamp};
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "event_type",
     "timestamp",
     "customer_id",
@@ -24,6 +24,7 @@ const COLUMNS: [&str; 15] = [
     "touchpoint",
     "rating",
     "search_query",
+    "attribution_token",
 ];
 const NEEDED: [&[&str]; 3] = [
     &["event_type"],
@@ -38,7 +39,7 @@ pub type Repetitions<'a> = Box<dyn FnMut(Fingerprint) -> io::Result<u64> + Send 
 /// Reads events.
 pub struct Events<'a> {
     table: Table,
-    found: Found<15>,
+    found: Found<16>,
     now: Timestamp,
     repetitions: Repetitions<'a>,
 }
@@ -102,6 +103,7 @@ impl<'a> Events<'a> {
             touchpoint: cell(12),
             rating: number(cell(13)),
             search_query: cell(14),
+            attribution_token: cell(15),
         };
         let mut uncounted = None;
         let checked = draft.check(self.now, |content| {

@@ -47,6 +47,11 @@ impl EventService for EventApi {
         Ok(Response::new(v1::WriteEventsResponse {
             written_count: count32(written.new),
             duplicate_count: count32(written.duplicate),
+            unattributed: written
+                .unattributed
+                .iter()
+                .map(|(reason, &count)| (reason.as_str().to_owned(), count32(count)))
+                .collect(),
         }))
     }
 
@@ -67,6 +72,10 @@ impl EventService for EventApi {
                     answer.batch_count += 1;
                     answer.written_count += count64(written.new as u64);
                     answer.duplicate_count += count64(written.duplicate as u64);
+                    for (reason, count) in written.unattributed {
+                        let reason = reason.as_str().to_owned();
+                        *answer.unattributed.entry(reason).or_default() += count64(count as u64);
+                    }
                 }
                 Err(error) => return Err(status_with(&error, progress(&answer))),
             }
@@ -206,6 +215,7 @@ pub(super) fn draft(event: &v1::Event) -> EventDraft<'_> {
         touchpoint: &event.touchpoint,
         rating: event.rating.map(Ok),
         search_query: &event.search_query,
+        attribution_token: &event.attribution_token,
     }
 }
 
@@ -231,6 +241,8 @@ pub(super) fn render(event: &Event) -> v1::Event {
             .search_query
             .as_deref()
             .map_or_else(String::new, str::to_owned),
+        // what it proved is kept, the token is not
+        attribution_token: String::new(),
     }
 }
 
@@ -259,6 +271,7 @@ mod tests {
             touchpoint: "store".to_owned(),
             rating: None,
             search_query: String::new(),
+            attribution_token: String::new(),
         };
         let now = Timestamp::from_ms(1_700_000_100_000);
         let parsed = draft(&sent).check(now, |_| 0).unwrap();

@@ -5,6 +5,7 @@ use prost::Message as _;
 use tonic::{Code, Request, Response, Status};
 
 use crate::application::AppError;
+use crate::application::attribution::Outcomes;
 use crate::application::customers::{Customers, Selection};
 use crate::application::ingest::Ingest;
 use crate::application::recommend::{
@@ -15,7 +16,7 @@ use crate::proto::v1;
 use crate::proto::v1::batch_recommend_result::Result as ItemResult;
 use crate::proto::v1::recommendation_service_server::RecommendationService;
 use crate::transport::grpc::customer::render_stage;
-use crate::transport::grpc::field::{self, count32};
+use crate::transport::grpc::field::{self, count32, count64};
 use crate::transport::grpc::limits::{COMPRESS_FROM_BYTES, MAX_QUESTION_BYTES};
 use crate::transport::grpc::page_token::Binding;
 use crate::transport::grpc::question;
@@ -149,6 +150,15 @@ impl RecommendationService for RecommendationApi {
         })
         .await?;
         Ok(Response::new(explained))
+    }
+
+    async fn get_recommendation_outcomes(
+        &self,
+        _: Request<v1::GetRecommendationOutcomesRequest>,
+    ) -> Result<Response<v1::GetRecommendationOutcomesResponse>, Status> {
+        Ok(Response::new(render_outcomes(
+            &self.recommender.outcomes()?,
+        )))
     }
 }
 
@@ -303,6 +313,7 @@ fn render(answer: &Answer) -> v1::RecommendResponse {
             .collect(),
         model_revision: answer.revision.clone().unwrap_or_default(),
         fallback: answer.fallback,
+        attribution_token: answer.attribution_token.clone(),
     }
 }
 
@@ -312,7 +323,7 @@ fn render_product(rank: usize, product: &RankedProduct) -> v1::RecommendedProduc
         rank: count32(rank),
         score: product.score,
         calibrated: product.calibrated,
-        source: product.source.to_owned(),
+        source: product.origin.as_str().to_owned(),
         reasons: product
             .reasons
             .iter()
@@ -345,6 +356,7 @@ fn render_explanation(explanation: &Explanation) -> v1::ExplainRecommendationRes
             .map(|(name, value)| ((*name).to_owned(), f64::from(*value)))
             .collect(),
         boost: kept.boost,
+        online: kept.online,
     });
     let dropped = explanation
         .dropped
@@ -357,5 +369,35 @@ fn render_explanation(explanation: &Explanation) -> v1::ExplainRecommendationRes
         response: Some(render(&explanation.answer)),
         kept: kept.collect(),
         dropped: dropped.collect(),
+    }
+}
+
+fn render_outcomes(outcomes: &Outcomes) -> v1::GetRecommendationOutcomesResponse {
+    let counts = |counts: [u64; 4]| {
+        let [impression_count, click_count, cart_count, purchase_count] = counts.map(count64);
+        v1::RecommendationOutcomes {
+            impression_count,
+            click_count,
+            cart_count,
+            purchase_count,
+        }
+    };
+    let stages = outcomes.stages.iter();
+    let origins = outcomes.origins.iter();
+    let (impressions, learned) = outcomes.examples;
+    v1::GetRecommendationOutcomesResponse {
+        by_stage: stages
+            .map(|(name, all)| (name.clone(), counts(*all)))
+            .collect(),
+        by_source: origins
+            .map(|(name, all)| ((*name).to_owned(), counts(*all)))
+            .collect(),
+        other_subject_count: count64(outcomes.other_subjects),
+        online: Some(v1::OnlineRanker {
+            impression_count: count64(impressions),
+            outcome_count: count64(learned),
+            gain: outcomes.gain,
+            active: outcomes.is_active,
+        }),
     }
 }

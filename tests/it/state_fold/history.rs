@@ -5,9 +5,9 @@ use nextbest::domain::journey::{Journey, KindSet, Rule, Stage};
 use nextbest::domain::record::customer_fingerprint;
 use nextbest::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use nextbest::domain::{
-    CampaignId, Customer, CustomerId, Event, EventDraft, EventKind, InventorySet, Micros, Offer,
-    OfferDraft, OfferId, OfferKind, Outcome, Product, ProductId, Record, RecordBody, StageIndex,
-    Timestamp, VisitorId,
+    Attribution, CampaignId, Credit, Customer, CustomerId, Event, EventDraft, EventKind,
+    Fingerprint, InventorySet, Micros, Offer, OfferDraft, OfferId, OfferKind, Origin, Outcome,
+    Product, ProductId, Record, RecordBody, Shown, StageIndex, Timestamp, VisitorId,
 };
 use nextbest::state::FoldSettings;
 use nextbest::store::{Journal, MemoryJournal};
@@ -147,6 +147,29 @@ fn visits() -> impl Strategy<Value = (i64, Option<usize>)> {
     (later, prop::option::weighted(0.4, 0..SESSIONS))
 }
 
+/// What a token may have proved: few decisions with few products each, one in four of them for somebody else.
+fn attributions() -> impl Strategy<Value = Attribution> {
+    let shown = prop::sample::subsequence(vec![1u32, 2, 3], 1..=3);
+    (0..2u8, shown, 0..4).prop_map(|(decision, products, theirs)| Attribution {
+        decision: Fingerprint([decision; 16]),
+        moment: slot(0),
+        stage: ["cart", "of old"][usize::from(decision)].into(),
+        placement: decision.into(),
+        revision: 0,
+        is_theirs: theirs > 0,
+        shown: products
+            .into_iter()
+            .map(|product| Shown {
+                product,
+                origin: Origin::ALL[product as usize],
+                rank: product as u8,
+                base: (product > 1).then_some(-512),
+                probability: 1.0,
+            })
+            .collect(),
+    })
+}
+
 /// Events: half of them with one of few ids, so that some come twice with another content.
 fn events_within(slots: i64) -> impl Strategy<Value = Event> {
     let what = (
@@ -159,7 +182,9 @@ fn events_within(slots: i64) -> impl Strategy<Value = Event> {
     );
     let identity = (prop::option::of(0..60u32), 0..3u64);
     let when = (0..slots, visits());
-    (what, somebody(), when, identity).prop_map(|(what, who, when, (id, repetition))| {
+    let credit = prop::option::of(attributions());
+    let all = (what, somebody(), when, identity, credit);
+    all.prop_map(|(what, who, when, (id, repetition), credit)| {
         let (moment, (later, session)) = when;
         let (kind, bought, quantity, order, rating, offer) = what;
         let text = |prefix: &str, number: Option<usize>| {
@@ -199,7 +224,10 @@ fn events_within(slots: i64) -> impl Strategy<Value = Event> {
             rating,
             ..EventDraft::default()
         };
-        event(time, repetition, draft)
+        Event {
+            credit: credit.map(|proven| Credit::Proven(Box::new(proven))),
+            ..event(time, repetition, draft)
+        }
     })
 }
 

@@ -14,7 +14,8 @@ use nextbest::domain::{
     VisitorId,
 };
 use nextbest::store::{
-    Appended, Checkpoints, Failure, Faults, Journal, JournalError, MemoryJournal, Records, Step,
+    Appended, Checkpoints, Failure, Faults, Journal, JournalError, MemoryJournal, Records,
+    SigningKey, Step,
 };
 use proptest::prelude::*;
 
@@ -39,6 +40,7 @@ impl Service {
             recipes: Vec::new(),
             checkpoint_every: 7,
             write_queue: 4,
+            key: SigningKey::random().unwrap(),
         };
         let clock = Clock::fixed(slot(100));
         let (shop, _) = Shop::open(journal, checkpoints, clock, settings).unwrap();
