@@ -67,6 +67,8 @@ pub struct Settings {
     pub server: Server,
     /// What is held in memory.
     pub state: State,
+    /// Offers.
+    pub offers: Offers,
     /// Learning.
     pub training: Training,
     /// Recipes.
@@ -117,6 +119,17 @@ pub struct Server {
 pub struct State {
     /// Days after which a silent visitor is forgotten in memory.
     pub visitor_idle_days: u32,
+}
+
+/// `[offers]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offers {
+    /// Of a thousand customers so many never get an offer.
+    pub holdout_per_mille: u32,
+    /// Who they are follows from it.
+    pub holdout_seed: u64,
+    /// How long a reservation holds, in hours.
+    pub reservation_hours: u32,
 }
 
 /// `[training]`

@@ -7,8 +7,8 @@ use figment::Figment;
 use serde::Deserialize;
 
 use super::{
-    Data, Durability, Journal, Log, LogFormat, LogLevel, Models, Server, SettingFault, Settings,
-    State, Training,
+    Data, Durability, Journal, Log, LogFormat, LogLevel, Models, Offers, Server, SettingFault,
+    Settings, State, Training,
 };
 use crate::application::spelling::suggestion;
 
@@ -20,6 +20,7 @@ struct Raw {
     journal: RawJournal,
     server: RawServer,
     state: RawState,
+    offers: RawOffers,
     training: RawTraining,
     models: RawModels,
     log: RawLog,
@@ -55,6 +56,14 @@ struct RawServer {
 #[serde(deny_unknown_fields)]
 struct RawState {
     visitor_idle_days: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOffers {
+    holdout_per_mille: i64,
+    holdout_seed: i64,
+    reservation_hours: i64,
 }
 
 #[derive(Deserialize)]
@@ -199,6 +208,7 @@ pub(super) fn settings(
                 36_500,
             ),
         },
+        offers: offers(c, &raw.offers),
         training: training(c, &raw.training),
         models: Models {
             folder: Some(raw.models.folder)
@@ -242,6 +252,15 @@ fn server(c: &mut Checks<'_>, raw: &RawServer) -> Server {
             1,
             10_000,
         ),
+    }
+}
+
+fn offers(c: &mut Checks<'_>, raw: &RawOffers) -> Offers {
+    let holdout = raw.holdout_per_mille;
+    Offers {
+        holdout_per_mille: c.range("offers.holdout_per_mille", holdout, 0, 500),
+        holdout_seed: c.range("offers.holdout_seed", raw.holdout_seed, 0, i64::MAX),
+        reservation_hours: c.range("offers.reservation_hours", raw.reservation_hours, 1, 8_760),
     }
 }
 
