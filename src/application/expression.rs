@@ -488,7 +488,12 @@ mod tests {
                 vec![Value::from("Audio"), Value::from("Headphones")].into(),
             ),
         ]);
-        let scope = Scope::new(object([("order_count", Value::Int(3))]), "home", "decision");
+        let scope = Scope::new(
+            object([("order_count", Value::Int(3))]),
+            "home",
+            "decision",
+            "",
+        );
         let found = Expression::filter(text, ALL)
             .map_err(|error| error.to_string())
             .and_then(|compiled| compiled.unwrap().holds(&scope, Some(product)));

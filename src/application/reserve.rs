@@ -161,6 +161,9 @@ pub(super) fn choose(
         let Some(listing) = &state.offers.item(offer).listing else {
             continue;
         };
+        if picks.iter().any(|pick| pick.offer == offer) {
+            continue;
+        }
         let group = listing.terms.exclusivity_group.as_deref();
         if group.is_some_and(|group| groups.contains(&group)) {
             continue;

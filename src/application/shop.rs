@@ -41,6 +41,12 @@ impl Clock {
         }))
     }
 
+    /// A clock of one's own.
+    #[must_use]
+    pub fn telling(tell: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
     /// A clock that always says `now`.
     #[must_use]
     pub fn fixed(now: Timestamp) -> Self {

@@ -16,6 +16,7 @@ mod journal_erase;
 mod journal_kill;
 mod journal_speed;
 mod journal_stories;
+mod offer_ledger;
 mod python_client;
 mod recipes;
 mod service_damage;
