@@ -284,11 +284,15 @@ impl State {
         }
     }
 
-    /// The oldest open reservation that somebody has of an offer.
+    /// The open reservation of an offer that somebody has; of two (a visitor turned out to be a customer who had one,
+    /// too), the one whose time is over first.
     fn held_of(&self, person: Person, offer: u32) -> Option<ReservationId> {
         let book = self.subject(person)?.book.as_ref()?;
-        let mut held = book.reservations().iter();
-        held.find(|held| held.offer == offer).map(|held| held.id)
+        let held = book.reservations().iter();
+        let held = held.filter(|held| held.offer == offer);
+        held.map(|held| (held.expires_at, held.id))
+            .min()
+            .map(|(_, id)| id)
     }
 
     fn close(&mut self, id: ReservationId, status: ReservationStatus) -> Option<Reservation> {

@@ -126,8 +126,9 @@ impl Naive {
                 return;
             }
         }
-        let mut open = self.reserved.iter_mut();
-        let open = open.find(|r| r.status == ReservationStatus::Open && is_theirs(r));
+        let open = self.reserved.iter_mut();
+        let open = open.filter(|r| r.status == ReservationStatus::Open && is_theirs(r));
+        let open = open.min_by_key(|r| (r.expires_at, r.id));
         let amount = match open {
             Some(reserved) => {
                 reserved.status = ReservationStatus::Redeemed;
