@@ -429,8 +429,9 @@ impl<'a> Desk<'a> {
 fn event_id(asked: &Redemption, offer: &OfferId, subject: &Subject) -> String {
     let offer = offer.as_str().as_bytes();
     let parts: Vec<&[u8]> = match (&asked.what, &asked.order) {
+        // the fold takes this one, whatever else they hold
+        (RedeemWhat::Reservation(id), _) => return id.event_id(),
         _ if !asked.request.is_empty() => vec![b"request", asked.request.as_bytes()],
-        (RedeemWhat::Reservation(id), _) => vec![b"reservation", &id.0.0],
         (RedeemWhat::Offer(..), order) => {
             let order = order.as_ref().map_or("", OrderId::as_str).as_bytes();
             let customer = subject.customer().map_or("", CustomerId::as_str);
@@ -444,7 +445,7 @@ fn event_id(asked: &Redemption, offer: &OfferId, subject: &Subject) -> String {
             ]
         }
     };
-    format!("redemption-{}", Fingerprint::of("redemption", &parts))
+    format!("redeemed-{}", Fingerprint::of("redemption", &parts))
 }
 
 /// A redemption is an event like one that a shop writes.

@@ -40,6 +40,23 @@ impl ReservationId {
     }
 }
 
+/// What the id of the event of a redemption begins with.
+const EVENT_PREFIX: &str = "redemption-";
+
+impl ReservationId {
+    /// The id of the event by which it is redeemed.
+    #[must_use]
+    pub fn event_id(self) -> String {
+        format!("{EVENT_PREFIX}{self}")
+    }
+
+    /// The reservation that the event of that id redeems, if it is one of [`ReservationId::event_id`].
+    #[must_use]
+    pub fn of_event(event_id: &str) -> Option<Self> {
+        Self::parse(event_id.strip_prefix(EVENT_PREFIX)?).ok()
+    }
+}
+
 impl fmt::Display for ReservationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -105,6 +122,8 @@ mod tests {
         for number in [0, 1, 255 << 64, u128::MAX] {
             let id = ReservationId(Fingerprint(number.to_be_bytes()));
             assert_eq!(ReservationId::parse(&id.to_string()), Ok(id));
+            assert_eq!(ReservationId::of_event(&id.event_id()), Some(id));
+            assert_eq!(ReservationId::of_event(&id.to_string()), None);
         }
         let code = |text: &str| ReservationId::parse(text).unwrap_err().0;
         assert_eq!(code(" "), FaultCode::Required);

@@ -268,7 +268,7 @@ impl State {
         if is_known {
             return;
         }
-        let held = self.held_of(person, offer);
+        let held = self.redeemed_by(event, person, offer);
         let reserved = held.and_then(|id| self.close(id, ReservationStatus::Redeemed));
         let amount = match reserved {
             Some(reserved) => reserved.amount,
@@ -282,6 +282,18 @@ impl State {
             let book = subject.book_mut();
             book.add_redeemed(offer, event.time, amount);
         }
+    }
+
+    /// The reservation that an event redeems: the one it names, or else one that they have of the offer.
+    fn redeemed_by(&self, event: &Event, person: Person, offer: u32) -> Option<ReservationId> {
+        let named = event.id.as_ref();
+        let named = named.and_then(|id| ReservationId::of_event(id.as_str()));
+        let book = self.subject(person)?.book.as_ref()?;
+        let is_it = |held: &&Held| held.offer == offer && Some(held.id) == named;
+        let named = book.reservations().iter().find(is_it);
+        named
+            .map(|held| held.id)
+            .or_else(|| self.held_of(person, offer))
     }
 
     /// The open reservation of an offer that somebody has; of two (a visitor turned out to be a customer who had one,
@@ -508,7 +520,8 @@ impl<'a> Ledger<'a> {
             return Err(NoRoom::Cap);
         }
         let mut held = self.held(party, pending);
-        if let Some(held) = held.clone().find(|held| held.offer == offer) {
+        let theirs = held.clone().filter(|held| held.offer == offer);
+        if let Some(held) = theirs.min_by_key(|held| (held.expires_at, held.id)) {
             return Ok(Some(held));
         }
         self.live(offer)?;

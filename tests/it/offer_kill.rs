@@ -44,7 +44,7 @@ async fn take(
         assert!(!id.is_empty(), "an offer with a budget is reserved");
         let other = promised.insert(id.clone(), customer);
         assert_eq!(other, None, "{id} was promised twice");
-        if number % 4 == 0 {
+        if number.is_multiple_of(4) {
             let request = v1::RedeemOfferRequest {
                 reservation_id: id.clone(),
                 ..v1::RedeemOfferRequest::default()
@@ -117,7 +117,7 @@ async fn rounds(budget: i64, callers: usize, asked: u64, kills: usize) {
             };
             let again = clients.offers.redeem_offer(request).await.unwrap();
             assert!(again.into_inner().already_redeemed);
-        } else if customer[1..].parse::<u64>().unwrap() % 4 != 0 {
+        } else if !customer[1..].parse::<u64>().unwrap().is_multiple_of(4) {
             let answer = clients.recommendations.recommend(about(customer)).await;
             let offers = answer.unwrap().into_inner().offers;
             assert_eq!(&offers[0].reservation_id, id);

@@ -224,7 +224,7 @@ impl Run {
                 }
             }
             Act::Fact(person, is_known, number, order, declined) => {
-                self.fact(who(*person, *is_known), *number, *order, *declined);
+                self.fact(&who(*person, *is_known), *number, *order, *declined);
             }
             Act::Identify(v, c) => self.desk.write(RecordBody::VisitorIdentified {
                 visitor: VisitorId::trusted(format!("v{v}")),
@@ -307,7 +307,7 @@ impl Run {
         );
     }
 
-    fn fact(&mut self, subject: Subject, number: usize, order: Option<usize>, declined: bool) {
+    fn fact(&mut self, subject: &Subject, number: usize, order: Option<usize>, declined: bool) {
         self.facts += 1;
         let order = order.map_or_else(String::new, |order| format!("order-{order}"));
         let offer = offer_id(number);

@@ -101,7 +101,7 @@ async fn an_offer_that_is_not_answered_has_a_code() {
         ("", |_| {}),
         ("OFFER_PAUSED", |o| o.paused = true),
         ("OFFER_NOT_STARTED", |o| {
-            o.start_time = seconds(4_102_444_800)
+            o.start_time = seconds(4_102_444_800);
         }),
         ("OFFER_ENDED", |o| o.end_time = seconds(1_577_836_800)),
         ("OFFER_STAGE_MISMATCH", |o| o.stages = owned(&["advocacy"])),
@@ -109,21 +109,21 @@ async fn an_offer_that_is_not_answered_has_a_code() {
         ("OFFER_CHANNEL_MISMATCH", |o| o.channels = owned(&["store"])),
         ("", |o| o.channels = owned(&["store", "email"])),
         ("OFFER_SEGMENT_MISMATCH", |o| {
-            o.segments = owned(&["unheard_of"])
+            o.segments = owned(&["unheard_of"]);
         }),
         ("", |o| o.segments = owned(&["unheard_of", "vip"])),
         ("", |o| o.segments = owned(&["regulars"])),
         ("OFFER_NOT_ELIGIBLE", |o| {
-            o.eligibility = "customer.order_count > 9".into()
+            o.eligibility = "customer.order_count > 9".into();
         }),
         ("", |o| {
-            o.eligibility = "request.channel == 'email' && request.stage == 'decision'".into()
+            o.eligibility = "request.channel == 'email' && request.stage == 'decision'".into();
         }),
         ("OFFER_ELIGIBILITY_ERROR", |o| {
-            o.eligibility = "customer.traits.tier == 'gold'".into()
+            o.eligibility = "customer.traits.tier == 'gold'".into();
         }),
         ("OFFER_PRODUCT_UNAVAILABLE", |o| {
-            o.product_ids = owned(&["out", "nowhere"])
+            o.product_ids = owned(&["out", "nowhere"]);
         }),
         ("", |o| o.product_ids = owned(&["out", "p1"])),
         ("OFFER_WITHOUT_VALUE", |o| o.value = Some(1_000.0)),
@@ -179,7 +179,7 @@ async fn an_offer_that_is_not_answered_has_a_code() {
     };
     let answer = ask(&mut clients, asked).await;
     let ids: Vec<&str> = answer.offers.iter().map(|o| o.offer_id.as_str()).collect();
-    assert_eq!(ids.len(), 8);
+    assert_eq!(ids.len(), 7);
     for (number, (code, _)) in cases.iter().enumerate().skip(1) {
         assert_eq!(
             ids.contains(&format!("o{number}").as_str()),
@@ -187,7 +187,7 @@ async fn an_offer_that_is_not_answered_has_a_code() {
         );
     }
     let offer = answer.offers.iter().find(|o| o.offer_id == "o15").unwrap();
-    assert!(offer.score > 0.0 && offer.probability == 1.0 && !offer.fallback);
+    assert!(offer.score > 0.0 && (offer.probability - 1.0).abs() < 1e-9 && !offer.fallback);
     assert_eq!(
         (offer.value, offer.currency_code.as_str()),
         (Some(1.0), "EUR")
@@ -440,7 +440,6 @@ async fn a_reservation_is_made_kept_released_and_redeemed() {
     assert_eq!(sums(&usage(&mut clients, "limited").await), (0, 3, Some(0)));
     let request = v1::EraseCustomerRequest {
         customer_id: "c1".to_owned(),
-        ..v1::EraseCustomerRequest::default()
     };
     clients.customers.erase_customer(request).await.unwrap();
     assert_eq!(sums(&usage(&mut clients, "limited").await), (0, 3, Some(0)));

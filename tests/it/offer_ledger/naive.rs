@@ -128,7 +128,10 @@ impl Naive {
         }
         let open = self.reserved.iter_mut();
         let open = open.filter(|r| r.status == ReservationStatus::Open && is_theirs(r));
-        let open = open.min_by_key(|r| (r.expires_at, r.id));
+        // the one that the event names; else the one whose time is over first
+        let named = event.id.as_ref();
+        let named = named.and_then(|id| ReservationId::of_event(id.as_str()));
+        let open = open.min_by_key(|r| (Some(r.id) != named, r.expires_at, r.id));
         let amount = match open {
             Some(reserved) => {
                 reserved.status = ReservationStatus::Redeemed;
