@@ -6,14 +6,15 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nextbest::application::recipes::Recipes;
+use nextbest::application::recommend::{Question, Who};
 use nextbest::cli::flags::SettingsFlags;
 use nextbest::cli::import::{Args, Target, carry_out};
 use nextbest::cli::simulate::write_shop;
 use nextbest::config::Settings;
-use nextbest::domain::{Position, Record};
+use nextbest::domain::{CustomerId, OfferDraft, OfferKind, Position, Record, RecordBody};
 use nextbest::proto::v1;
 use nextbest::proto::v1::recommendation_service_client::RecommendationServiceClient;
 use nextbest::server::{Service, fold_settings, repetition_counter};
@@ -24,6 +25,8 @@ const CALLERS: usize = 32;
 /// The callers share them, as the threads of a storefront do.
 const CONNECTIONS: usize = 4;
 const CALLS: usize = 40_000;
+/// How many offers are live for the second measurement of answers.
+const OFFERS: usize = 1_000;
 
 fn main() {
     let wanted = std::env::args()
@@ -194,7 +197,7 @@ fn recommend(folder: &Path, recipes: &Recipes) {
         .watch(&run.id)
         .expect("it was just started");
     let runtime = tokio::runtime::Runtime::new().expect("threads");
-    runtime.block_on(async {
+    let ids: Vec<String> = runtime.block_on(async {
         let ended = status
             .wait_for(|run| run.ended.is_some())
             .await
@@ -203,16 +206,97 @@ fn recommend(folder: &Path, recipes: &Recipes) {
         let ms = ended.ended.expect("it has ended").ms() - ended.started.ms();
         say("training on the simulated shop", ms as f64 / 1e3, "s");
         println!("    {}", ended.message);
-        let ids: Vec<String> = {
-            let known = service.shop.known();
-            known
-                .state
-                .people
-                .customers()
-                .iter()
-                .map(|c| c.id.to_string())
-                .collect()
-        };
+        let known = service.shop.known();
+        let customers = known.state.people.customers().iter();
+        customers.map(|c| c.id.to_string()).collect()
+    });
+    let ids = Arc::new(ids);
+    answers(&runtime, &service, &ids, "first answers", ids.len());
+    // what similar customers like is found at the first answer and kept for hours
+    answers(&runtime, &service, &ids, "Recommend", CALLS);
+    let offers = (0..OFFERS).map(live_offer).collect();
+    service
+        .use_cases
+        .ingest
+        .write_blocking(offers)
+        .expect("writes");
+    let name = format!("Recommend with {OFFERS} live offers");
+    answers(&runtime, &service, &ids, &name, CALLS);
+    decisions(&service, &ids);
+    service.close().expect("closes");
+}
+
+/// One of many offers: each for one of the stages, some with eligibility, some with segments or products.
+fn live_offer(number: usize) -> RecordBody {
+    let stages = ["consideration", "decision", "retention"];
+    let id = format!("bench-{number}");
+    let eligibility = format!("customer.order_count >= {}", 2 + number % 5);
+    let draft = OfferDraft {
+        offer_id: &id,
+        kind: Some(Ok(OfferKind::Amount)),
+        value: Some(Ok(1.0 + (number % 50) as f64 / 10.0)),
+        stages: vec![stages[number % 3]],
+        segments: if number.is_multiple_of(10) {
+            vec!["nobody"]
+        } else {
+            Vec::new()
+        },
+        eligibility: if number.is_multiple_of(2) {
+            &eligibility
+        } else {
+            ""
+        },
+        cap_shown_per_customer: Some(Ok(5)),
+        priority: Some(Ok(number as i64)),
+        ..OfferDraft::default()
+    };
+    let journey = Recipes::embedded().expect("sound").journey;
+    let offer = draft.check(&journey, &|_| Ok(())).expect("can be true");
+    RecordBody::OfferUpserted(Box::new(offer))
+}
+
+/// The time of one decision in the process, one after the other, with as many offers.
+fn decisions(service: &Service, ids: &[String]) {
+    let recommender = &service.use_cases.recommender;
+    let mut times: Vec<Duration> = ids
+        .iter()
+        .map(|id| {
+            let question = Question {
+                who: Who::Customer(CustomerId::parse(id).expect("an id")),
+                stage: None,
+                placement: String::new(),
+                context: Vec::new(),
+                count: 10,
+                offers: Some(3),
+                channel: String::new(),
+                filter: String::new(),
+                boost: String::new(),
+                exclude: Vec::new(),
+                exclude_bought: false,
+                strict: false,
+                at: None,
+            };
+            let asked = Instant::now();
+            recommender.recommend(&question).expect("an answer");
+            asked.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    let at = |share: f64| times[(times.len() as f64 * share) as usize].as_secs_f64() * 1e3;
+    let name = format!("one decision with {OFFERS} live offers");
+    say(&format!("{name}, p50"), at(0.5), "ms");
+    say(&format!("{name}, p99"), at(0.99), "ms");
+}
+
+/// Serves many callers, and says how quickly.
+fn answers(
+    runtime: &tokio::runtime::Runtime,
+    service: &Service,
+    ids: &Arc<Vec<String>>,
+    name: &str,
+    calls: usize,
+) {
+    runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -220,16 +304,12 @@ fn recommend(folder: &Path, recipes: &Recipes) {
             stopped.await.ok();
         });
         let calling = async {
-            let ids = Arc::new(ids);
-            // what similar customers like is found at the first answer and kept for hours
-            call("first answers", address, &ids, ids.len()).await;
-            call("Recommend", address, &ids, CALLS).await;
+            call(name, address, ids, calls).await;
             stop.send(()).ok();
         };
         let (served, ()) = tokio::join!(serving, calling);
         served.expect("serves");
     });
-    service.close().expect("closes");
 }
 
 /// So many calls, of callers that each wait for their answer; the first ones ask for everybody once.

@@ -16,6 +16,7 @@ pub mod offers;
 pub mod ownership;
 pub mod recipes;
 pub mod recommend;
+pub mod reserve;
 pub mod shop;
 pub mod similar;
 pub mod spelling;

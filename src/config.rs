@@ -69,6 +69,8 @@ pub struct Settings {
     pub state: State,
     /// Attribution tokens.
     pub attribution: Attribution,
+    /// Offers.
+    pub offers: Offers,
     /// Learning.
     pub training: Training,
     /// Recipes.
@@ -126,6 +128,17 @@ pub struct State {
 pub struct Attribution {
     /// The file of the key that tokens are signed with; absent: one in the data folder, made at the first start.
     pub key_file: Option<PathBuf>,
+}
+
+/// `[offers]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offers {
+    /// Of a thousand customers so many never get an offer.
+    pub holdout_per_mille: u32,
+    /// Who they are follows from it.
+    pub holdout_seed: u64,
+    /// How long a reservation holds, in hours.
+    pub reservation_hours: u32,
 }
 
 /// `[training]`

@@ -12,6 +12,7 @@ pub mod money;
 pub mod offer;
 pub mod recipe;
 pub mod record;
+pub mod reservation;
 pub mod time;
 
 pub use attribution::{Attribution, Credit, Effect, Origin, Shown, Unattributed};
@@ -26,6 +27,7 @@ pub use id::{
 pub use journey::{Journey, StageIndex};
 pub use money::{Currency, Micros, Price};
 pub use offer::{Benefit, Offer, OfferDraft, OfferKind, OfferState, OfferTerms, Outcome};
-pub use recipe::{Baseline, Ranker, Recipe, Source};
+pub use recipe::{Baseline, OfferObjective, OfferRules, Ranker, Recipe, Source};
 pub use record::{Position, Record, RecordBody};
+pub use reservation::{OfferReleased, OfferReserved, OfferSpent, ReservationId, ReservationStatus};
 pub use time::Timestamp;

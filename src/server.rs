@@ -17,9 +17,10 @@ use crate::application::models::{ModelSettings, Models};
 use crate::application::offers::Offers;
 use crate::application::recipes::Recipes;
 use crate::application::recommend::Recommender;
-use crate::application::shop::{Clock, Shop, ShopSettings};
+use crate::application::shop::{Clock, OfferPolicy, Shop, ShopSettings};
 use crate::application::train::TrainSettings;
 use crate::config::{self, Settings};
+use crate::domain::time::HOUR_MS;
 use crate::state::FoldSettings;
 use crate::store::{
     ArtefactError, Artefacts, Checkpoints, Durability, Journal, JournalError, KeyError, Options,
@@ -78,6 +79,17 @@ pub fn fold_settings(recipes: &Recipes, settings: &Settings) -> FoldSettings {
     FoldSettings {
         journey: recipes.journey.clone(),
         visitor_idle_days: settings.state.visitor_idle_days,
+    }
+}
+
+/// How offers are reserved, and who gets none, by settings.
+#[must_use]
+pub fn offer_policy(settings: &Settings) -> OfferPolicy {
+    let offers = &settings.offers;
+    OfferPolicy {
+        holdout_per_mille: offers.holdout_per_mille,
+        holdout_seed: offers.holdout_seed,
+        reservation_ms: i64::from(offers.reservation_hours) * HOUR_MS,
     }
 }
 
@@ -183,6 +195,8 @@ impl Service {
         let shop_settings = ShopSettings {
             fold: fold_settings(recipes, settings),
             recipes: recipes.stages.clone(),
+            segments: recipes.segments.clone(),
+            offers: offer_policy(settings),
             checkpoint_every: settings.journal.checkpoint_every_records,
             write_queue: settings.server.write_queue_batches,
             key,

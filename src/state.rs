@@ -4,12 +4,14 @@
 //! has one definition and nothing leaks from the future.
 
 pub mod attributed;
+pub mod book;
 pub mod candidates;
 pub mod neighbours;
 pub mod offers;
 pub mod people;
 pub mod products;
 pub mod relations;
+pub mod reservations;
 pub mod scratch;
 pub mod slate;
 pub mod subjects;
@@ -31,10 +33,11 @@ use crate::state::attributed::Attributed;
 use crate::state::offers::Offers;
 use crate::state::people::{People, Person};
 use crate::state::products::Products;
+use crate::state::reservations::Reservations;
 use crate::state::subjects::{OfferOutcome, Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 8;
+const FORMAT: u32 = 9;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.
@@ -66,12 +69,16 @@ pub struct State {
     settings: FoldSettings,
     end: Position,
     newest: Timestamp,
+    /// The newest moment a record was taken in.
+    recorded: Timestamp,
     /// The products.
     pub products: Products,
     /// The offers.
     pub offers: Offers,
     /// What became of recommendations.
     pub attributed: Attributed,
+    /// The reservations of offers.
+    pub reservations: Reservations,
     /// The customers and visitors.
     pub people: People,
     /// By customer: the position of the record by which they became known.
@@ -100,9 +107,11 @@ impl State {
             settings,
             end: Position(0),
             newest: Timestamp::default(),
+            recorded: Timestamp::default(),
             products: Products::new(stages),
             offers: Offers::default(),
             attributed: Attributed::default(),
+            reservations: Reservations::default(),
             people: People::default(),
             customer_positions: Vec::new(),
             browsed_together: Covisitation::default(),
@@ -128,6 +137,7 @@ impl State {
         state.offers.index();
         state.attributed.index();
         state.people.index();
+        state.reservations.index();
         Ok(state)
     }
 
@@ -141,6 +151,12 @@ impl State {
     #[must_use]
     pub fn newest(&self) -> Timestamp {
         self.newest
+    }
+
+    /// The newest moment a record was taken in.
+    #[must_use]
+    pub fn recorded(&self) -> Timestamp {
+        self.recorded
     }
 
     /// The journey.
@@ -177,6 +193,7 @@ impl State {
     /// Folds one record in. Records must come in the order of their positions. Cannot fail: what a record can say was
     /// checked before it was written.
     pub fn apply(&mut self, record: &Record) {
+        self.pass_time(record.recorded_at);
         match &record.body {
             RecordBody::Event(event) => self.apply_event(event),
             RecordBody::ProductUpserted(product) => self.products.upsert(product, self.end),
@@ -186,6 +203,11 @@ impl State {
                 self.offers.upsert(offer, &mut self.products, self.end);
             }
             RecordBody::OfferDeleted(id) => self.offers.delete(id, record.recorded_at),
+            RecordBody::OfferReserved(reserved) => {
+                self.apply_reserved(reserved, record.recorded_at);
+            }
+            RecordBody::OfferReleased(released) => self.apply_released(released),
+            RecordBody::OfferSpent(spent) => self.apply_spent(spent),
             RecordBody::CustomerUpserted(customer) => {
                 let person = self.people.intern_customer(&customer.id);
                 if let Some(subject) = self.people.subject_mut(person) {
@@ -214,7 +236,10 @@ impl State {
 
     /// Forgets what a customer did, at once, until the erased journal is folded anew: shop-wide counts still hold it.
     pub fn forget(&mut self, customer: &CustomerId) {
-        self.people.forget(customer);
+        let gone = self.people.forget(customer);
+        if let Some(book) = gone.and_then(|gone| gone.book) {
+            self.forget_book(&book);
+        }
     }
 
     fn apply_event(&mut self, event: &Event) {
@@ -247,16 +272,20 @@ impl State {
         };
         subject.touch(event.time, 1);
         if let Some((offer, outcome)) = event.offer.as_ref().zip(Outcome::of(event.kind)) {
+            let offer = self.offers.count(offer, outcome);
             subject.add_outcome(OfferOutcome {
                 time: event.time,
-                offer: self.offers.count(offer, outcome),
+                offer,
                 outcome,
             });
+            self.apply_outcome(event, person, offer, outcome);
         }
         match (event.kind, product) {
             (EventKind::Purchase, Some(product)) => self.apply_purchase(event, person, product),
             (EventKind::Refund, Some(product)) => {
-                subject.add_refund(event.time, product);
+                if let Some(subject) = self.people.subject_mut(person) {
+                    subject.add_refund(event.time, product);
+                }
                 self.add_step(event, person, Some(product));
             }
             (_, product) => {
@@ -432,6 +461,9 @@ impl State {
         }
         for &outcome in &history.outcomes {
             subject.add_outcome(outcome);
+        }
+        if let Some(book) = history.book.take() {
+            self.merge_book(customer, *book);
         }
     }
 }

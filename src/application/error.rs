@@ -1,6 +1,7 @@
 //! Everything a use case can answer instead of what was asked for: a closed set.
 
 use crate::domain::Faults;
+use crate::state::reservations::NoRoom;
 use crate::store::JournalError;
 
 /// Why a use case did not do what it was asked. Nothing was stored, unless the variant says otherwise.
@@ -61,6 +62,38 @@ pub enum AppError {
     /// There is one, but it is deleted.
     #[error("the offer {id} is deleted")]
     OfferDeleted {
+        /// Which.
+        id: String,
+    },
+    /// The offer cannot be redeemed now.
+    #[error("the offer {id} cannot be redeemed: {}", .why.as_str())]
+    OfferRefused {
+        /// Which.
+        id: String,
+        /// Why.
+        why: NoRoom,
+    },
+    /// There is no such reservation, or what became of it is forgotten.
+    #[error("there is no reservation {id}")]
+    ReservationNotFound {
+        /// Which was asked for.
+        id: String,
+    },
+    /// The time of the reservation is over.
+    #[error("the time of reservation {id} is over")]
+    ReservationExpired {
+        /// Which.
+        id: String,
+    },
+    /// The reservation was given back.
+    #[error("the reservation {id} was released")]
+    ReservationReleased {
+        /// Which.
+        id: String,
+    },
+    /// The reservation was redeemed.
+    #[error("the reservation {id} was redeemed")]
+    ReservationRedeemed {
         /// Which.
         id: String,
     },

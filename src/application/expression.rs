@@ -1,13 +1,16 @@
 //! CEL expressions over products, customers and the request: filters and boosts.
 
+mod compiled;
 mod fields;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cel::common::ast::{EntryExpr, Expr};
 use cel::{Context, ExecutionError, IdedExpr, Program, Value};
 
+pub use self::compiled::Compiled;
 use crate::application::error::AppError;
 use crate::domain::Timestamp;
 use crate::domain::journey::Journey;
@@ -36,9 +39,9 @@ enum Gives {
 
 /// A compiled expression. Its cost is bounded: by its length, and because a macro (`all`, `exists`, `map`, …) may not
 /// stand inside another, nor work on what another made; and it is given one second over all products.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Expression {
-    program: Program,
+    program: Arc<Program>,
     field: &'static str,
     until: Instant,
 }
@@ -67,6 +70,23 @@ impl Expression {
     /// As those of a filter.
     pub fn eligibility(text: &str) -> Result<Option<Self>, AppError> {
         Self::compile("eligibility", text, &["customer", "request"], Gives::Truth)
+    }
+
+    /// Compiles what says who is in a segment, as [`Expression::filter`], over `customer`.
+    ///
+    /// # Errors
+    /// As those of a filter.
+    pub fn segment(text: &str) -> Result<Option<Self>, AppError> {
+        Self::compile("expression", text, &["customer"], Gives::Truth)
+    }
+
+    /// The same expression for another question, with its time before it.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self {
+            until: Instant::now() + MOST_TIME,
+            ..self.clone()
+        }
     }
 
     /// Compiles a boost, as [`Expression::filter`].
@@ -102,7 +122,7 @@ impl Expression {
         };
         check.visit(program.expression()).map_err(invalid)?;
         let expression = Self {
-            program,
+            program: Arc::new(program),
             field,
             until: Instant::now() + MOST_TIME,
         };
@@ -254,8 +274,12 @@ fn is_of_type(error: &ExecutionError) -> bool {
 impl Scope {
     /// Of a question.
     #[must_use]
-    pub fn new(customer: Value, placement: &str, stage: &str) -> Self {
-        let request = object([("placement", placement.into()), ("stage", stage.into())]);
+    pub fn new(customer: Value, placement: &str, stage: &str, channel: &str) -> Self {
+        let request = object([
+            ("placement", placement.into()),
+            ("stage", stage.into()),
+            ("channel", channel.into()),
+        ]);
         Self {
             customer: Some(customer),
             request: Some(request),
@@ -464,7 +488,12 @@ mod tests {
                 vec![Value::from("Audio"), Value::from("Headphones")].into(),
             ),
         ]);
-        let scope = Scope::new(object([("order_count", Value::Int(3))]), "home", "decision");
+        let scope = Scope::new(
+            object([("order_count", Value::Int(3))]),
+            "home",
+            "decision",
+            "",
+        );
         let found = Expression::filter(text, ALL)
             .map_err(|error| error.to_string())
             .and_then(|compiled| compiled.unwrap().holds(&scope, Some(product)));

@@ -33,7 +33,11 @@ impl History {
                 | RecordBody::OfferUpserted(_)
                 | RecordBody::OfferDeleted(_)
                 | RecordBody::CustomerUpserted(_) => history.known.push(record),
-                RecordBody::CustomerErased(_)
+                // what was promised is not what somebody did
+                RecordBody::OfferReserved(_)
+                | RecordBody::OfferReleased(_)
+                | RecordBody::OfferSpent(_)
+                | RecordBody::CustomerErased(_)
                 | RecordBody::ModelActivated(_)
                 | RecordBody::Redacted => {}
             }

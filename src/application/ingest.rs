@@ -9,10 +9,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::application::attribution::{self, UnattributedCounts};
 use crate::application::error::AppError;
 use crate::application::ownership;
+use crate::application::reserve::{Demand, Desk, Pick, Redeemed, Redemption, Settled, Wish};
 use crate::application::shop::Shop;
 use crate::domain::record::customer_fingerprint;
 use crate::domain::{
-    Credit, CustomerId, OfferId, ProductId, Record, RecordBody, Subject, Timestamp, VisitorId,
+    Credit, CustomerId, Fingerprint, OfferId, OfferSpent, Position, ProductId, Record, RecordBody,
+    ReservationId, ReservationStatus, Subject, Timestamp, VisitorId,
 };
 use crate::state::State;
 use crate::store::{JournalError, MAX_BLOCK_RECORDS};
@@ -49,6 +51,10 @@ enum Command {
         batch: Vec<RecordBody>,
         reply: Reply<Written>,
     },
+    Settle {
+        demand: Demand,
+        reply: Reply<Settled>,
+    },
     Erase {
         customer: CustomerId,
         reply: Reply<u64>,
@@ -67,6 +73,7 @@ impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Write { .. } => "Write",
+            Self::Settle { .. } => "Settle",
             Self::Erase { .. } => "Erase",
             Self::Stop => "Stop",
         })
@@ -124,6 +131,59 @@ impl Ingest {
             .blocking_send(command)
             .map_err(|_| AppError::Stopping)?;
         answer.blocking_recv().map_err(|_| AppError::Stopping)?
+    }
+
+    /// Reserves for each wish the first offers that still have room; durable when it returns.
+    ///
+    /// # Errors
+    /// As [`Ingest::write`].
+    pub async fn reserve(&self, wishes: Vec<Wish>) -> Result<Vec<Vec<Pick>>, AppError> {
+        Ok(reserved(self.settle(Demand::Reserve(wishes)).await?))
+    }
+
+    /// As [`Ingest::reserve`], for threads that may block.
+    ///
+    /// # Errors
+    /// As [`Ingest::write`].
+    pub fn reserve_blocking(&self, wishes: Vec<Wish>) -> Result<Vec<Vec<Pick>>, AppError> {
+        let (reply, answer) = oneshot::channel();
+        let demand = Demand::Reserve(wishes);
+        self.commands
+            .blocking_send(Command::Settle { demand, reply })
+            .map_err(|_| AppError::Stopping)?;
+        let settled = answer.blocking_recv().map_err(|_| AppError::Stopping)?;
+        Ok(reserved(settled?))
+    }
+
+    /// Redeems an offer; asked again, it says so and changes nothing.
+    ///
+    /// # Errors
+    /// `OfferNotFound`, `OfferRefused`, those of a reservation that is not open; as [`Ingest::write`].
+    pub async fn redeem(&self, redemption: Redemption) -> Result<Redeemed, AppError> {
+        match self.settle(Demand::Redeem(redemption)).await? {
+            Settled::Redeemed(redeemed) => Ok(redeemed),
+            other => unreachable!("a redemption was asked for, not {other:?}"),
+        }
+    }
+
+    /// Gives a reservation back; one that is over or given back already stays so.
+    ///
+    /// # Errors
+    /// `ReservationNotFound`, `ReservationRedeemed`; as [`Ingest::write`].
+    pub async fn release(&self, id: ReservationId) -> Result<ReservationStatus, AppError> {
+        match self.settle(Demand::Release(id)).await? {
+            Settled::Released(status) => Ok(status),
+            other => unreachable!("a release was asked for, not {other:?}"),
+        }
+    }
+
+    async fn settle(&self, demand: Demand) -> Result<Settled, AppError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(Command::Settle { demand, reply })
+            .await
+            .map_err(|_| AppError::Stopping)?;
+        answer.await.map_err(|_| AppError::Stopping)?
     }
 
     /// Removes what is a customer's ([`ownership`]) from the journal and from memory; returns how
@@ -185,31 +245,81 @@ impl Worker {
                     let erased = self.erase(&customer);
                     let _ = reply.send(erased);
                 }
-                Command::Write { batch, reply } => {
-                    let mut size = weight(&batch);
-                    let mut group = vec![(batch, reply)];
-                    // whoever waits already goes into the same block
-                    while size < MAX_GROUP {
-                        match self.commands.try_recv() {
-                            Ok(Command::Write { batch, reply })
-                                if size + weight(&batch) <= MAX_GROUP =>
-                            {
-                                size += weight(&batch);
-                                group.push((batch, reply));
-                            }
-                            Ok(other) => {
-                                next = Some(other);
-                                break;
-                            }
-                            Err(_) => break,
-                        }
-                    }
-                    self.write(group);
+                Command::Write { .. } | Command::Settle { .. } => {
+                    next = self.work(command);
                     self.checkpoint_when_due();
                 }
             }
         }
         self.join_background();
+    }
+
+    /// Writes `first` and whoever waits already in the same block, then decides what is to be decided in another one.
+    /// Returns the command that has to wait.
+    fn work(&mut self, first: Command) -> Option<Command> {
+        let (mut batches, mut demands) = (Vec::new(), Vec::new());
+        let mut size = 0;
+        let mut command = Some(first);
+        let next = loop {
+            match command {
+                Some(Command::Write { batch, reply })
+                    if size == 0 || size + weight(&batch) <= MAX_GROUP =>
+                {
+                    size += weight(&batch);
+                    batches.push((batch, reply));
+                }
+                Some(Command::Settle { demand, reply })
+                    if size == 0 || size + demand.weight() <= MAX_GROUP =>
+                {
+                    size += demand.weight();
+                    demands.push((demand, reply));
+                }
+                other => break other,
+            }
+            if size >= MAX_GROUP {
+                break None;
+            }
+            command = self.commands.try_recv().ok();
+        };
+        if !batches.is_empty() {
+            self.write(batches);
+        }
+        if !demands.is_empty() {
+            self.settle(demands);
+        }
+        next
+    }
+
+    /// Decides over State and what was decided before in the same block; whoever asked hears of it once it is durable.
+    fn settle(&mut self, demands: Vec<(Demand, Reply<Settled>)>) {
+        let (settled, records) = {
+            let known = self.shop.known();
+            let state = &known.state;
+            // a clock that was set back must not open again what was over
+            let now = self.shop.clock.now().max(state.recorded());
+            let holds_ms = self.shop.settings.offers.reservation_ms;
+            let mut desk = Desk::new(state, now, holds_ms, self.shop.journal.end().0);
+            let settled: Vec<_> = demands
+                .iter()
+                .map(|(demand, _)| desk.settle(demand))
+                .collect();
+            (settled, desk.into_records())
+        };
+        let failed = match records.is_empty() {
+            true => None,
+            false => self.append(records).err(),
+        };
+        if let Some(error) = &failed {
+            tracing::error!(%error, "a block of reservations could not be written");
+        }
+        for ((_, reply), (settled, depends)) in demands.into_iter().zip(settled) {
+            let answer = match &failed {
+                Some(error) if depends => Err(AppError::JournalUnavailable(error.to_string())),
+                _ => settled,
+            };
+            // fails only if the caller has gone
+            let _ = reply.send(answer);
+        }
     }
 
     fn write(&mut self, group: Vec<(Vec<RecordBody>, Reply<Written>)>) {
@@ -289,11 +399,14 @@ impl Worker {
             return Ok(0);
         }
         let now = self.shop.clock.now();
-        let body = RecordBody::CustomerErased(vec![customer_fingerprint(customer)]);
-        self.append(vec![Record {
+        let erased = RecordBody::CustomerErased(vec![customer_fingerprint(customer)]);
+        let mut bodies = self.spent(customer, &theirs);
+        bodies.push(erased);
+        let record = |body| Record {
             recorded_at: now,
             body,
-        }])?;
+        };
+        self.append(bodies.into_iter().map(record).collect())?;
         let erased = self.shop.journal.erase(&theirs)?;
         // not before: State would miss what the journal still holds if the erasure failed
         self.shop.forget(customer);
@@ -310,6 +423,34 @@ impl Worker {
             }
         });
         Ok(erased)
+    }
+
+    /// What a customer redeemed: budgets stay spent when the records of `theirs` are gone. Asked again, the records
+    /// have the same keys.
+    fn spent(&self, customer: &CustomerId, theirs: &[Position]) -> Vec<RecordBody> {
+        let known = self.shop.known();
+        let state = &known.state;
+        let person = state.people.customer(customer);
+        let subject = person.and_then(|person| state.subject(person));
+        let Some(book) = subject.and_then(|subject| subject.book.as_ref()) else {
+            return Vec::new();
+        };
+        // what follows an erasure stands behind it: no two have the same first position
+        let first = theirs
+            .first()
+            .map_or(0, |position| position.0)
+            .to_le_bytes();
+        let spent = book.spent().map(|(offer, units, amount)| {
+            let offer = &state.offers.item(offer).id;
+            let key = Fingerprint::of("spent", &[&first, offer.as_bytes()]);
+            RecordBody::OfferSpent(Box::new(OfferSpent {
+                key,
+                offer: OfferId::trusted(offer.to_string()),
+                units,
+                amount,
+            }))
+        });
+        spent.collect()
     }
 
     fn checkpoint_when_due(&mut self) {
@@ -347,6 +488,13 @@ impl Worker {
             Ok(thread) => self.aside = Some(thread),
             Err(error) => tracing::error!(%error, job = name, "no thread for a background job"),
         }
+    }
+}
+
+fn reserved(settled: Settled) -> Vec<Vec<Pick>> {
+    match settled {
+        Settled::Reserved(picks) => picks,
+        other => unreachable!("reservations were asked for, not {other:?}"),
     }
 }
 
@@ -425,8 +573,11 @@ fn topic(body: &RecordBody) -> Option<Topic> {
         RecordBody::OfferDeleted(id) => Some(Topic::Offer(id.clone())),
         RecordBody::CustomerUpserted(customer) => Some(Topic::Customer(customer.id.clone())),
         RecordBody::VisitorIdentified { visitor, .. } => Some(Topic::Visitor(visitor.clone())),
-        RecordBody::CustomerErased(_) | RecordBody::ModelActivated(_) | RecordBody::Redacted => {
-            None
-        }
+        RecordBody::OfferReserved(_)
+        | RecordBody::OfferReleased(_)
+        | RecordBody::OfferSpent(_)
+        | RecordBody::CustomerErased(_)
+        | RecordBody::ModelActivated(_)
+        | RecordBody::Redacted => None,
     }
 }

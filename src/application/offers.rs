@@ -8,14 +8,16 @@ use crate::application::catalog::Page;
 use crate::application::error::AppError;
 use crate::application::expression::{Expression, MAX_EXPRESSION_BYTES};
 use crate::application::ingest::{Ingest, Written};
+use crate::application::reserve::{Redeemed, Redemption};
 use crate::application::shop::Shop;
 use crate::domain::journey::Journey;
 use crate::domain::{
-    CampaignId, FaultCode, Faults, Offer, OfferDraft, OfferId, OfferState, OfferTerms, RecordBody,
-    Timestamp,
+    CampaignId, Currency, FaultCode, Faults, Micros, Offer, OfferDraft, OfferId, OfferState,
+    OfferTerms, RecordBody, ReservationId, ReservationStatus, Timestamp,
 };
 use crate::state::State;
 use crate::state::offers::OutcomeCounts;
+use crate::state::reservations::{Ledger, Usage};
 
 /// The most offers of one batch.
 pub const MAX_OFFERS_IN_BATCH: usize = 1_000;
@@ -35,6 +37,19 @@ pub struct StoredOffer {
     pub deleted_at: Option<Timestamp>,
     /// What became of it so far.
     pub outcomes: OutcomeCounts,
+}
+
+/// What of an offer is spent and free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredUsage {
+    /// What is spent.
+    pub usage: Usage,
+    /// How many units can still be reserved; absent: without end.
+    pub free_units: Option<u64>,
+    /// How much money can still be reserved; absent: without end.
+    pub free_amount: Option<Micros>,
+    /// The currency of the money.
+    pub currency: Option<Currency>,
 }
 
 /// Which offers to list.
@@ -233,6 +248,48 @@ impl Offers {
             .into_iter()
             .map(|offer| RecordBody::OfferUpserted(Box::new(offer)));
         self.ingest.write(bodies.collect()).await
+    }
+
+    /// Redeems an offer; asked again, it says so and changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`Ingest::redeem`].
+    pub async fn redeem(&self, redemption: Redemption) -> Result<Redeemed, AppError> {
+        self.ingest.redeem(redemption).await
+    }
+
+    /// Gives a reservation back; returns what it is now.
+    ///
+    /// # Errors
+    /// Those of [`Ingest::release`].
+    pub async fn release(&self, id: ReservationId) -> Result<ReservationStatus, AppError> {
+        self.ingest.release(id).await
+    }
+
+    /// What of an offer is spent and free.
+    ///
+    /// # Errors
+    /// `OfferNotFound`.
+    pub fn usage(&self, id: &OfferId) -> Result<StoredUsage, AppError> {
+        let known = self.shop.known();
+        let offers = &known.state.offers;
+        let found = offers.number(id.as_str()).and_then(|number| {
+            let listing = offers.item(number).listing.as_ref()?;
+            Some((number, &listing.terms))
+        });
+        let missing = || AppError::OfferNotFound { id: id.to_string() };
+        let (number, terms) = found.ok_or_else(missing)?;
+        let usage = Ledger::new(&known.state, self.shop.clock.now()).usage(number);
+        let mut spent = usage.reserved;
+        spent.add(usage.redeemed);
+        let units = terms.budget_units;
+        let amount = terms.budget_amount;
+        Ok(StoredUsage {
+            usage,
+            free_units: units.map(|budget| budget.saturating_sub(spent.units)),
+            free_amount: amount.map(|budget| Micros((budget.0 - spent.amount.0).max(0))),
+            currency: terms.currency,
+        })
     }
 
     /// An offer that is not deleted.

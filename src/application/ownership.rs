@@ -86,13 +86,9 @@ impl Ownership {
     pub fn holds(&self, position: Position, record: &Record) -> bool {
         let is_theirs = |customer: &CustomerId| self.customer.as_ref() == Some(customer);
         match &record.body {
-            RecordBody::Event(event) => match &event.subject {
-                Subject::Customer { customer, .. } => is_theirs(customer),
-                Subject::Visitor(visitor) => self.visitors.get(visitor).is_some_and(|turns| {
-                    let begun = turns.partition_point(|turn| turn.0 <= position);
-                    turns[..begun].last().is_some_and(|turn| turn.1)
-                }),
-            },
+            RecordBody::Event(event) => self.is_of(position, &event.subject),
+            RecordBody::OfferReserved(reserved) => self.is_of(position, &reserved.subject),
+            RecordBody::OfferReleased(released) => self.is_of(position, &released.subject),
             RecordBody::CustomerUpserted(customer) => is_theirs(&customer.id),
             RecordBody::VisitorIdentified { customer, .. } => is_theirs(customer),
             RecordBody::ProductUpserted(_)
@@ -100,9 +96,21 @@ impl Ownership {
             | RecordBody::InventorySet(..)
             | RecordBody::OfferUpserted(_)
             | RecordBody::OfferDeleted(_)
+            | RecordBody::OfferSpent(_)
             | RecordBody::CustomerErased(_)
             | RecordBody::ModelActivated(_)
             | RecordBody::Redacted => false,
+        }
+    }
+
+    /// True if what `subject` did at `position` is theirs.
+    fn is_of(&self, position: Position, subject: &Subject) -> bool {
+        match subject {
+            Subject::Customer { customer, .. } => self.customer.as_ref() == Some(customer),
+            Subject::Visitor(visitor) => self.visitors.get(visitor).is_some_and(|turns| {
+                let begun = turns.partition_point(|turn| turn.0 <= position);
+                turns[..begun].last().is_some_and(|turn| turn.1)
+            }),
         }
     }
 

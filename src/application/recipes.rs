@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::application::error::AppError;
+use crate::application::expression::Expression;
 use crate::domain::{Journey, Recipe, StageIndex, Touchpoint};
 
 mod journey;
@@ -72,6 +74,38 @@ impl fmt::Display for RecipeFault {
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct RecipeFaults(pub Vec<RecipeFault>);
 
+/// Customers who have something in common, by an expression.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    /// What offers call it.
+    pub name: String,
+    /// The expression over `customer` as it was written.
+    pub text: String,
+    /// The same, compiled.
+    pub expression: Expression,
+}
+
+impl PartialEq for Segment {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.text) == (&other.name, &other.text)
+    }
+}
+
+impl Segment {
+    /// Compiles what says who is in it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    fn compile(text: &str) -> Result<Expression, String> {
+        match Expression::segment(text) {
+            Ok(Some(expression)) => Ok(expression),
+            Ok(None) => Err("must not be blank".to_owned()),
+            Err(AppError::InvalidExpression { reason, .. }) => Err(reason),
+            Err(other) => Err(other.to_string()),
+        }
+    }
+}
+
 /// The journey and the recipes of its stages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipes {
@@ -79,6 +113,8 @@ pub struct Recipes {
     pub journey: Journey,
     /// The touchpoints of each stage, in the order of [`Journey::stages`].
     pub touchpoints: Vec<Vec<Touchpoint>>,
+    /// The segments that offers may name.
+    pub segments: Vec<Segment>,
     /// The recipe of each stage, in the order of [`Journey::stages`].
     pub stages: Vec<Recipe>,
     /// The model card of each stage, in the order of [`Journey::stages`].
@@ -101,7 +137,7 @@ impl Recipes {
     pub fn parse(files: &[RecipeFile]) -> Result<Self, RecipeFaults> {
         let mut faults = Vec::new();
         let journey = parse_journey(files, &mut faults);
-        let names = journey.as_ref().map_or_else(Vec::new, |(journey, _)| {
+        let names = journey.as_ref().map_or_else(Vec::new, |(journey, ..)| {
             journey.stages.iter().map(|s| s.name.clone()).collect()
         });
         let mut recipes: Vec<Recipe> = Vec::new();
@@ -124,9 +160,10 @@ impl Recipes {
             stages.extend(recipes.iter().find(|r| r.stage == *name).cloned());
         }
         match journey {
-            Some((journey, touchpoints)) if faults.is_empty() => Ok(Self {
+            Some((journey, touchpoints, segments)) if faults.is_empty() => Ok(Self {
                 journey,
                 touchpoints,
+                segments,
                 stages,
                 cards,
             }),
@@ -167,10 +204,7 @@ pub fn embedded_files() -> Vec<RecipeFile> {
         .collect()
 }
 
-fn parse_journey(
-    files: &[RecipeFile],
-    faults: &mut Vec<RecipeFault>,
-) -> Option<(Journey, Vec<Vec<Touchpoint>>)> {
+fn parse_journey(files: &[RecipeFile], faults: &mut Vec<RecipeFault>) -> Option<journey::Read> {
     let Some(file) = files.iter().find(|file| file.name == JOURNEY_FILE) else {
         let message = "is missing; it says which stages there are and who stands where";
         faults.push(missing(JOURNEY_FILE, message));

@@ -1,12 +1,14 @@
 //! The question nextbest exists for: what is the next best product for this customer, at this stage?
 
 mod admission;
+pub mod offers;
 mod reasons;
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use self::admission::Admission;
+use self::offers::{ChosenOffers, Proposal, RankedOffer};
 use crate::algorithms::features::Candidate;
 use crate::algorithms::online::Setting;
 use crate::application::attribution::{self, Outcomes};
@@ -63,6 +65,10 @@ pub struct Question {
     pub context: Vec<Event>,
     /// How many products, 1 to [`MAX_PRODUCTS`].
     pub count: usize,
+    /// How many offers at most; absent: as many as the stage's recipe says.
+    pub offers: Option<usize>,
+    /// By what the answer reaches the customer; may be empty.
+    pub channel: String,
     /// A CEL expression; empty: none.
     pub filter: String,
     /// A CEL expression; empty: none.
@@ -116,6 +122,22 @@ pub struct Answer {
     pub fallback: bool,
     /// Leads from events back to this answer, see [`attribution`].
     pub attribution_token: String,
+    /// Best first.
+    pub offers: Vec<RankedOffer>,
+    /// They never get an offer.
+    pub offer_holdout: bool,
+    /// An offer was left out because nothing could be reserved.
+    pub offers_incomplete: bool,
+}
+
+impl Question {
+    /// By what the answer reaches the customer: where nothing is said, it is the placement.
+    fn channel(&self) -> &str {
+        match self.channel.is_empty() {
+            true => &self.placement,
+            false => &self.channel,
+        }
+    }
 }
 
 /// A product, and why.
@@ -159,6 +181,8 @@ pub struct Explanation {
     pub kept: Vec<ExplainedCandidate>,
     /// Every candidate that was dropped.
     pub dropped: Vec<DroppedCandidate>,
+    /// The offers.
+    pub offers: ChosenOffers,
 }
 
 /// One candidate with everything that counted.
@@ -216,7 +240,8 @@ impl Recommender {
         Self { shop }
     }
 
-    /// Answers one question. Takes well under a millisecond; no IO.
+    /// Answers one question. Takes well under a millisecond; no IO: of the offers that must be reserved, only those
+    /// that are reserved for the customer already are promised.
     ///
     /// # Errors
     /// `InvalidExpression`, `UnknownStage`, `NotReady`.
@@ -224,6 +249,17 @@ impl Recommender {
         let prepared = self.prepare(question)?;
         let known = self.shop.known();
         Ok(self.find(&prepared, &known, false)?.answer)
+    }
+
+    /// Answers one question with offers that may have to be reserved before the answer is given out. No IO.
+    ///
+    /// # Errors
+    /// As [`Recommender::recommend`].
+    pub fn propose(&self, question: &Question) -> Result<Proposal, AppError> {
+        let prepared = self.prepare(question)?;
+        let known = self.shop.known();
+        let found = self.find(&prepared, &known, false)?;
+        Ok(Proposal::new(found.answer, found.offers))
     }
 
     /// Checks a question without answering it.
@@ -370,8 +406,21 @@ impl Recommender {
         products
             .iter_mut()
             .for_each(|product| product.fallback |= unknown);
+        let offers = offers::choose(&offers::Asked {
+            shop: &self.shop,
+            prepared,
+            state,
+            person,
+            subject,
+            stage: view.stage,
+            products: &products,
+            explain,
+        });
         let mut answer = Answer {
             attribution_token: String::new(),
+            offers: offers.answered.clone(),
+            offer_holdout: offers.is_held_out,
+            offers_incomplete: false,
             stage: stage_answer(state, prepared, &view, &standing, context.len()),
             products,
             fallback: unknown || live.is_none(),
@@ -388,6 +437,7 @@ impl Recommender {
             answer,
             kept,
             dropped,
+            offers,
         })
     }
 }
@@ -506,6 +556,7 @@ impl Prepared<'_> {
                 customer,
                 &self.question.placement,
                 state.journey().name(stage),
+                self.question.channel(),
             )
         })
     }

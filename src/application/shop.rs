@@ -7,8 +7,11 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
 use crate::application::error::AppError;
+use crate::application::expression::Compiled;
 use crate::application::model::{FeatureMask, Model};
+use crate::application::recipes::Segment;
 use crate::application::similar::SimilarCustomers;
+use crate::domain::time::DAY_MS;
 use crate::domain::{Position, Recipe, Record, Timestamp};
 use crate::state::relations::Relations;
 use crate::state::tuning::Tuning;
@@ -38,6 +41,12 @@ impl Clock {
         }))
     }
 
+    /// A clock of one's own.
+    #[must_use]
+    pub fn telling(tell: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
     /// A clock that always says `now`.
     #[must_use]
     pub fn fixed(now: Timestamp) -> Self {
@@ -57,6 +66,28 @@ impl std::fmt::Debug for Clock {
     }
 }
 
+/// How offers are reserved, and who gets none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfferPolicy {
+    /// Of a thousand people so many never get an offer.
+    pub holdout_per_mille: u32,
+    /// Who they are follows from it.
+    pub holdout_seed: u64,
+    /// How long a reservation holds, in milliseconds.
+    pub reservation_ms: i64,
+}
+
+impl Default for OfferPolicy {
+    /// Nobody is held out; reservations hold for a week.
+    fn default() -> Self {
+        Self {
+            holdout_per_mille: 0,
+            holdout_seed: 1,
+            reservation_ms: 7 * DAY_MS,
+        }
+    }
+}
+
 /// How the shop works.
 #[derive(Debug, Clone)]
 pub struct ShopSettings {
@@ -64,6 +95,10 @@ pub struct ShopSettings {
     pub fold: FoldSettings,
     /// The recipes, by stage.
     pub recipes: Vec<Recipe>,
+    /// The segments that offers may name.
+    pub segments: Vec<Segment>,
+    /// How offers are reserved, and who gets none.
+    pub offers: OfferPolicy,
     /// After so many new records State is checkpointed.
     pub checkpoint_every: u64,
     /// How many batches may wait to be written.
@@ -102,6 +137,8 @@ pub struct Shop {
     pub settings: ShopSettings,
     /// Which features each recipe lets the ranker use, by stage.
     pub masks: Vec<FeatureMask>,
+    /// The expressions of eligibility, compiled.
+    pub eligibility: Compiled,
     /// What similar customers buy.
     pub similar: SimilarCustomers,
     known: RwLock<Known>,
@@ -148,6 +185,7 @@ impl Shop {
             clock,
             settings,
             masks,
+            eligibility: Compiled::default(),
             similar: SimilarCustomers::default(),
             known: RwLock::new(Known { state, relations }),
             live: ArcSwapOption::empty(),

@@ -185,6 +185,8 @@ fn show_stages(service: &Service) -> anyhow::Result<()> {
             placement: "demo".to_owned(),
             context: Vec::new(),
             count: SHOWN,
+            offers: Some(0),
+            channel: String::new(),
             filter: String::new(),
             boost: String::new(),
             exclude: Vec::new(),

@@ -9,6 +9,7 @@ use super::flags::{self, SettingsFlags};
 use crate::application::recommend::{
     Answer, DEFAULT_PRODUCTS, Explanation, MAX_PRODUCTS, Question, StageAnswer, Who,
 };
+use crate::application::reserve::MAX_OFFERS;
 use crate::config;
 use crate::domain::{CustomerId, ProductId, Timestamp, VisitorId};
 use crate::server::Service;
@@ -35,6 +36,12 @@ pub struct Args {
     /// How many products
     #[arg(short = 'n', long, default_value_t = DEFAULT_PRODUCTS)]
     pub count: usize,
+    /// How many offers; as many as the stage's recipe says otherwise. Nothing is reserved
+    #[arg(long)]
+    pub offers: Option<usize>,
+    /// By what the answer reaches the customer: email, store, …
+    #[arg(long, default_value = "")]
+    pub channel: String,
     /// A CEL expression over product, customer and request
     #[arg(long, default_value = "")]
     pub filter: String,
@@ -96,6 +103,9 @@ fn question(args: &Args) -> anyhow::Result<Question> {
     if !(1..=MAX_PRODUCTS).contains(&args.count) {
         bail!("-n: must be from 1 to {MAX_PRODUCTS}");
     }
+    if args.offers.is_some_and(|offers| offers > MAX_OFFERS) {
+        bail!("--offers: must be from 0 to {MAX_OFFERS}");
+    }
     let at = args.at.as_deref().map(Timestamp::parse).transpose();
     let at = at.map_err(|(_, why)| fault("--at", why))?;
     let exclude = args.exclude.iter().map(|id| ProductId::parse(id));
@@ -106,6 +116,8 @@ fn question(args: &Args) -> anyhow::Result<Question> {
         placement: String::new(),
         context: Vec::new(),
         count: args.count,
+        offers: args.offers,
+        channel: args.channel.clone(),
         filter: args.filter.clone(),
         boost: args.boost.clone(),
         exclude: exclude.map_err(|(_, why)| fault("--exclude", why))?,
@@ -164,6 +176,18 @@ pub fn print_answer(out: &mut impl Write, answer: &Answer) -> std::io::Result<()
             if product.fallback { " (fallback)" } else { "" }
         )?;
     }
+    for offer in &answer.offers {
+        let reasons: Vec<&str> = offer.reasons.iter().map(|r| r.text.as_str()).collect();
+        let (kind, worth) = (offer.benefit.kind().as_str(), offer.score.units());
+        let (id, reasons) = (offer.offer.as_str(), reasons.join("; "));
+        writeln!(out, "offer {id:<14} {worth:.4}  {kind:<9} {reasons}")?;
+    }
+    if answer.offer_holdout {
+        writeln!(
+            out,
+            "no offers: held out, so that what offers do can be measured"
+        )?;
+    }
     Ok(())
 }
 
@@ -208,6 +232,9 @@ fn print_explanation(out: &mut impl Write, explanation: &Explanation) -> std::io
     )?;
     for candidate in dropped.iter().take(EXPLAINED) {
         writeln!(out, "{} {}", candidate.product, candidate.code)?;
+    }
+    for dropped in explanation.offers.dropped.iter().take(EXPLAINED) {
+        writeln!(out, "offer {} {}", dropped.offer, dropped.code)?;
     }
     Ok(())
 }

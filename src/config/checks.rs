@@ -7,8 +7,8 @@ use figment::Figment;
 use serde::Deserialize;
 
 use super::{
-    Attribution, Data, Durability, Journal, Log, LogFormat, LogLevel, Models, Server, SettingFault,
-    Settings, State, Training,
+    Attribution, Data, Durability, Journal, Log, LogFormat, LogLevel, Models, Offers, Server,
+    SettingFault, Settings, State, Training,
 };
 use crate::application::spelling::suggestion;
 
@@ -21,6 +21,7 @@ struct Raw {
     server: RawServer,
     state: RawState,
     attribution: RawAttribution,
+    offers: RawOffers,
     training: RawTraining,
     models: RawModels,
     log: RawLog,
@@ -62,6 +63,14 @@ struct RawState {
 #[serde(deny_unknown_fields)]
 struct RawAttribution {
     key_file: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOffers {
+    holdout_per_mille: i64,
+    holdout_seed: i64,
+    reservation_hours: i64,
 }
 
 #[derive(Deserialize)]
@@ -209,6 +218,7 @@ pub(super) fn settings(
         attribution: Attribution {
             key_file: path(&raw.attribution.key_file),
         },
+        offers: offers(c, &raw.offers),
         training: training(c, &raw.training),
         models: Models {
             folder: path(&raw.models.folder),
@@ -255,6 +265,15 @@ fn server(c: &mut Checks<'_>, raw: &RawServer) -> Server {
             1,
             10_000,
         ),
+    }
+}
+
+fn offers(c: &mut Checks<'_>, raw: &RawOffers) -> Offers {
+    let holdout = raw.holdout_per_mille;
+    Offers {
+        holdout_per_mille: c.range("offers.holdout_per_mille", holdout, 0, 500),
+        holdout_seed: c.range("offers.holdout_seed", raw.holdout_seed, 0, i64::MAX),
+        reservation_hours: c.range("offers.reservation_hours", raw.reservation_hours, 1, 8_760),
     }
 }
 

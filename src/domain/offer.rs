@@ -125,6 +125,22 @@ pub enum OfferState {
 }
 
 impl OfferTerms {
+    /// The money one redemption takes from [`OfferTerms::budget_amount`]: what it costs the shop, or else the value if
+    /// that is money, or else nothing.
+    #[must_use]
+    pub fn unit_amount(&self) -> Micros {
+        let value = self.benefit.micros().filter(|_| self.benefit.is_money());
+        self.unit_cost.or(value.map(Micros)).unwrap_or_default()
+    }
+
+    /// True if it must be reserved before it is answered: it has a budget, or a cap of redemptions.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.budget_units.is_some()
+            || self.budget_amount.is_some()
+            || self.cap_per_customer.is_some()
+    }
+
     /// What it is at `now`, if it is not deleted.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> OfferState {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::event::EventKind;
+use crate::domain::money::Micros;
 
 /// The most candidates of one question.
 pub const MAX_CANDIDATES: usize = 500;
@@ -91,6 +92,35 @@ names! {
     }
 }
 
+names! {
+    /// What offers are chosen by.
+    OfferObjective {
+        /// The money a customer's answer to it is expected to bring, less what it costs.
+        Value = "value",
+    }
+}
+
+/// Which offers an answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct OfferRules {
+    /// How many at most where the caller does not say.
+    pub max: usize,
+    /// What they are chosen by.
+    pub objective: OfferObjective,
+    /// What is earned where an offer is taken and no price says it.
+    pub assumed_gain: Micros,
+}
+
+impl Default for OfferRules {
+    fn default() -> Self {
+        Self {
+            max: 1,
+            objective: OfferObjective::Value,
+            assumed_gain: Micros(10_000_000),
+        }
+    }
+}
+
 /// How an answer is made of the ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AnswerRules {
@@ -132,6 +162,8 @@ pub struct Recipe {
     pub features: Vec<String>,
     /// How the answer is made of the ranking.
     pub answer: AnswerRules,
+    /// Which offers it has.
+    pub offers: OfferRules,
     /// What must be beaten.
     pub baselines: Vec<Baseline>,
     /// The figure that must be better: `ndcg@10`, `recall@10`, `mrr@10` or `hit_rate@10`.

@@ -8,6 +8,7 @@ use crate::domain::event::Event;
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::id::{CustomerId, OfferId, ProductId, VisitorId};
 use crate::domain::offer::Offer;
+use crate::domain::reservation::{OfferReleased, OfferReserved, OfferSpent};
 use crate::domain::time::Timestamp;
 
 /// The number of a record in the journal; the first is 0.
@@ -48,6 +49,12 @@ pub enum RecordBody {
     OfferUpserted(Box<Offer>),
     /// An offer is gone; what it said stays known.
     OfferDeleted(OfferId),
+    /// One unit of an offer is kept for somebody.
+    OfferReserved(Box<OfferReserved>),
+    /// A reservation is given back.
+    OfferReleased(Box<OfferReleased>),
+    /// What somebody who is erased had redeemed stays spent.
+    OfferSpent(Box<OfferSpent>),
     /// A customer's traits are set.
     CustomerUpserted(Box<Customer>),
     /// A visitor turned out to be a customer.
@@ -67,11 +74,12 @@ pub enum RecordBody {
 }
 
 impl Record {
-    /// The identity that makes a second record of the same change nothing; only events have one.
+    /// The identity that makes a second record of the same change nothing; events have one, and what stays spent.
     #[must_use]
     pub fn key(&self) -> Option<Fingerprint> {
         match &self.body {
             RecordBody::Event(event) => Some(event.key),
+            RecordBody::OfferSpent(spent) => Some(spent.key),
             _ => None,
         }
     }

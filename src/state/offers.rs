@@ -1,6 +1,6 @@
 //! What is remembered of the offers: what they say, and what became of them so far.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use crate::domain::{
     CampaignId, Offer, OfferId, OfferState, OfferTerms, Outcome, Position, ProductId, Timestamp,
 };
 use crate::state::products::Products;
+use crate::state::reservations::Usage;
 
 /// An offer as its last record says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +71,8 @@ pub struct Item {
     pub listing: Option<Box<Listing>>,
     /// What became of it.
     pub outcomes: OutcomeCounts,
+    /// What of it is reserved and redeemed, as the last record left it.
+    pub usage: Usage,
 }
 
 /// All offers.
@@ -83,6 +86,9 @@ pub struct Offers {
     /// The same by campaign.
     #[serde(skip)]
     campaigns: HashMap<CampaignId, Vec<(Position, u32)>, FixedState>,
+    /// Those that are neither deleted nor paused, by their end.
+    #[serde(skip)]
+    standing: BTreeSet<(Timestamp, u32)>,
 }
 
 impl Offers {
@@ -93,6 +99,9 @@ impl Offers {
             .map(|(number, item)| (item.id.clone(), number as u32))
             .collect();
         self.campaigns.clear();
+        let standing = self.listed.iter().map(|&(_, number)| number);
+        let standing = standing.filter_map(|number| Some((self.end(number)?, number)));
+        self.standing = standing.collect();
         for &(position, number) in &self.listed {
             let listing = self.items[number as usize].listing.as_ref();
             if let Some(campaign) = listing.and_then(|listing| listing.terms.campaign_id.clone()) {
@@ -133,6 +142,18 @@ impl Offers {
         self.campaigns.get(campaign).map_or(&[], Vec::as_slice)
     }
 
+    /// True if no offer can be had at `now` or later, as offers are now.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.standing.last().is_none_or(|&(end, _)| end <= now)
+    }
+
+    /// The numbers of those that are neither deleted nor paused nor ended at `now`, by their end.
+    pub fn standing(&self, now: Timestamp) -> impl Iterator<Item = u32> {
+        let rest = self.standing.range((now.plus_ms(1), 0)..);
+        rest.map(|&(_, number)| number)
+    }
+
     /// The numbers of those that can be had at `now`, in the order in which they were first created.
     pub fn live(&self, now: Timestamp) -> impl Iterator<Item = u32> {
         let numbers = self.listed.iter().map(|&(_, number)| number);
@@ -165,6 +186,7 @@ impl Offers {
         let ids = offer.product_ids.iter();
         let mut numbers: Vec<u32> = ids.map(|id| products.intern(id.as_str())).collect();
         numbers.sort_unstable();
+        self.rest(number);
         let before = self.items[number as usize].listing.take();
         let position = match &before {
             Some(before) => before.position,
@@ -186,12 +208,14 @@ impl Offers {
             position,
             deleted_at: None,
         }));
+        self.stand(number);
     }
 
     pub(super) fn delete(&mut self, id: &OfferId, now: Timestamp) {
         let Some(number) = self.number(id.as_str()) else {
             return;
         };
+        self.rest(number);
         if let Some(listing) = &mut self.items[number as usize].listing {
             listing.deleted_at.get_or_insert(now);
         }
@@ -204,8 +228,12 @@ impl Offers {
         number
     }
 
+    pub(super) fn usage_mut(&mut self, number: u32) -> &mut Usage {
+        &mut self.items[number as usize].usage
+    }
+
     /// The number of an offer, which becomes known if need be.
-    fn intern(&mut self, id: &str) -> u32 {
+    pub(super) fn intern(&mut self, id: &str) -> u32 {
         if let Some(number) = self.number(id) {
             return number;
         }
@@ -215,8 +243,28 @@ impl Offers {
             id: id.into(),
             listing: None,
             outcomes: OutcomeCounts::default(),
+            usage: Usage::default(),
         });
         number
+    }
+
+    /// When an offer ends, if it is neither deleted nor paused.
+    fn end(&self, number: u32) -> Option<Timestamp> {
+        let listing = self.item(number).listing.as_ref()?;
+        let stands = listing.deleted_at.is_none() && !listing.terms.paused;
+        stands.then(|| listing.terms.ends_at.unwrap_or(Timestamp::MAX))
+    }
+
+    fn stand(&mut self, number: u32) {
+        if let Some(end) = self.end(number) {
+            self.standing.insert((end, number));
+        }
+    }
+
+    fn rest(&mut self, number: u32) {
+        if let Some(end) = self.end(number) {
+            self.standing.remove(&(end, number));
+        }
     }
 
     fn leave(&mut self, campaign: Option<CampaignId>, place: (Position, u32)) {

@@ -173,21 +173,24 @@ impl People {
         history
     }
 
-    /// Forgets what a customer did, and their visitors; the number stays, without an id.
-    pub(super) fn forget(&mut self, id: &CustomerId) {
-        let Some(number) = self.customer_numbers.remove(id.as_str()) else {
-            return;
-        };
+    /// Forgets what a customer did, and their visitors; the number stays, without an id. Returns what was remembered.
+    pub(super) fn forget(&mut self, id: &CustomerId) -> Option<Subject> {
+        let number = self.customer_numbers.remove(id.as_str())?;
         let gone = std::mem::take(&mut self.customers[number as usize]);
         for visitor in &gone.visitors {
             self.visitor_persons.remove(visitor);
         }
+        Some(gone)
     }
 
-    /// Forgets the visitors who did nothing since `oldest`.
+    /// Forgets the visitors who did nothing since `oldest` and have nothing reserved.
     pub(super) fn forget_idle_visitors(&mut self, oldest: Timestamp) {
         for (number, place) in self.visitors.iter_mut().enumerate() {
-            let idle = |subject: &Subject| subject.seen.is_some_and(|(_, last)| last < oldest);
+            let idle = |subject: &Subject| {
+                let book = subject.book.as_ref();
+                subject.seen.is_none_or(|(_, last)| last < oldest)
+                    && book.is_none_or(|book| book.holds_nothing())
+            };
             if place.as_deref().is_some_and(idle)
                 && let Some(gone) = place.take()
             {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::journey::Step;
 use crate::domain::{EventKind, Outcome, Timestamp};
+use crate::state::book::Book;
 
 /// The most steps (anything but further lines of a basket) that are remembered.
 pub const MAX_STEPS: usize = 64;
@@ -93,6 +94,8 @@ pub struct Subject {
     pub steps: Vec<Step>,
     /// What became of offers, oldest first.
     pub outcomes: Vec<OfferOutcome>,
+    /// Their reservations and what caps count; absent: nothing.
+    pub book: Option<Box<Book>>,
     /// First and last event.
     pub seen: Option<(Timestamp, Timestamp)>,
     /// Events of all kinds.
@@ -113,6 +116,10 @@ impl Subject {
             id: id.into(),
             ..Self::default()
         }
+    }
+
+    pub(super) fn book_mut(&mut self) -> &mut Book {
+        self.book.get_or_insert_default()
     }
 
     /// The lines of a basket.

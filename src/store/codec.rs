@@ -1,6 +1,7 @@
 //! Records as bytes: the domain's record to and from the journal's proto, without loss. Unknown fields are skipped.
 
 mod attribution;
+mod reservation;
 
 use prost::Message as _;
 
@@ -80,6 +81,13 @@ fn body_to_wire(body: &RecordBody) -> Body {
         RecordBody::OfferDeleted(id) => Body::OfferDeleted(wire::OfferDeleted {
             offer_id: id.as_str().to_owned(),
         }),
+        RecordBody::OfferReserved(reserved) => {
+            Body::OfferReserved(reservation::reserved_to_wire(reserved))
+        }
+        RecordBody::OfferReleased(released) => {
+            Body::OfferReleased(reservation::released_to_wire(released))
+        }
+        RecordBody::OfferSpent(spent) => Body::OfferSpent(reservation::spent_to_wire(spent)),
         RecordBody::CustomerUpserted(customer) => Body::CustomerUpserted(wire::Customer {
             customer_id: customer.id.as_str().to_owned(),
             traits: traits_to_wire(&customer.traits),
@@ -119,6 +127,15 @@ fn body_from_wire(body: Body) -> Result<RecordBody, CodecError> {
         ),
         Body::OfferUpserted(offer) => RecordBody::OfferUpserted(Box::new(offer_from_wire(offer)?)),
         Body::OfferDeleted(gone) => RecordBody::OfferDeleted(OfferId::trusted(gone.offer_id)),
+        Body::OfferReserved(kept) => {
+            RecordBody::OfferReserved(Box::new(reservation::reserved_from_wire(kept)?))
+        }
+        Body::OfferReleased(kept) => {
+            RecordBody::OfferReleased(Box::new(reservation::released_from_wire(kept)?))
+        }
+        Body::OfferSpent(kept) => {
+            RecordBody::OfferSpent(Box::new(reservation::spent_from_wire(kept)?))
+        }
         Body::CustomerUpserted(customer) => RecordBody::CustomerUpserted(Box::new(Customer {
             id: CustomerId::trusted(customer.customer_id),
             traits: traits_from_wire(customer.traits),
@@ -523,6 +540,33 @@ pub(crate) mod tests {
         })
     }
 
+    /// Any record of a reservation.
+    fn reservation() -> impl Strategy<Value = RecordBody> {
+        use crate::domain::{OfferReleased, OfferReserved, OfferSpent, ReservationId};
+        let identity = (any::<[u8; 16]>().prop_map(Fingerprint), id(), subject());
+        let amounts = (any::<i64>(), any::<i64>(), any::<u64>(), 0..3u8);
+        (identity, amounts).prop_map(|((key, offer, subject), (time, amount, units, which))| {
+            let (id, offer) = (ReservationId(key), OfferId::trusted(offer));
+            let amount = Micros(amount);
+            match which {
+                0 => RecordBody::OfferReserved(Box::new(OfferReserved {
+                    id,
+                    offer,
+                    subject,
+                    expires_at: Timestamp::from_ms(time),
+                    amount,
+                })),
+                1 => RecordBody::OfferReleased(Box::new(OfferReleased { id, subject })),
+                _ => RecordBody::OfferSpent(Box::new(OfferSpent {
+                    key,
+                    offer,
+                    units,
+                    amount,
+                })),
+            }
+        })
+    }
+
     /// Any record the domain can hold.
     pub(crate) fn record() -> impl Strategy<Value = Record> {
         let news = (
@@ -537,6 +581,7 @@ pub(crate) mod tests {
             1 => id().prop_map(|id| RecordBody::ProductDeleted(ProductId::trusted(id))),
             1 => offer().prop_map(|offer| RecordBody::OfferUpserted(Box::new(offer))),
             1 => id().prop_map(|id| RecordBody::OfferDeleted(OfferId::trusted(id))),
+            2 => reservation(),
             1 => news.prop_map(|(id, set_at, available, price)| RecordBody::InventorySet(
                 ProductId::trusted(id),
                 InventorySet {

@@ -336,3 +336,41 @@ fn stages_may_be_renamed_and_dropped() {
         "{found}"
     );
 }
+
+#[test]
+fn faults_of_offers_and_segments_are_found_at_their_line() {
+    let check = |old: &str, new: &str, right: &str| {
+        check_at("decision.toml", old, new, new, right);
+    };
+    check(
+        "max = 1\n",
+        "max = 11\n",
+        "max must be from 0 to 10, not 11",
+    );
+    let objective = "objective = \"value\"";
+    check(objective, "objective = \"fun\"", "value");
+    check("assumed_gain = 10.0", "assumed_gain = -1.0", "from 0");
+    check("assumed_gain = 10.0", "assumed_gian = 1.0", "assumed_gain");
+    let segments = [
+        ("expression = \"customer.order_count\"", "true or false"),
+        ("expression = \"product.price > 1.0\"", "product"),
+        ("expression = \" \"", "must not be blank"),
+        ("expression = \"1 +\"", "expression: "),
+    ];
+    for (expression, right) in segments {
+        let segment =
+            format!("[[segment]]\nname = \"s\"\n{expression}\n\n[[stage]]\nname = \"awareness\"");
+        let old = "[[stage]]\nname = \"awareness\"";
+        check_at("journey.toml", old, &segment, expression, right);
+    }
+    let one = "[[segment]]\nname = \"s\"\nexpression = \"true\"\n";
+    let old = "[[stage]]\nname = \"awareness\"";
+    let files = changed("journey.toml", old, &format!("{one}\n{old}"));
+    assert_eq!(Recipes::parse(&files).unwrap().segments[0].name, "s");
+    let files = changed("journey.toml", old, &format!("{one}{one}\n{old}"));
+    let found = faults(&files);
+    assert!(
+        found.len() == 1 && found[0].contains("is there twice"),
+        "{found:?}"
+    );
+}

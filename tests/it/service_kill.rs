@@ -35,20 +35,21 @@ const CHECKPOINT_EVERY: u64 = 1_000;
 const SEED: u64 = 7;
 
 /// The real program; killed when it is dropped.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     address: String,
 }
 
 impl Process {
-    /// Starts it on a folder and waits until it says where it listens.
-    fn start(folder: &Path) -> Self {
+    /// Starts it on a folder with more flags, and waits until it says where it listens.
+    pub(crate) fn start(folder: &Path, flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nextbest"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
         command.arg(folder).arg("--set");
         command.arg(format!(
             "journal.checkpoint_every_records={CHECKPOINT_EVERY}"
         ));
+        command.args(flags);
         // those of the tests are no settings of the service
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("NEXTBEST_") {
@@ -66,13 +67,13 @@ impl Process {
         Self { child, address }
     }
 
-    async fn clients(&self) -> Clients {
+    pub(crate) async fn clients(&self) -> Clients {
         let channel = Channel::from_shared(format!("http://{}", self.address)).unwrap();
         Clients::over(&channel.connect().await.unwrap())
     }
 
     /// SIGKILL on Unix.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -235,7 +236,7 @@ async fn offers(clients: &mut Clients) -> Vec<v1::Offer> {
 #[tokio::test]
 async fn offers_and_what_became_of_them_survive_kill_9() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = Process::start(folder.path());
+    let mut process = Process::start(folder.path(), &[]);
     let mut clients = process.clients().await;
     let offer = |id: &str| v1::Offer {
         offer_id: id.to_owned(),
@@ -274,7 +275,7 @@ async fn offers_and_what_became_of_them_survive_kill_9() {
     use v1::OfferState::{Deleted, Live, Paused};
     assert!(states.eq([Live, Paused, Deleted]));
     assert_eq!(before[1].outcomes.unwrap().redeemed_count, 1);
-    let process = Process::start(folder.path());
+    let process = Process::start(folder.path(), &[]);
     let mut clients = process.clients().await;
     assert_eq!(offers(&mut clients).await, before);
 }
@@ -282,7 +283,7 @@ async fn offers_and_what_became_of_them_survive_kill_9() {
 #[tokio::test]
 async fn tokens_and_what_they_proved_survive_kill_9() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = Process::start(folder.path());
+    let mut process = Process::start(folder.path(), &[]);
     let mut clients = process.clients().await;
     send(&mut clients, 0).await.unwrap();
     let asked = clients
@@ -307,7 +308,7 @@ async fn tokens_and_what_they_proved_survive_kill_9() {
         .unwrap();
     process.kill();
     // the token was made, and the click counted, by the one that is gone
-    let process = Process::start(folder.path());
+    let process = Process::start(folder.path(), &[]);
     let mut clients = process.clients().await;
     for kind in ["purchase", "view_item"] {
         let written = clients.events.write_events(became(kind)).await.unwrap();
@@ -329,7 +330,7 @@ async fn acknowledged_events_survive_kill_9_of_the_service_exactly_once() {
     let mut all = 0;
     for round in 0..rounds {
         let first = next.load(Ordering::SeqCst);
-        let mut process = Process::start(folder.path());
+        let mut process = Process::start(folder.path(), &[]);
         let mut writers = Vec::new();
         for _ in 0..WRITERS {
             writers.push(tokio::spawn(write(process.clients().await, next.clone())));
@@ -347,7 +348,7 @@ async fn acknowledged_events_survive_kill_9_of_the_service_exactly_once() {
         }
         all += acknowledged.len() as u64;
 
-        let process = Process::start(folder.path());
+        let process = Process::start(folder.path(), &[]);
         let mut clients = process.clients().await;
         let sent = next.load(Ordering::SeqCst);
         send_again(&mut clients, first..sent, &acknowledged).await;

@@ -113,6 +113,13 @@ const SPOILT: &[(Spoil, &[&str])] = &[
         &["budget_units: OUT_OF_RANGE"],
     ),
     (
+        |o| {
+            o.budget_amount = Some(5.0);
+            o.currency_code = "EUR".into();
+        },
+        &["unit_cost: REQUIRED"],
+    ),
+    (
         |o| o.budget_amount = Some(-1.0),
         &["budget_amount: OUT_OF_RANGE"],
     ),

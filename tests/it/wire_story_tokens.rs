@@ -217,6 +217,8 @@ fn question(customer: &str, at: Option<Timestamp>) -> Question {
         placement: "mail".to_owned(),
         context: Vec::new(),
         count: 5,
+        offers: Some(0),
+        channel: String::new(),
         filter: String::new(),
         boost: String::new(),
         exclude: Vec::new(),

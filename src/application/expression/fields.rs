@@ -44,7 +44,11 @@ pub(super) const CUSTOMER: Fields = &[
     ("days_since_last_order", Kind::Number),
     ("days_since_last_event", Kind::Number),
 ];
-const REQUEST: Fields = &[("placement", Kind::Text), ("stage", Kind::Text)];
+const REQUEST: Fields = &[
+    ("placement", Kind::Text),
+    ("stage", Kind::Text),
+    ("channel", Kind::Text),
+];
 
 /// The fields of a variable; none if it is no variable.
 fn of(variable: &str) -> Option<Fields> {
@@ -177,7 +181,9 @@ mod tests {
         let product = product_value(state.products.item(0), now);
         let subject = state.subject(Person::Customer(0));
         let customer = customer_value(subject, state.journey(), now);
-        let request = Scope::new(object([]), "home", "decision").request.unwrap();
+        let request = Scope::new(object([]), "home", "decision", "email")
+            .request
+            .unwrap();
         for (scope, sample) in samples() {
             assert_eq!(kinds(&sample), kinds(&product));
             assert_eq!(kinds(&scope.customer.unwrap()), kinds(&customer));

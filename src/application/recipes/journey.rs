@@ -1,11 +1,14 @@
 //! `journey.toml`: the stages, their touchpoints, and the rules.
 
+use super::Segment;
 use super::reading::{At, Document, MAX_DURATION_MS, Section};
 use crate::application::spelling::suggestion;
-use crate::domain::id::check;
+use crate::domain::id::{MAX_NAME_BYTES, check};
 use crate::domain::journey::{KindSet, MAX_STAGES, Rule, Stage};
 use crate::domain::{EventKind, Journey, StageIndex, Touchpoint};
 
+/// The most segments.
+const MAX_SEGMENTS: usize = 100;
 /// The most rules.
 const MAX_RULES: usize = 64;
 /// The most events one rule may ask for.
@@ -19,11 +22,14 @@ struct Named<'a> {
     names: Vec<At<&'a str>>,
 }
 
-pub(super) fn read(document: &Document<'_>) -> Option<(Journey, Vec<Vec<Touchpoint>>)> {
+/// A journey, the touchpoints of its stages, and the segments.
+pub(super) type Read = (Journey, Vec<Vec<Touchpoint>>, Vec<Segment>);
+
+pub(super) fn read(document: &Document<'_>) -> Option<Read> {
     let before = document.faulty();
     let table = document.parse()?;
     let whole = Section::whole(document, table.get_ref());
-    whole.only(&["otherwise", "stage", "rule"]);
+    whole.only(&["otherwise", "stage", "rule", "segment"]);
     let named = read_stages(&whole);
     let otherwise = whole
         .text("otherwise", "\"awareness\"")
@@ -38,12 +44,13 @@ pub(super) fn read(document: &Document<'_>) -> Option<(Journey, Vec<Vec<Touchpoi
         .filter_map(|section| read_rule(section, &named))
         .collect();
     warn_unreachable(&whole, &named, &rules, otherwise, sections.len());
+    let segments = read_segments(&whole);
     let journey = Journey {
         stages: named.stages,
         rules,
         otherwise: otherwise?,
     };
-    (document.faulty() == before).then_some((journey, named.touchpoints))
+    (document.faulty() == before).then_some((journey, named.touchpoints, segments))
 }
 
 fn read_stages<'a>(whole: &Section<'a>) -> Named<'a> {
@@ -91,6 +98,53 @@ fn read_stages<'a>(whole: &Section<'a>) -> Named<'a> {
         });
     }
     named
+}
+
+fn read_segments(whole: &Section<'_>) -> Vec<Segment> {
+    let sections = match whole.has("segment") {
+        true => whole.sections("segment", "[[segment]]"),
+        false => Vec::new(),
+    };
+    if sections.len() > MAX_SEGMENTS {
+        let count = sections.len();
+        whole.fault(
+            1,
+            format!("{count} segments; at most {MAX_SEGMENTS} are taken"),
+        );
+    }
+    let mut segments: Vec<Segment> = Vec::new();
+    for section in sections.iter().take(MAX_SEGMENTS) {
+        section.only(&["name", "expression"]);
+        let name = section.text("name", "\"bargain_hunters\"");
+        let expression = section.text("expression", "\"customer.order_count > 2\"");
+        let is_taken = |name: &str| segments.iter().any(|segment| segment.name == name);
+        let name = name.filter(|name| {
+            if let Err((_, reason)) = check(name.value, MAX_NAME_BYTES) {
+                section.fault(name.line, format!("name: {reason}"));
+            } else if is_taken(name.value) {
+                let message = format!("the segment {:?} is there twice", name.value);
+                section.fault(name.line, message);
+            } else {
+                return true;
+            }
+            false
+        });
+        let parsed = expression.and_then(|at| match Segment::compile(at.value) {
+            Ok(expression) => Some((at.value, expression)),
+            Err(reason) => {
+                section.fault(at.line, format!("expression: {reason}"));
+                None
+            }
+        });
+        if let (Some(name), Some((text, expression))) = (name, parsed) {
+            segments.push(Segment {
+                name: name.value.trim().to_owned(),
+                text: text.to_owned(),
+                expression,
+            });
+        }
+    }
+    segments
 }
 
 fn check_name(section: &Section<'_>, named: &Named<'_>, name: At<&str>) {

@@ -2,15 +2,20 @@
 
 use super::reading::{At, Document, Section};
 use crate::algorithms::features;
+use crate::application::reserve::MAX_OFFERS;
 use crate::application::spelling::suggestion;
 use crate::domain::recipe::{AnswerRules, MAX_CANDIDATES};
 use crate::domain::time::DAY_MS;
-use crate::domain::{Baseline, EventKind, Ranker, Recipe, Source};
+use crate::domain::{
+    Baseline, EventKind, Micros, OfferObjective, OfferRules, Ranker, Recipe, Source,
+};
 
 /// The longest time an outcome may take, in days.
 const MAX_OUTCOME_DAYS: f64 = 365.0;
 /// The largest weight of a source in the blend.
 const MAX_WEIGHT: f64 = 100.0;
+/// The most that one offer may be assumed to earn.
+const MAX_GAIN: f64 = 1e6;
 /// The least share of an answer that a category may be kept to.
 const MIN_OF_CATEGORY: f64 = 0.05;
 /// The figures a gate may ask for.
@@ -29,6 +34,7 @@ pub(super) fn read(document: &Document<'_>, stem: &str, stages: &[String]) -> Op
         "candidates",
         "ranking",
         "answer",
+        "offers",
         "gate",
     ]);
     let stage = whole.text("stage", &format!("{stem:?}"));
@@ -50,6 +56,12 @@ pub(super) fn read(document: &Document<'_>, stem: &str, stages: &[String]) -> Op
             .section("answer", "[answer]")
             .and_then(|section| read_answer(&section)),
         false => Some(AnswerRules::default()),
+    };
+    let offers = match whole.has("offers") {
+        true => whole
+            .section("offers", "[offers]")
+            .and_then(|section| read_offers(&section)),
+        false => Some(OfferRules::default()),
     };
     let gate = whole
         .section("gate", "[gate]")
@@ -75,6 +87,7 @@ pub(super) fn read(document: &Document<'_>, stem: &str, stages: &[String]) -> Op
         ranker,
         features,
         answer: answer?,
+        offers: offers?,
         baselines,
         metric,
     };
@@ -228,6 +241,39 @@ fn read_answer(section: &Section<'_>) -> Option<AnswerRules> {
     Some(AnswerRules {
         most_of_category: most_of_category?,
         explore: explore?,
+    })
+}
+
+fn read_offers(section: &Section<'_>) -> Option<OfferRules> {
+    section.only(&["max", "objective", "assumed_gain"]);
+    let default = OfferRules::default();
+    let max = match section.has("max") {
+        true => section.count("max", 0..MAX_OFFERS + 1).map(|at| at.value),
+        false => Some(default.max),
+    };
+    let names: Vec<&str> = OfferObjective::ALL.iter().map(|o| o.as_str()).collect();
+    let objective = match section.has("objective") {
+        true => section.text("objective", "\"value\"").and_then(|text| {
+            one(
+                section,
+                "objective",
+                text,
+                OfferObjective::from_name,
+                &names,
+            )
+        }),
+        false => Some(default.objective),
+    };
+    let assumed_gain = match section.has("assumed_gain") {
+        true => section
+            .number("assumed_gain", 0.0, MAX_GAIN)
+            .and_then(|at| Micros::from_units(at.value).ok()),
+        false => Some(default.assumed_gain),
+    };
+    Some(OfferRules {
+        max: max?,
+        objective: objective?,
+        assumed_gain: assumed_gain?,
     })
 }
 

@@ -253,7 +253,7 @@ fn together(view: &View<'_>, because: u32) -> (&'static str, &'static str) {
     }
 }
 
-fn name(state: &State, product: u32) -> String {
+pub(super) fn name(state: &State, product: u32) -> String {
     let item = state.products.item(product);
     match &item.listing {
         Some(listing) if !listing.name.is_empty() => listing.name.to_string(),

@@ -189,6 +189,12 @@ impl OfferDraft<'_> {
         let is_money = unit_cost.is_some()
             || budget_amount.is_some()
             || benefit.is_some_and(Benefit::is_money);
+        let has_cost = self.unit_cost.is_some() || benefit.is_none_or(Benefit::is_money);
+        if budget_amount.is_some() && !has_cost {
+            let reason =
+                "must be given with budget_amount, or a value in money: else nothing is spent";
+            faults.add("unit_cost", FaultCode::Required, reason);
+        }
         let currency = self.check_currency(&mut faults, is_money);
         let fallback = flag(&mut faults, "fallback", self.fallback.as_ref());
         let paused = flag(&mut faults, "paused", self.paused.as_ref());

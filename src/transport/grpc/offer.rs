@@ -1,5 +1,7 @@
 //! OfferService: offers.
 
+mod reservation;
+
 use tonic::{Request, Response, Status};
 
 use crate::application::AppError;
@@ -8,7 +10,7 @@ use crate::domain::event::optional;
 use crate::domain::offer::OfferFields;
 use crate::domain::{
     CampaignId, CategoryPath, FaultCode, Faults, Micros, Offer, OfferDraft, OfferId, OfferKind,
-    OfferState,
+    OfferState, ReservationId,
 };
 use crate::proto::v1;
 use crate::proto::v1::offer_service_server::OfferService;
@@ -170,6 +172,36 @@ impl OfferService for OfferApi {
             unchanged_count: count32(written.duplicate),
         }))
     }
+
+    async fn redeem_offer(
+        &self,
+        request: Request<v1::RedeemOfferRequest>,
+    ) -> Result<Response<v1::RedeemOfferResponse>, Status> {
+        let redemption = reservation::redemption(&request.into_inner())?;
+        let redeemed = self.offers.redeem(redemption).await?;
+        Ok(Response::new(reservation::render_redeemed(&redeemed)))
+    }
+
+    async fn release_offer(
+        &self,
+        request: Request<v1::ReleaseOfferRequest>,
+    ) -> Result<Response<v1::ReleaseOfferResponse>, Status> {
+        let text = request.into_inner().reservation_id;
+        let id = parse_id("reservation_id", ReservationId::parse(&text))?;
+        let status = self.offers.release(id).await?;
+        Ok(Response::new(v1::ReleaseOfferResponse {
+            state: reservation::render_status(status).into(),
+        }))
+    }
+
+    async fn get_offer_usage(
+        &self,
+        request: Request<v1::GetOfferUsageRequest>,
+    ) -> Result<Response<v1::OfferUsage>, Status> {
+        let id = offer_id(&request.into_inner().offer_id)?;
+        let usage = self.offers.usage(&id)?;
+        Ok(Response::new(reservation::render_usage(&id, &usage)))
+    }
 }
 
 impl OfferApi {
@@ -244,7 +276,7 @@ fn parse_kind(kind: i32) -> Option<Result<OfferKind, (FaultCode, String)>> {
     }))
 }
 
-fn render_kind(kind: OfferKind) -> v1::OfferKind {
+pub(super) fn render_kind(kind: OfferKind) -> v1::OfferKind {
     match kind {
         OfferKind::Percentage => v1::OfferKind::Percentage,
         OfferKind::Amount => v1::OfferKind::Amount,

@@ -4,6 +4,7 @@ use crate::application::AppError;
 use crate::application::recommend::{
     DEFAULT_PRODUCTS, MAX_CONTEXT_EVENTS, MAX_EXCLUDED, MAX_PRODUCTS, Question, Who,
 };
+use crate::application::reserve::MAX_OFFERS;
 use crate::domain::{CustomerId, Event, FaultCode, Faults, ProductId, Timestamp, VisitorId};
 use crate::proto::v1;
 use crate::transport::grpc::{event, field};
@@ -20,6 +21,7 @@ pub(super) fn parse(request: &v1::RecommendRequest, now: Timestamp) -> Result<Qu
     let who = parse_who(&mut faults, request);
     field::name(&mut faults, "stage", &request.stage);
     field::name(&mut faults, "placement", &request.placement);
+    field::name(&mut faults, "channel", &request.channel);
     let context = parse_context(&mut faults, request, now);
     let count = field::page_size(
         &mut faults,
@@ -27,6 +29,14 @@ pub(super) fn parse(request: &v1::RecommendRequest, now: Timestamp) -> Result<Qu
         DEFAULT_PRODUCTS,
         MAX_PRODUCTS,
     );
+    let offers = request.max_offers.and_then(|most| {
+        let most = usize::try_from(most).ok();
+        if most.is_none() {
+            let reason = "must not be negative";
+            faults.add("max_offers", FaultCode::OutOfRange, reason);
+        }
+        most.map(|most| most.min(MAX_OFFERS))
+    });
     field::expression(&mut faults, "filter", &request.filter);
     field::expression(&mut faults, "boost", &request.boost);
     let exclude = parse_excluded(&mut faults, &request.exclude_product_ids);
@@ -36,6 +46,8 @@ pub(super) fn parse(request: &v1::RecommendRequest, now: Timestamp) -> Result<Qu
         placement: request.placement.clone(),
         context,
         count,
+        offers,
+        channel: request.channel.clone(),
         filter: request.filter.clone(),
         boost: request.boost.clone(),
         exclude,
@@ -185,6 +197,8 @@ mod tests {
                 ..viewed()
             }],
             page_size: -1,
+            max_offers: Some(-1),
+            channel: "c".repeat(65),
             filter: "x".repeat(2_049),
             boost: "x".repeat(2_049),
             exclude_product_ids: vec!["p1".to_owned(), String::new()],
@@ -205,9 +219,11 @@ mod tests {
                 ("visitor_id", FaultCode::NotAllowed),
                 ("stage", FaultCode::TooLong),
                 ("placement", FaultCode::BadCharacter),
+                ("channel", FaultCode::TooLong),
                 ("context_events[0].customer_id", FaultCode::NotAllowed),
                 ("context_events[0].quantity", FaultCode::NotANumber),
                 ("page_size", FaultCode::OutOfRange),
+                ("max_offers", FaultCode::OutOfRange),
                 ("filter", FaultCode::TooLong),
                 ("boost", FaultCode::TooLong),
                 ("exclude_product_ids[1]", FaultCode::Required),

@@ -8,16 +8,18 @@ use crate::application::AppError;
 use crate::application::attribution::Outcomes;
 use crate::application::customers::{Customers, Selection};
 use crate::application::ingest::Ingest;
+use crate::application::recommend::offers::{Proposal, RankedOffer, promise, promise_all};
 use crate::application::recommend::{
-    Answer, Explanation, MAX_BATCH, Question, RankedProduct, Recommender, Who,
+    Answer, Explanation, MAX_BATCH, Question, RankedProduct, Reason, Recommender, Who,
 };
 use crate::domain::{Faults, Timestamp};
 use crate::proto::v1;
 use crate::proto::v1::batch_recommend_result::Result as ItemResult;
 use crate::proto::v1::recommendation_service_server::RecommendationService;
 use crate::transport::grpc::customer::render_stage;
-use crate::transport::grpc::field::{self, count32, count64};
+use crate::transport::grpc::field::{self, count32, count64, render_time, text};
 use crate::transport::grpc::limits::{COMPRESS_FROM_BYTES, MAX_QUESTION_BYTES};
+use crate::transport::grpc::offer::render_kind;
 use crate::transport::grpc::page_token::Binding;
 use crate::transport::grpc::question;
 use crate::transport::grpc::status::{code_and_reason, message, reason, transport_status};
@@ -50,13 +52,17 @@ impl RecommendationService for RecommendationApi {
         let request = request.into_inner();
         check_size(&request)?;
         let now = self.ingest.now();
-        let answer = if request.filter.is_empty() && request.boost.is_empty() {
+        let proposed = if request.filter.is_empty() && request.boost.is_empty() {
             // in place: an answer takes less time than handing the question to another thread
-            answer(&self.recommender, &request, now)?
+            propose(&self.recommender, &request, now)?
         } else {
             // a filter that refuses nearly everything is asked about thousands of products
             let recommender = self.recommender.clone();
-            blocking(move |_| answer(&recommender, &request, now)).await?
+            blocking(move |_| propose(&recommender, &request, now)).await?
+        };
+        let answer = match proposed {
+            Some(proposal) => render(&promise(&self.ingest, proposal).await?),
+            None => v1::RecommendResponse::default(),
         };
         let small = answer.encoded_len() < COMPRESS_FROM_BYTES;
         let mut response = Response::new(answer);
@@ -72,17 +78,18 @@ impl RecommendationService for RecommendationApi {
     ) -> Result<Response<v1::BatchRecommendResponse>, Status> {
         let requests = request.into_inner().requests;
         field::batch(requests.len(), MAX_BATCH)?;
-        let recommender = self.recommender.clone();
+        let (recommender, ingest) = (self.recommender.clone(), self.ingest.clone());
         let now = self.ingest.now();
         let results = blocking(move |caller| {
-            let mut results = Vec::with_capacity(requests.len());
+            let mut proposed = Vec::with_capacity(requests.len());
             for request in &requests {
                 if caller.is_gone() {
-                    break;
+                    // nobody waits: nothing is reserved
+                    return Ok(Vec::new());
                 }
-                results.push(render_item(answer(&recommender, request, now)));
+                proposed.push(propose(&recommender, request, now));
             }
-            Ok(results)
+            promise_batch(&ingest, proposed)
         })
         .await?;
         Ok(Response::new(v1::BatchRecommendResponse { results }))
@@ -108,6 +115,7 @@ impl RecommendationService for RecommendationApi {
         let place = self.streams.place()?;
         let campaign = Campaign {
             recommender: self.recommender.clone(),
+            ingest: self.ingest.clone(),
             customers: self.customers.clone(),
             selection: Selection {
                 stage: request.customer_stage.clone(),
@@ -177,23 +185,47 @@ fn check_size(request: &v1::RecommendRequest) -> Result<(), Status> {
     }
 }
 
-fn answer(
+/// Nothing for a request that is only to be checked.
+fn propose(
     recommender: &Recommender,
     request: &v1::RecommendRequest,
     now: Timestamp,
-) -> Result<v1::RecommendResponse, AppError> {
+) -> Result<Option<Proposal>, AppError> {
     let question = question::parse(request, now)?;
     // what is wrong with an expression may show only when it is asked about products
-    let answer = recommender.recommend(&question)?;
-    Ok(match request.validate_only {
-        true => v1::RecommendResponse::default(),
-        false => render(&answer),
-    })
+    let proposal = recommender.propose(&question)?;
+    Ok(Some(proposal).filter(|_| !request.validate_only))
+}
+
+/// The answers of a batch, each with its own status; what they reserve is written together.
+fn promise_batch(
+    ingest: &Ingest,
+    proposed: Vec<Result<Option<Proposal>, AppError>>,
+) -> Result<Vec<v1::BatchRecommendResult>, AppError> {
+    let mut proposals = Vec::new();
+    let mut items = Vec::with_capacity(proposed.len());
+    for item in proposed {
+        items.push(item.map(|proposal| {
+            let has_answer = proposal.is_some();
+            proposals.extend(proposal);
+            has_answer
+        }));
+    }
+    let mut answers = promise_all(ingest, proposals)?.into_iter();
+    let mut rendered = |has_answer: bool| {
+        let answer = if has_answer { answers.next() } else { None };
+        answer.as_ref().map(render).unwrap_or_default()
+    };
+    let items = items.into_iter();
+    Ok(items
+        .map(|item| render_item(item.map(&mut rendered)))
+        .collect())
 }
 
 /// A stream of answers over customers.
 struct Campaign {
     recommender: Recommender,
+    ingest: Ingest,
     customers: Customers,
     selection: Selection,
     question: Question,
@@ -213,14 +245,20 @@ impl Campaign {
         while let Some(from) = at {
             outlet.check()?;
             let page = self.customers.list(from, CAMPAIGN_PAGE, &self.selection)?;
+            let (mut asked, mut proposals) = (Vec::new(), Vec::new());
             for profile in page.items {
                 let (Who::Customer(customer), Some(place)) = (&profile.who, profile.position)
                 else {
                     continue;
                 };
-                let customer_id = customer.as_str().to_owned();
+                asked.push((customer.as_str().to_owned(), place));
                 self.question.who = profile.who;
-                let answer = self.recommender.recommend(&self.question)?;
+                proposals.push(self.recommender.propose(&self.question)?);
+                outlet.check()?;
+            }
+            // a page's reservations are written together; what is not sent is answered again to who resumes
+            let answers = promise_all(&self.ingest, proposals)?;
+            for ((customer_id, place), answer) in asked.into_iter().zip(answers) {
                 outlet.send(v1::StreamRecommendationsResponse {
                     customer_id,
                     response: Some(render(&answer)),
@@ -314,7 +352,45 @@ fn render(answer: &Answer) -> v1::RecommendResponse {
         model_revision: answer.revision.clone().unwrap_or_default(),
         fallback: answer.fallback,
         attribution_token: answer.attribution_token.clone(),
+        offers: render_offers(&answer.offers),
+        offer_holdout: answer.offer_holdout,
+        offers_incomplete: answer.offers_incomplete,
     }
+}
+
+fn render_offer(rank: usize, offer: &RankedOffer) -> v1::RecommendedOffer {
+    let reservation = offer.reservation;
+    v1::RecommendedOffer {
+        offer_id: offer.offer.as_str().to_owned(),
+        rank: count32(rank),
+        name: offer.name.clone(),
+        kind: render_kind(offer.benefit.kind()).into(),
+        value: offer.benefit.value(),
+        score: offer.score.units(),
+        currency_code: text(offer.currency.as_ref(), |currency| currency.as_str()),
+        reasons: render_reasons(&offer.reasons),
+        reservation_id: reservation.map_or_else(String::new, |held| held.id.to_string()),
+        expire_time: reservation.map(|held| render_time(held.expires_at)),
+        probability: offer.probability,
+        fallback: offer.fallback,
+        campaign_id: text(offer.campaign.as_ref(), |id| id.as_str()),
+    }
+}
+
+fn render_offers(offers: &[RankedOffer]) -> Vec<v1::RecommendedOffer> {
+    let offers = offers.iter().enumerate();
+    offers
+        .map(|(i, offer)| render_offer(i + 1, offer))
+        .collect()
+}
+
+fn render_reasons(reasons: &[Reason]) -> Vec<v1::Reason> {
+    let reasons = reasons.iter().map(|reason| v1::Reason {
+        code: reason.code.to_owned(),
+        text: reason.text.clone(),
+        because_product_id: text(reason.because.as_ref(), |id| id.as_str()),
+    });
+    reasons.collect()
 }
 
 fn render_product(rank: usize, product: &RankedProduct) -> v1::RecommendedProduct {
@@ -324,18 +400,7 @@ fn render_product(rank: usize, product: &RankedProduct) -> v1::RecommendedProduc
         score: product.score,
         calibrated: product.calibrated,
         source: product.origin.as_str().to_owned(),
-        reasons: product
-            .reasons
-            .iter()
-            .map(|reason| v1::Reason {
-                code: reason.code.to_owned(),
-                text: reason.text.clone(),
-                because_product_id: reason
-                    .because
-                    .as_ref()
-                    .map_or_else(String::new, |id| id.as_str().to_owned()),
-            })
-            .collect(),
+        reasons: render_reasons(&product.reasons),
         fallback: product.fallback,
         probability: product.probability,
     }
@@ -369,6 +434,16 @@ fn render_explanation(explanation: &Explanation) -> v1::ExplainRecommendationRes
         response: Some(render(&explanation.answer)),
         kept: kept.collect(),
         dropped: dropped.collect(),
+        kept_offers: render_offers(&explanation.offers.kept),
+        dropped_offers: explanation
+            .offers
+            .dropped
+            .iter()
+            .map(|dropped| v1::DroppedOffer {
+                offer_id: dropped.offer.as_str().to_owned(),
+                code: dropped.code.to_owned(),
+            })
+            .collect(),
     }
 }
 

@@ -74,6 +74,11 @@ pub fn code_and_reason(error: &AppError) -> (Code, &'static str) {
         AppError::OfferNotFound { .. } => (Code::NotFound, "OFFER_NOT_FOUND"),
         AppError::OfferExists { .. } => (Code::AlreadyExists, "OFFER_EXISTS"),
         AppError::OfferDeleted { .. } => (Code::FailedPrecondition, "OFFER_DELETED"),
+        AppError::OfferRefused { why, .. } => (Code::FailedPrecondition, why.as_str()),
+        AppError::ReservationNotFound { .. } => (Code::NotFound, "RESERVATION_NOT_FOUND"),
+        AppError::ReservationExpired { .. } => (Code::FailedPrecondition, "RESERVATION_EXPIRED"),
+        AppError::ReservationReleased { .. } => (Code::FailedPrecondition, "RESERVATION_RELEASED"),
+        AppError::ReservationRedeemed { .. } => (Code::FailedPrecondition, "RESERVATION_REDEEMED"),
         AppError::CustomerNotFound => (Code::NotFound, "CUSTOMER_NOT_FOUND"),
         AppError::UnknownStage { .. } => (Code::InvalidArgument, "UNKNOWN_STAGE"),
         AppError::TrainingRunNotFound { .. } => (Code::NotFound, "TRAINING_RUN_NOT_FOUND"),
@@ -215,8 +220,15 @@ fn describe(error: &AppError, details: &mut ErrorDetails) {
         }
         AppError::OfferNotFound { id }
         | AppError::OfferExists { id }
-        | AppError::OfferDeleted { id } => {
+        | AppError::OfferDeleted { id }
+        | AppError::OfferRefused { id, .. } => {
             details.set_resource_info("nextbest.v1.Offer", shortened(id), "", "");
+        }
+        AppError::ReservationNotFound { id }
+        | AppError::ReservationExpired { id }
+        | AppError::ReservationReleased { id }
+        | AppError::ReservationRedeemed { id } => {
+            details.set_resource_info("nextbest.v1.Reservation", shortened(id), "", "");
         }
         AppError::CustomerNotFound => {
             // without the id: an answer to one caller may be another caller's log
@@ -298,6 +310,7 @@ fn shortened(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::domain::{FaultCode, Faults};
+    use crate::state::reservations::NoRoom;
 
     /// One of each variant.
     fn samples() -> Vec<AppError> {
@@ -318,6 +331,26 @@ mod tests {
             AppError::OfferNotFound { id: id() },
             AppError::OfferExists { id: id() },
             AppError::OfferDeleted { id: id() },
+            AppError::OfferRefused {
+                id: id(),
+                why: NoRoom::NotLive,
+            },
+            AppError::OfferRefused {
+                id: id(),
+                why: NoRoom::Cap,
+            },
+            AppError::OfferRefused {
+                id: id(),
+                why: NoRoom::Budget,
+            },
+            AppError::OfferRefused {
+                id: id(),
+                why: NoRoom::Exclusive,
+            },
+            AppError::ReservationNotFound { id: id() },
+            AppError::ReservationExpired { id: id() },
+            AppError::ReservationReleased { id: id() },
+            AppError::ReservationRedeemed { id: id() },
             AppError::CustomerNotFound,
             AppError::UnknownStage {
                 field: "stage",

@@ -367,6 +367,9 @@ impl World {
                 self.activations.retain(|other| **other != **id);
                 self.activations.push(id.to_string());
             }
+            RecordBody::OfferReserved(_)
+            | RecordBody::OfferReleased(_)
+            | RecordBody::OfferSpent(_) => unreachable!("offer_ledger has histories of these"),
             RecordBody::CustomerErased(_) | RecordBody::Redacted => {}
         }
     }

@@ -70,6 +70,17 @@ pub(super) fn compare(state: &State, world: &World, records: &[Record]) {
         let expected = all.filter(|(offer, deleted_at)| is_live(offer, *deleted_at, now));
         let expected: Vec<String> = expected.map(|(offer, _)| offer.id.to_string()).collect();
         assert_eq!(live, expected);
+        let is_standing = |(offer, deleted_at): &&(Offer, Option<Timestamp>)| {
+            let is_over = offer.terms.ends_at.is_some_and(|end| end <= now);
+            deleted_at.is_none() && !offer.terms.paused && !is_over
+        };
+        let standing = world.offered.iter().filter(is_standing);
+        let mut standing: Vec<String> = standing.map(|(offer, _)| offer.id.to_string()).collect();
+        standing.sort();
+        let mut found: Vec<String> = offers.standing(now).map(name).collect();
+        found.sort();
+        assert_eq!(found, standing);
+        assert_eq!(offers.is_over(now), standing.is_empty());
         for item in offers.items() {
             let listing = item.listing.as_ref();
             let is_live = listing.is_some_and(|listing| listing.state(now) == OfferState::Live);

@@ -8,7 +8,7 @@ use nextbest::application::AppError;
 use nextbest::application::customers::Customers;
 use nextbest::application::ingest::{Committer, Ingest};
 use nextbest::application::recommend::Who;
-use nextbest::application::shop::{Clock, Shop, ShopSettings};
+use nextbest::application::shop::{Clock, OfferPolicy, Shop, ShopSettings};
 use nextbest::domain::{
     Customer, CustomerId, EventDraft, OfferId, Position, Product, ProductDraft, Record, RecordBody,
     VisitorId,
@@ -38,6 +38,8 @@ impl Service {
         let settings = ShopSettings {
             fold: settings(),
             recipes: Vec::new(),
+            segments: Vec::new(),
+            offers: OfferPolicy::default(),
             checkpoint_every: 7,
             write_queue: 4,
             key: SigningKey::random().unwrap(),
