@@ -375,6 +375,35 @@ class Offers(Story):
         found = offers.ListOffers(list_spring).offers
         self.assertEqual(["fifth"], [offer.offer_id for offer in found])
 
+    def test_an_offer_is_reserved_and_redeemed_once(self):
+        v1, offers = self.v1, self.offers
+        offer = v1.Offer(
+            offer_id="limited",
+            kind=v1.OFFER_KIND_AMOUNT,
+            value=1.0,
+            currency_code="EUR",
+            budget_units=1_000,
+        )
+        offers.CreateOffer(v1.CreateOfferRequest(offer=offer))
+
+        def ask(customer):
+            request = v1.RecommendRequest(customer_id=customer, max_offers=10)
+            answer = self.recommendations.Recommend(request)
+            found = [o for o in answer.offers if o.offer_id == "limited"]
+            return found[0] if found else None
+
+        # some customers are held out of offers; not all of them
+        customers = [f"held-{number}" for number in range(50)]
+        customer = next(customer for customer in customers if ask(customer))
+        reserved = ask(customer)
+        self.assertEqual(reserved, ask(customer))
+        redeem = v1.RedeemOfferRequest(reservation_id=reserved.reservation_id)
+        already = [offers.RedeemOffer(redeem).already_redeemed for _ in range(2)]
+        self.assertEqual([False, True], already)
+        usage = offers.GetOfferUsage(v1.GetOfferUsageRequest(offer_id="limited"))
+        self.assertEqual(1, usage.redeemed_units)
+        self.assertEqual(1_000 - 1 - usage.reserved_units, usage.free_units)
+
 
 class Customers(Story):
     def test_a_visitor_becomes_a_customer_and_is_exported_and_erased(self):
