@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithms::ranker::FitError;
 
-/// How many features there are.
-const COUNT: usize = 7;
+/// How many numbers the regression reads.
+const COUNT: usize = 8;
 
 /// What is known of a customer and an offer at one moment. Every number is 0 or more.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -33,7 +33,7 @@ pub struct Features {
 }
 
 impl Features {
-    /// What the regression reads: ln(1 + x) of each.
+    /// What the regression reads: ln(1 + x) of each, and of what is said while nothing is learned.
     fn row(&self) -> [f64; COUNT] {
         let Self {
             own,
@@ -52,6 +52,7 @@ impl Features {
             popularity,
             breadth,
             redeemed_alike,
+            self.unlearned(),
         ];
         numbers.map(|number| number.max(0.0).ln_1p())
     }

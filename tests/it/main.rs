@@ -9,6 +9,7 @@ mod architecture;
 mod csv_edge;
 mod due;
 mod evaluate;
+mod evaluate_offers;
 mod harness;
 mod import;
 mod journal_contract;
