@@ -49,7 +49,8 @@ fn is_taken(taken: Option<Timestamp>, now: Timestamp) -> bool {
     taken.is_some_and(|at| at <= now)
 }
 
-/// Cases to learn from, oldest first.
+/// Cases to learn from, oldest first. Where there are too many pairs, cases in which something is taken only later take
+/// up room as well: which old ones are let go depends on them, what is learned of those that stay does not.
 #[derive(Debug, Clone)]
 pub struct PastCases {
     cases: VecDeque<PastCase>,

@@ -137,8 +137,8 @@ struct Campaign<'a> {
     taken: IndexMap<&'a CustomerId, HashMap<u32, Timestamp>>,
 }
 
-/// The campaigns of all offers in the catalog. A campaign begins when its first offer does, or else with the first event
-/// that names one of its offers. Only what known customers took teaches: a question is asked of one.
+/// The campaigns of all offers in the catalog. A campaign begins when its first offer does, or else with the first
+/// event that names one of its offers. Only what known customers took teaches: a question is asked of one.
 fn campaigns<'a>(state: &State, moments: &'a [Record]) -> BTreeMap<CampaignId, Campaign<'a>> {
     let offers = &state.offers;
     let terms_of = |number: u32| {
