@@ -1,5 +1,6 @@
 //! Arithmetic on ndarray and linfa: sources, features, fitted models, metrics. Pure and deterministic.
 
+pub mod acceptance;
 pub mod baselines;
 pub mod boosting;
 pub mod bootstrap;

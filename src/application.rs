@@ -1,6 +1,7 @@
 //! The use cases: taking in, recommending, customers, the catalog, offers, training and judging models. Clock and
 //! randomness enter here as values; gRPC, HTTP and files are above, disks below.
 
+pub mod acceptance;
 pub mod attribution;
 pub mod catalog;
 pub mod customers;

@@ -3,6 +3,7 @@
 //! `State::apply` is the only way in; the same code folds for serving, for training and for evaluation, so a feature
 //! has one definition and nothing leaks from the future.
 
+pub mod appeal;
 pub mod attributed;
 pub mod book;
 pub mod candidates;

@@ -4,11 +4,13 @@ mod ablation;
 mod due;
 mod examination;
 mod grouping;
+mod offers;
 mod report;
 
 pub use ablation::{Ablation, NoSuchPart};
 pub use due::{DueFigures, DueReport, judge_due};
 pub use grouping::{Grouping, MAX_GROUPS, NoSuchTrait};
+pub use offers::{OfferReport, OfferSettings, evaluate_offers};
 pub use report::{Calibrated, Difference, PartReport, Report, Training};
 
 use std::collections::HashMap;

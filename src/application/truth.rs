@@ -1,7 +1,7 @@
 //! Questions with known answers, against which answers are judged.
 
 use crate::application::recommend::Who;
-use crate::domain::{CustomerId, ProductId, Timestamp};
+use crate::domain::{CampaignId, CustomerId, OfferId, ProductId, Timestamp};
 
 /// One question, and what truly came next.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,4 +27,19 @@ pub struct Need {
     pub bought_at: Timestamp,
     /// When it is needed again; absent: never.
     pub due_at: Option<Timestamp>,
+}
+
+/// A question of which offers of a campaign somebody takes, and which they took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OfferCase {
+    /// Its name in the file.
+    pub id: String,
+    /// About whom.
+    pub customer: CustomerId,
+    /// The campaign; its offers are the candidates.
+    pub campaign: CampaignId,
+    /// The moment of the question.
+    pub at: Timestamp,
+    /// The offers that were taken, each once, in the order of the file.
+    pub truth: Vec<OfferId>,
 }

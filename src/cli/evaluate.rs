@@ -3,6 +3,7 @@
 mod asked;
 mod files;
 mod html;
+mod offers;
 mod page;
 mod plot;
 pub mod policy;
@@ -44,6 +45,14 @@ pub struct Args {
     /// A file of products; without it, whatever was seen may be recommended
     #[arg(long, value_name = "FILE")]
     pub products: Option<PathBuf>,
+    /// A file of offers: the questions are then which offers of a campaign a customer takes, and --truth is of these
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires_all = ["events", "truth"],
+        conflicts_with_all = ["window", "discover", "by", "customers", "due", "without", "sources", "report"]
+    )]
+    pub offers: Option<PathBuf>,
     /// Instead of files: the questions of the last so many days of the journal in the data folder
     #[arg(long, value_name = "DAYS", conflicts_with_all = ["events", "truth", "products"])]
     pub window: Option<f64>,
@@ -103,6 +112,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
+    if let Some(path) = &args.offers {
+        return offers::run(args, path, &recipes, &settings, &ks);
+    }
     let mut asked = Asked::read(args, &settings)?;
     let by = match &args.by {
         Some(column) => Some(asked.grouping(column)?),

@@ -9,7 +9,7 @@ use nextbest::store::{Options, SledJournal};
 use serde_json::Value;
 
 /// Runs the program in `folder`, with fewer questions than usual.
-fn run(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nextbest"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("NEXTBEST_") {
@@ -29,14 +29,14 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-fn json(output: &Output) -> Value {
+pub(crate) fn json(output: &Output) -> Value {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Asserts that the program fails, and that it says this.
-fn fails(output: &Output, text: &str) {
+pub(crate) fn fails(output: &Output, text: &str) {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(errors.contains(text), "{errors}");

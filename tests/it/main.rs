@@ -9,6 +9,7 @@ mod architecture;
 mod csv_edge;
 mod due;
 mod evaluate;
+mod evaluate_offers;
 mod evaluate_offline;
 mod harness;
 mod import;

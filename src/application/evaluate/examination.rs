@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::report::{Report, Said};
+use super::report::{Report, Said, percentiles};
 use super::{EvaluateSettings, Lessons};
 use crate::algorithms::draw::mix;
 use crate::algorithms::metrics::Truth;
@@ -157,14 +157,7 @@ impl<'a> Examination<'a> {
 
     /// What came of it.
     pub(super) fn report(self, lessons: Lessons) -> Report {
-        let mut times = self.answer_ms;
-        times.sort_by(f64::total_cmp);
-        let percentile = |share: f64| {
-            let place = (times.len() as f64 * share) as usize;
-            let place = place.min(times.len().saturating_sub(1));
-            times.get(place).copied().unwrap_or(0.0)
-        };
-        let answer_ms = (percentile(0.5), percentile(0.99));
+        let answer_ms = percentiles(self.answer_ms);
         Report::of(
             self.settings,
             &self.judge,

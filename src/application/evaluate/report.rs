@@ -177,6 +177,17 @@ impl Report {
     }
 }
 
+/// The median and the 99th percentile; 0 of nothing.
+pub(super) fn percentiles(mut times: Vec<f64>) -> (f64, f64) {
+    times.sort_by(f64::total_cmp);
+    let percentile = |share: f64| {
+        let place = (times.len() as f64 * share) as usize;
+        let place = place.min(times.len().saturating_sub(1));
+        times.get(place).copied().unwrap_or(0.0)
+    };
+    (percentile(0.5), percentile(0.99))
+}
+
 /// Against each baseline, in each figure that every question has.
 fn differences(judge: &Judge, settings: &EvaluateSettings<'_>, scope: Scope) -> Vec<Difference> {
     let names: Vec<String> = settings

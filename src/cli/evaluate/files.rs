@@ -7,10 +7,10 @@ use anyhow::{Context as _, ensure};
 
 use crate::application::history::History;
 use crate::application::import::{Refusal, Row, RowError, RowResult};
-use crate::application::truth::Case;
-use crate::domain::{Record, RecordBody, Timestamp};
+use crate::application::truth::{Case, OfferCase};
+use crate::domain::{Journey, Record, RecordBody, Timestamp};
 use crate::server::repetition_counter;
-use crate::transport::csv::{Events, Products, Truth};
+use crate::transport::csv::{Events, OfferTruth, Offers, Products, Truth};
 
 /// What the files hold.
 pub(super) struct Files {
@@ -29,7 +29,7 @@ impl Files {
         now: Timestamp,
     ) -> anyhow::Result<Self> {
         let mut refused = 0;
-        let records = records(events, products, now, &mut refused)?;
+        let records = records(events, products, None, now, &mut refused)?;
         let read = Truth::read(truth)?;
         for refusal in &read.refused {
             complain(truth, refusal, &mut refused);
@@ -44,10 +44,44 @@ impl Files {
     }
 }
 
-/// The products and events of the files.
+/// What the files of an evaluation of offers hold.
+pub(super) struct OfferFiles {
+    pub(super) history: History,
+    pub(super) cases: Vec<OfferCase>,
+    /// How many rows could not be read.
+    pub(super) refused: u64,
+}
+
+impl OfferFiles {
+    /// Reads them; what cannot be read is said on standard error. The stages of offers are of `journey`.
+    pub(super) fn read(
+        events: &Path,
+        truth: &Path,
+        products: Option<&Path>,
+        offers: (&Path, &Journey),
+        now: Timestamp,
+    ) -> anyhow::Result<Self> {
+        let mut refused = 0;
+        let read = OfferTruth::read(truth).context("with --offers, --truth is of offers taken")?;
+        for refusal in &read.refused {
+            complain(truth, refusal, &mut refused);
+        }
+        let is_any = !read.cases.is_empty();
+        ensure!(is_any, "{}: no case can be judged", truth.display());
+        let records = records(events, products, Some(offers), now, &mut refused)?;
+        Ok(Self {
+            history: History::of(records),
+            cases: read.cases,
+            refused,
+        })
+    }
+}
+
+/// The products, offers and events of the files.
 fn records(
     events: &Path,
     products: Option<&Path>,
+    offers: Option<(&Path, &Journey)>,
     now: Timestamp,
     refused: &mut u64,
 ) -> anyhow::Result<Vec<Record>> {
@@ -72,6 +106,14 @@ fn records(
                 map(row, |product| {
                     RecordBody::ProductUpserted(Box::new(product))
                 }),
+            )?;
+        }
+    }
+    if let Some((path, journey)) = offers {
+        for row in Offers::open(path, journey)? {
+            take(
+                path,
+                map(row, |offer| RecordBody::OfferUpserted(Box::new(offer))),
             )?;
         }
     }

@@ -31,17 +31,8 @@ pub(super) fn to_text(outcome: &Outcome, k: usize) -> String {
         ));
     }
     text.push_str(&figures(&report.figures.0));
-    text.push_str("\ndifference of nextbest to (95 % interval)\n");
     let wanted = ["recall", "ndcg"].map(|name| format!("{name}@{k}"));
-    for difference in &report.differences {
-        if wanted.contains(&difference.figure) {
-            let Interval { mean, low, high } = difference.interval;
-            let (baseline, figure) = (&difference.baseline, &difference.figure);
-            text.push_str(&format!(
-                "{baseline:20}{figure:>12}{mean:>+10.4} ({low:+.4} to {high:+.4})\n"
-            ));
-        }
-    }
+    text.push_str(&of_differences(&report.differences, &wanted));
     let names: Vec<&str> = report
         .figures
         .0
@@ -68,6 +59,21 @@ pub(super) fn to_text(outcome: &Outcome, k: usize) -> String {
             training.held_back,
             comparisons(&training.gate)
         ));
+    }
+    text
+}
+
+/// A line for each difference in one of the wanted figures.
+pub(super) fn of_differences(differences: &[Difference], wanted: &[String]) -> String {
+    let mut text = "\ndifference of nextbest to (95 % interval)\n".to_owned();
+    for difference in differences {
+        if wanted.contains(&difference.figure) {
+            let Interval { mean, low, high } = difference.interval;
+            let (baseline, figure) = (&difference.baseline, &difference.figure);
+            text.push_str(&format!(
+                "{baseline:20}{figure:>12}{mean:>+10.4} ({low:+.4} to {high:+.4})\n"
+            ));
+        }
     }
     text
 }
@@ -192,7 +198,7 @@ fn due(due: &DueReport) -> Value {
     })
 }
 
-fn methods(figures: &FigureTable) -> Map<String, Value> {
+pub(super) fn methods(figures: &FigureTable) -> Map<String, Value> {
     let methods = figures.0.iter().map(|(method, figures)| {
         let figures = figures.iter();
         let figures: Map<String, Value> = figures
@@ -204,7 +210,7 @@ fn methods(figures: &FigureTable) -> Map<String, Value> {
 }
 
 /// By baseline, by figure.
-fn differences(differences: &[Difference]) -> Map<String, Value> {
+pub(super) fn differences(differences: &[Difference]) -> Map<String, Value> {
     let mut by_baseline = Map::new();
     for difference in differences {
         let Interval { mean, low, high } = difference.interval;
