@@ -1,5 +1,5 @@
-//! `kill -9` of the real program while many callers take offers with a budget: nobody is promised what is not there, and
-//! what was promised is kept.
+//! `kill -9` of the real program while many callers take offers with a budget: nobody is promised what is not there,
+//! and what was promised is kept.
 //!
 //! `cargo test --release --test it offers_under_load -- --ignored` asks 64 × 200,000 times for a budget of 10,000.
 

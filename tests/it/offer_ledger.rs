@@ -1,4 +1,5 @@
-//! The ledger of offers at work: random histories through the committer against a naive ledger, and many callers at once.
+//! The ledger of offers at work: random histories through the committer against a naive ledger, and many callers at
+//! once.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

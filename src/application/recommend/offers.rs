@@ -1,4 +1,4 @@
-//! Which offers an answer has: one check after the other, the cheap ones first; then what each is worth, and what of the
+//! Which offers an answer has: one check after the other, the cheap ones first; then what each is worth; then what of the
 //! best has room.
 
 mod admission;
