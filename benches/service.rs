@@ -214,34 +214,48 @@ fn recommend(folder: &Path, recipes: &Recipes) {
     answers(&runtime, &service, &ids, "first answers", ids.len());
     // what similar customers like is found at the first answer and kept for hours
     answers(&runtime, &service, &ids, "Recommend", CALLS);
-    let offers = (0..OFFERS).map(live_offer).collect();
-    service
-        .use_cases
-        .ingest
-        .write_blocking(offers)
-        .expect("writes");
+    decisions(&service, &ids, "one decision with the shop's own offers");
+    let write = |is_for_nobody| {
+        let offers = (0..OFFERS).map(|number| live_offer(number, is_for_nobody));
+        let ingest = &service.use_cases.ingest;
+        ingest.write_blocking(offers.collect()).expect("writes");
+    };
+    write(false);
     let name = format!("Recommend with {OFFERS} live offers");
     answers(&runtime, &service, &ids, &name, CALLS);
-    decisions(&service, &ids);
+    let name = format!("one decision with {OFFERS} live offers");
+    decisions(&service, &ids, &name);
+    write(true);
+    // the worst there is: every expression is asked
+    decisions(&service, &ids, &format!("{name} for nobody"));
     service.close().expect("closes");
 }
 
 /// One of many offers: each for one of the stages, some with eligibility, some with segments or products.
-fn live_offer(number: usize) -> RecordBody {
+fn live_offer(number: usize, is_for_nobody: bool) -> RecordBody {
     let stages = ["consideration", "decision", "retention"];
     let id = format!("bench-{number}");
-    let eligibility = format!("customer.order_count >= {}", 2 + number % 5);
+    let least = if is_for_nobody {
+        1_000_000 + number
+    } else {
+        2 + number % 5
+    };
+    let eligibility = format!("customer.order_count >= {least}");
     let draft = OfferDraft {
         offer_id: &id,
         kind: Some(Ok(OfferKind::Amount)),
         value: Some(Ok(1.0 + (number % 50) as f64 / 10.0)),
-        stages: vec![stages[number % 3]],
+        stages: if is_for_nobody {
+            Vec::new()
+        } else {
+            vec![stages[number % 3]]
+        },
         segments: if number.is_multiple_of(10) {
             vec!["nobody"]
         } else {
             Vec::new()
         },
-        eligibility: if number.is_multiple_of(2) {
+        eligibility: if is_for_nobody || number.is_multiple_of(2) {
             &eligibility
         } else {
             ""
@@ -256,7 +270,7 @@ fn live_offer(number: usize) -> RecordBody {
 }
 
 /// The time of one decision in the process, one after the other, with as many offers.
-fn decisions(service: &Service, ids: &[String]) {
+fn decisions(service: &Service, ids: &[String], name: &str) {
     let recommender = &service.use_cases.recommender;
     let mut times: Vec<Duration> = ids
         .iter()
@@ -283,7 +297,6 @@ fn decisions(service: &Service, ids: &[String]) {
         .collect();
     times.sort_unstable();
     let at = |share: f64| times[(times.len() as f64 * share) as usize].as_secs_f64() * 1e3;
-    let name = format!("one decision with {OFFERS} live offers");
     say(&format!("{name}, p50"), at(0.5), "ms");
     say(&format!("{name}, p99"), at(0.99), "ms");
 }

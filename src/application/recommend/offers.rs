@@ -1,5 +1,5 @@
-//! Which offers an answer has: one check after the other, the cheap ones first; then what each is worth, and what of
-//! the best has room.
+//! Which offers an answer has: one check after the other, the cheap ones first; then what each is worth; then which
+//! of the best have room.
 
 mod admission;
 mod scorer;
