@@ -80,15 +80,6 @@ impl Expression {
         Self::compile("expression", text, &["customer"], Gives::Truth)
     }
 
-    /// The same expression for another question, with its time before it.
-    #[must_use]
-    pub fn anew(&self) -> Self {
-        Self {
-            until: Instant::now() + MOST_TIME,
-            ..self.clone()
-        }
-    }
-
     /// Compiles a boost, as [`Expression::filter`].
     ///
     /// # Errors
@@ -231,18 +222,20 @@ impl Expression {
     }
 
     fn execute(&self, scope: &Scope, product: Option<Value>) -> Result<Value, ExecutionError> {
-        let mut context = Context::default();
-        let values = [
-            ("product", product),
-            ("customer", scope.customer.clone()),
-            ("request", scope.request.clone()),
-        ];
-        for (name, value) in values {
-            if let Some(value) = value {
-                context.add_variable_from_value(name, value);
-            }
+        self.program.execute(&scope.context(product))
+    }
+
+    /// As [`Expression::holds`] without a product, for many expressions about the same.
+    ///
+    /// # Errors
+    /// As [`Expression::holds`].
+    pub fn holds_in(&self, prepared: &Prepared) -> Result<bool, String> {
+        if Instant::now() > prepared.until {
+            let most = MOST_TIME.as_millis();
+            return Err(format!("the answers must be given within {most} ms"));
         }
-        self.program.execute(&context)
+        let value = self.program.execute(&prepared.context);
+        self.truth(&value.map_err(|error| error.to_string())?)
     }
 }
 
@@ -271,7 +264,38 @@ fn is_of_type(error: &ExecutionError) -> bool {
     )
 }
 
+/// A scope that many expressions are asked about: making it ready takes longer than asking. All of them together have
+/// the time of one.
+pub struct Prepared {
+    context: Context<'static, 'static>,
+    until: Instant,
+}
+
 impl Scope {
+    /// Ready for many expressions.
+    #[must_use]
+    pub fn prepare(&self) -> Prepared {
+        Prepared {
+            context: self.context(None),
+            until: Instant::now() + MOST_TIME,
+        }
+    }
+
+    fn context(&self, product: Option<Value>) -> Context<'static, 'static> {
+        let mut context = Context::default();
+        let values = [
+            ("product", product),
+            ("customer", self.customer.clone()),
+            ("request", self.request.clone()),
+        ];
+        for (name, value) in values {
+            if let Some(value) = value {
+                context.add_variable_from_value(name, value);
+            }
+        }
+        context
+    }
+
     /// Of a question.
     #[must_use]
     pub fn new(customer: Value, placement: &str, stage: &str, channel: &str) -> Self {

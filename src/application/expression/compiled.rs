@@ -9,6 +9,7 @@ use crate::application::error::AppError;
 /// The most texts that are kept compiled; then all are compiled anew as they are asked for.
 const MAX_COMPILED: usize = 4_096;
 
+/// An expression of a text, or why it is none; nothing for a blank text.
 type Found = Result<Option<Arc<Expression>>, String>;
 
 /// What says who may have an offer, by its text. The same text means the same, whichever offer and version it is of.
@@ -18,23 +19,19 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// The expression of a text, with its time before it; nothing for a blank one.
+    /// The expression of a text, to be asked by [`Expression::holds_in`]; nothing for a blank one.
     ///
     /// # Errors
     /// Why it cannot be compiled.
-    pub fn eligibility(&self, text: &str) -> Result<Option<Expression>, String> {
+    pub fn eligibility(&self, text: &str) -> Result<Option<Arc<Expression>>, String> {
         if text.is_empty() {
             return Ok(None);
         }
-        let anew = |found: &Found| -> Result<Option<Expression>, String> {
-            let found = found.as_ref().map_err(Clone::clone)?;
-            Ok(found.as_ref().map(|expression| expression.anew()))
-        };
         {
             // a map of values that are whole: a panic elsewhere leaves none half made
             let known = self.by_text.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(found) = known.get(text) {
-                return anew(found);
+                return found.clone();
             }
         }
         let found: Found = match Expression::eligibility(text) {
@@ -42,13 +39,12 @@ impl Compiled {
             Err(AppError::InvalidExpression { reason, .. }) => Err(reason),
             Err(other) => Err(other.to_string()),
         };
-        let answer = anew(&found);
         let mut known = self.by_text.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MAX_COMPILED {
             known.clear();
         }
-        known.insert(text.into(), found);
-        answer
+        known.insert(text.into(), found.clone());
+        found
     }
 }
 

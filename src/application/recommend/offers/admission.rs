@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use super::{Asked, CONSENT_TRAIT, REFUSALS, SEGMENT_TRAIT, owner};
-use crate::application::expression::{Scope, customer_value};
+use crate::application::expression::{Prepared, Scope, customer_value};
 use crate::domain::{OfferState, Touchpoint};
 use crate::state::offers::Listing;
 use crate::state::reservations::{Ledger, NoRoom, Party, Pending};
@@ -21,7 +21,7 @@ pub(super) struct OfferAdmission<'a> {
     /// Why they get no offer at all.
     refusal: Option<&'static str>,
     /// What eligibility is asked about.
-    scope: OnceCell<Scope>,
+    scope: OnceCell<Prepared>,
     /// Which of the shop's segments they are in, as far as it was asked.
     segments: HashMap<usize, bool>,
 }
@@ -126,9 +126,9 @@ impl<'a> OfferAdmission<'a> {
         if let Some(&known) = self.segments.get(&place) {
             return known;
         }
-        let expression = segments[place].expression.anew();
+        let expression = &segments[place].expression;
         // what cannot be computed for somebody is not true of them
-        let holds = expression.holds(self.scope(), None).unwrap_or(false);
+        let holds = expression.holds_in(self.scope()).unwrap_or(false);
         self.segments.insert(place, holds);
         holds
     }
@@ -140,21 +140,21 @@ impl<'a> OfferAdmission<'a> {
             Ok(Some(expression)) => expression,
             Err(_) => return Some("OFFER_ELIGIBILITY_ERROR"),
         };
-        match expression.holds(self.scope(), None) {
+        match expression.holds_in(self.scope()) {
             Ok(true) => None,
             Ok(false) => Some("OFFER_NOT_ELIGIBLE"),
             Err(_) => Some("OFFER_ELIGIBILITY_ERROR"),
         }
     }
 
-    fn scope(&self) -> &Scope {
+    fn scope(&self) -> &Prepared {
         self.scope.get_or_init(|| {
             let (asked, state) = (self.asked, self.asked.state);
             let now = asked.prepared.now;
             let customer = customer_value(asked.subject, state.journey(), now);
             let stage = state.journey().name(asked.stage);
             let placement = &asked.prepared.question.placement;
-            Scope::new(customer, placement, stage, self.channel)
+            Scope::new(customer, placement, stage, self.channel).prepare()
         })
     }
 }
