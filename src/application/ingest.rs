@@ -301,21 +301,30 @@ impl Worker {
             let mut desk = Desk::new(state, now, holds_ms, self.shop.journal.end().0);
             let settled: Vec<_> = demands
                 .iter()
-                .map(|(demand, _)| desk.settle(demand))
+                .map(|(demand, _)| {
+                    let before = desk.written();
+                    let (settled, depends) = desk.settle(demand);
+                    (settled, depends, before..desk.written())
+                })
                 .collect();
             (settled, desk.into_records())
         };
-        let failed = match records.is_empty() {
-            true => None,
-            false => self.append(records).err(),
+        let appended = match records.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.append(records),
         };
-        if let Some(error) = &failed {
+        if let Err(error) = &appended {
             tracing::error!(%error, "a block of reservations could not be written");
         }
-        for ((_, reply), (settled, depends)) in demands.into_iter().zip(settled) {
-            let answer = match &failed {
-                Some(error) if depends => Err(AppError::JournalUnavailable(error.to_string())),
-                _ => settled,
+        for ((demand, reply), (settled, depends, written)) in demands.into_iter().zip(settled) {
+            let answer = match (&appended, settled, &demand) {
+                (Err(error), ..) if depends => Err(AppError::JournalUnavailable(error.to_string())),
+                (Ok(is_new), Ok(Settled::Redeemed(done)), Demand::Redeem(asked))
+                    if is_new[written.clone()].contains(&false) =>
+                {
+                    Ok(Settled::Redeemed(done.known_before(&asked.what)))
+                }
+                (_, settled, _) => settled,
             };
             // fails only if the caller has gone
             let _ = reply.send(answer);

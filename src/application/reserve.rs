@@ -117,6 +117,21 @@ impl Demand {
     }
 }
 
+impl Redeemed {
+    /// The journal knew its record: whoever redeemed it first may have been erased since, so State does not tell. It
+    /// took nothing now, and what was held stays so.
+    pub(super) fn known_before(self, asked: &RedeemWhat) -> Self {
+        Self {
+            reservation: match asked {
+                RedeemWhat::Reservation(id) => Some(*id),
+                RedeemWhat::Offer(..) => None,
+            },
+            already: true,
+            ..self
+        }
+    }
+}
+
 /// A pick that may still need its reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Draft {
@@ -217,6 +232,11 @@ impl<'a> Desk<'a> {
             fresh: HashMap::new(),
             released: HashSet::new(),
         }
+    }
+
+    /// How many records are to be written so far.
+    pub(super) fn written(&self) -> usize {
+        self.records.len()
     }
 
     /// What is to be written.
