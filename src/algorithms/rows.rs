@@ -19,6 +19,12 @@ pub fn row(stage: u8, features: &[f32; COUNT]) -> [f32; COLUMNS] {
     row
 }
 
+/// Adds a row to numbers that are rows.
+pub fn append(numbers: &mut Vec<f32>, stage: u8, features: &[f32; COUNT]) {
+    numbers.extend_from_slice(features);
+    numbers.push(f32::from(stage));
+}
+
 /// The candidates of past questions.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rows {

@@ -295,10 +295,8 @@ impl<'a> Ranking<'a> {
         if scorer.is_some() {
             numbers.reserve(candidates.len() * COLUMNS);
             for candidate in &candidates {
-                numbers.extend(rows::row(
-                    view.stage.0,
-                    &self.mask.features(candidate, &asker),
-                ));
+                let features = self.mask.features(candidate, &asker);
+                rows::append(&mut numbers, view.stage.0, &features);
             }
         }
         let bases: Vec<f64> = match scorer {

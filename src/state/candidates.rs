@@ -1,5 +1,6 @@
 //! From a question to its candidates: what each source proposes, and everything the features are made of.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::algorithms::features::{Asker, Candidate, Item, Own, SOURCES, Steps};
@@ -261,7 +262,7 @@ fn ranking<'v>(
     asker: &Asker,
     stepped: &'v [(u32, Steps)],
     scratch: &Scratch,
-    room: &'v mut Vec<(f32, u32)>,
+    room: &'v mut Vec<u64>,
 ) -> Box<dyn Iterator<Item = u32> + 'v> {
     let products = &view.state.products;
     let popular = |product: u32| products.item(product).baskets;
@@ -270,8 +271,9 @@ fn ranking<'v>(
     let mut touched = |score: &dyn Fn(&Reach) -> f32| {
         let all = scratch
             .touched()
-            .map(|(product, reach)| (score(reach), product));
-        room.extend(all.filter(|&(score, _)| score > 0.0));
+            .map(|(product, reach)| (score(reach), product))
+            .filter(|&(score, _)| score > 0.0);
+        room.extend(all.map(|(score, product)| packed(score, product)));
     };
     match source {
         Source::Personal => {
@@ -280,7 +282,7 @@ fn ranking<'v>(
                 let rate = (f64::from(item.repeat_buyers) + 5.0 * asker.mean_repeat_rate)
                     / (f64::from(item.buyers) + 5.0);
                 let due = 0.5 * own.fast + own.slow + 0.25 * own.by_basket;
-                ((due * (0.2 + rate)) as f32, product)
+                packed((due * (0.2 + rate)) as f32, product)
             };
             room.extend(own.iter().map(score));
         }
@@ -308,19 +310,28 @@ fn ranking<'v>(
     Box::new(BestFirst::new(room, popular, wanted))
 }
 
+/// A score and a product as one number that orders by the score: sorting numbers is thrice as quick as sorting pairs.
+fn packed(score: f32, product: u32) -> u64 {
+    let bits = score.to_bits();
+    let is_negative = bits >> 31 == 1;
+    let ordered = if is_negative { !bits } else { bits | 1 << 31 };
+    u64::from(ordered) << 32 | u64::from(product)
+}
+
 /// Products by score, best first; ties go to the more popular, then to the one that was known first. Sorts no more
 /// than is asked for.
 struct BestFirst<'v, F> {
-    scored: &'v mut Vec<(f32, u32)>,
+    /// What [`packed`] makes; up to `sorted` in order.
+    scored: &'v mut Vec<u64>,
     popular: F,
-    /// How many are sorted at a time.
+    /// How many are sorted at a time; more if the last has the same score as those behind it.
     some: usize,
     next: usize,
     sorted: usize,
 }
 
 impl<'v, F: Fn(u32) -> u32> BestFirst<'v, F> {
-    fn new(scored: &'v mut Vec<(f32, u32)>, popular: F, wanted: usize) -> Self {
+    fn new(scored: &'v mut Vec<u64>, popular: F, wanted: usize) -> Self {
         Self {
             scored,
             popular,
@@ -331,19 +342,27 @@ impl<'v, F: Fn(u32) -> u32> BestFirst<'v, F> {
     }
 
     fn sort_some(&mut self) {
-        let popular = &self.popular;
-        let order = |a: &(f32, u32), b: &(f32, u32)| {
-            let by_score = b.0.total_cmp(&a.0);
-            by_score
-                .then_with(|| popular(b.1).cmp(&popular(a.1)))
-                .then(a.1.cmp(&b.1))
-        };
         let rest = &mut self.scored[self.sorted..];
-        let some = rest.len().min(self.some);
+        let mut some = rest.len().min(self.some);
         if rest.len() > some {
-            rest.select_nth_unstable_by(some, order);
+            let (_, &mut last, behind) = rest.select_nth_unstable_by(some - 1, |a, b| b.cmp(a));
+            // whoever has the score of the last may be before it
+            let mut equal = 0;
+            for place in 0..behind.len() {
+                if behind[place] >> 32 == last >> 32 {
+                    behind.swap(equal, place);
+                    equal += 1;
+                }
+            }
+            some += equal;
         }
-        rest[..some].sort_unstable_by(order);
+        let best = &mut rest[..some];
+        best.sort_unstable_by(|a, b| b.cmp(a));
+        for ties in best.chunk_by_mut(|a, b| a >> 32 == b >> 32) {
+            if ties.len() > 1 {
+                ties.sort_unstable_by_key(|&one| (Reverse((self.popular)(one as u32)), one));
+            }
+        }
         self.sorted += some;
     }
 }
@@ -355,9 +374,10 @@ impl<F: Fn(u32) -> u32> Iterator for BestFirst<'_, F> {
         if self.next == self.sorted {
             self.sort_some();
         }
-        let product = self.scored.get(self.next)?.1;
+        let one = *self.scored.get(self.next)?;
         self.next += 1;
-        Some(product)
+        // the lower half
+        Some(one as u32)
     }
 }
 
@@ -423,3 +443,31 @@ fn item(view: &View<'_>, product: u32) -> Item {
 
 /// A compile-time reminder that ranks are indexed by source.
 const _: () = assert!(SOURCES == Source::ALL.len());
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn best_first_is_what_sorting_everything_gives(
+            scores in prop::collection::vec(-3i8..6, 0..60),
+            popular in prop::collection::vec(0u32..3, 60),
+            wanted in 0usize..20,
+        ) {
+            // few different scores and popularities: ties everywhere, also where a part that is sorted ends
+            let score = |product: usize| f32::from(scores[product]) / 3.0;
+            let popular = |product: u32| popular[product as usize];
+            let mut room: Vec<u64> = (0..scores.len()).map(|p| packed(score(p), p as u32)).collect();
+            let list: Vec<u32> = BestFirst::new(&mut room, popular, wanted).collect();
+            let mut all: Vec<u32> = (0..scores.len() as u32).collect();
+            all.sort_by(|&a, &b| {
+                let by_score = score(b as usize).total_cmp(&score(a as usize));
+                by_score.then(popular(b).cmp(&popular(a))).then(a.cmp(&b))
+            });
+            prop_assert_eq!(list, all);
+        }
+    }
+}

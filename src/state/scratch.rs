@@ -60,7 +60,7 @@ pub struct Scratch {
     /// The proposals of the question, see [`super::candidates`].
     pub(super) proposals: Vec<Proposal>,
     /// Room for what a source scores, and for numbers of candidates.
-    pub(super) scored: Vec<(f32, u32)>,
+    pub(super) scored: Vec<u64>,
     pub(super) numbers: Vec<f32>,
     session: SessionScratch,
     neighbours: NeighbourScratch,
