@@ -8,13 +8,13 @@ use crate::algorithms::features::{self, Asker, COUNT, Candidate, NAMES};
 use crate::algorithms::ranker::FittedRanker;
 use crate::algorithms::rows::{self, COLUMNS};
 use crate::domain::{Fingerprint, Ranker, Recipe, StageIndex, Timestamp};
-use crate::state::candidates::{Gathered, blend};
+use crate::state::candidates::Gathered;
 use crate::state::tuning::Tuning;
 
 /// How many of the best candidates are corrected by the trees: beyond them hardly anything moves up.
 pub const CORRECTED: usize = 80;
 /// Grows with every change of the features or the format.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// What an answer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +179,8 @@ pub struct Ranked<'a> {
     order: Vec<u32>,
     asker: Asker,
     stage: StageIndex,
+    /// The best score the blend could give.
+    best_blend: f64,
     ranking: Ranking<'a>,
 }
 
@@ -200,7 +202,7 @@ impl Ranked<'_> {
             candidate: &self.candidates[place],
             mark: Mark {
                 online: self.corrections.get(place).copied().unwrap_or_default(),
-                ..self.ranking.mark(self.stage, key, base, self.boosts[place])
+                ..self.ranking.mark(self, key, base, self.boosts[place])
             },
         }
     }
@@ -306,7 +308,7 @@ impl<'a> Ranking<'a> {
                 .collect(),
             None => candidates
                 .iter()
-                .map(|candidate| blend(&candidate.ranks, self.recipe))
+                .map(|candidate| gathered.blend(&candidate.ranks, self.recipe))
                 .collect(),
         };
         // a boost multiplies the odds
@@ -351,6 +353,7 @@ impl<'a> Ranking<'a> {
             order,
             asker,
             stage: view.stage,
+            best_blend: gathered.best_blend(self.recipe),
             ranking: *self,
         }
     }
@@ -361,12 +364,12 @@ impl<'a> Ranking<'a> {
             .filter(|_| self.recipe.ranker == Ranker::Logistic)
     }
 
-    fn mark(&self, stage: StageIndex, key: f64, base: f64, boost: f64) -> Mark {
+    fn mark(&self, ranked: &Ranked<'_>, key: f64, base: f64, boost: f64) -> Mark {
         match self.learned() {
             Some(scorer) => {
                 let calibration = scorer
                     .calibrations
-                    .get(stage.0 as usize)
+                    .get(ranked.stage.0 as usize)
                     .and_then(Option::as_ref);
                 let (score, calibrated) = match calibration {
                     Some(calibration) => (calibration.probability(base), true),
@@ -383,14 +386,8 @@ impl<'a> Ranking<'a> {
                 }
             }
             None => {
-                let best: f64 = self
-                    .recipe
-                    .blend
-                    .iter()
-                    .map(|(_, weight)| weight / 61.0)
-                    .sum();
-                let score = if best > 0.0 {
-                    (key / best).clamp(0.0, 1.0)
+                let score = if ranked.best_blend > 0.0 {
+                    (key / ranked.best_blend).clamp(0.0, 1.0)
                 } else {
                     0.0
                 };

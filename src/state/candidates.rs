@@ -12,7 +12,7 @@ use crate::state::products::{FAST_DAYS, RECENT_DAYS, SLOW_DAYS};
 use crate::state::relations::Relations;
 use crate::state::scratch::{Reach, Scratch};
 use crate::state::taste::Taste;
-use crate::state::tuning::Tuning;
+use crate::state::tuning::{Share, Shares, Tuning};
 use crate::state::view::View;
 
 /// How much of the catalog is looked at to fill an answer up.
@@ -34,6 +34,7 @@ pub struct Gathered<'v> {
     own: Vec<(u32, Own)>,
     stepped: Vec<(u32, Steps)>,
     taste: Taste,
+    shares: Shares,
     /// What is the same for all candidates.
     pub asker: Asker,
     scratch: &'v mut Scratch,
@@ -70,6 +71,7 @@ impl<'v> Gathered<'v> {
         Self {
             view,
             taste: Taste::of(view.state, &own, &stepped),
+            shares: tuning.shares,
             own,
             stepped,
             asker,
@@ -93,6 +95,7 @@ impl<'v> Gathered<'v> {
         let scratch = &mut *self.scratch;
         let mut room = std::mem::take(&mut scratch.scored);
         for &(source, quota) in &recipe.sources {
+            let quota = self.shares.of(source).quota(quota);
             let ranking = ranking(
                 source,
                 quota,
@@ -107,7 +110,7 @@ impl<'v> Gathered<'v> {
         }
         scratch.scored = room;
         let mut proposals = scratch.take_proposals();
-        keep_best(&mut proposals, recipe);
+        keep_best(&mut proposals, recipe, &self.shares);
         let candidates = proposals
             .iter()
             .map(|&proposal| {
@@ -123,6 +126,49 @@ impl<'v> Gathered<'v> {
             .collect();
         scratch.give_back(proposals);
         candidates
+    }
+
+    /// What each of the recipe's sources proposes with `budget` times the candidates it may, best first, in the order of
+    /// the recipe.
+    pub fn lists(
+        &mut self,
+        recipe: &Recipe,
+        budget: f64,
+        mut allowed: impl FnMut(u32) -> bool,
+    ) -> Vec<Vec<u32>> {
+        let mut room = Vec::new();
+        let mut list = |&(source, quota): &(Source, usize)| {
+            let most = Share {
+                budget,
+                ..Share::default()
+            }
+            .quota(quota);
+            let ranking = ranking(
+                source,
+                most,
+                self.view,
+                &self.own,
+                &self.asker,
+                &self.stepped,
+                self.scratch,
+                &mut room,
+            );
+            let best = ranking.filter(|&product| allowed(product));
+            best.take(most).collect()
+        };
+        recipe.sources.iter().map(&mut list).collect()
+    }
+
+    /// The score of the blend, of a candidate with these ranks.
+    #[must_use]
+    pub fn blend(&self, ranks: &[u16; SOURCES], recipe: &Recipe) -> f64 {
+        blend(ranks, recipe, &self.shares)
+    }
+
+    /// The best score the blend can give: of what every source has first.
+    #[must_use]
+    pub fn best_blend(&self, recipe: &Recipe) -> f64 {
+        blend(&[1; SOURCES], recipe, &self.shares)
     }
 
     /// Room for numbers, empty; to be given back.
@@ -206,12 +252,16 @@ fn take(
 }
 
 /// Keeps the `recipe.limit` proposals with the best blend.
-fn keep_best(proposals: &mut Vec<Proposal>, recipe: &Recipe) {
+fn keep_best(proposals: &mut Vec<Proposal>, recipe: &Recipe, shares: &Shares) {
     if proposals.len() <= recipe.limit {
         return;
     }
     let key = |(place, proposal): (usize, &Proposal)| {
-        (blend(&proposal.ranks, recipe), proposal.product, place)
+        (
+            blend(&proposal.ranks, recipe, shares),
+            proposal.product,
+            place,
+        )
     };
     let mut keyed: Vec<(f64, u32, usize)> = proposals.iter().enumerate().map(key).collect();
     keyed.select_nth_unstable_by(recipe.limit, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -240,16 +290,20 @@ pub fn filler(state: &State, count: usize, mut allowed: impl FnMut(u32) -> bool)
 }
 
 /// The score of the blend: Σ weight/(60 + rank) over the sources that proposed a candidate, by its ranks in them.
-#[must_use]
-pub fn blend(ranks: &[u16; SOURCES], recipe: &Recipe) -> f64 {
-    recipe
-        .blend
-        .iter()
-        .map(|&(source, weight)| match ranks[source as usize] {
-            0 => 0.0,
-            rank => weight / (FUSION + f64::from(rank)),
-        })
+fn blend(ranks: &[u16; SOURCES], recipe: &Recipe, shares: &Shares) -> f64 {
+    let parts = recipe.blend.iter();
+    parts
+        .map(|&(source, weight)| fused(weight, ranks[source as usize], shares.of(source)))
         .sum()
+}
+
+/// What a source adds to the blend for what it ranks so, 1 is best, 0 was not proposed.
+#[must_use]
+pub fn fused(weight: f64, rank: u16, share: Share) -> f64 {
+    match rank {
+        0 => 0.0,
+        rank => weight * share.weight / (FUSION + f64::from(rank)),
+    }
 }
 
 /// The products of a source, best first; about `wanted` are.

@@ -239,25 +239,7 @@ impl Judge {
     /// What somebody bought before (or viewed, in histories without purchases), and how often.
     #[must_use]
     pub fn had(&self, view: &View<'_>) -> Vec<(u32, f64)> {
-        if self.has_purchases {
-            return view
-                .own(&Tuning::default())
-                .into_iter()
-                .map(|(product, own)| (product, own.baskets))
-                .collect();
-        }
-        let mut had: Vec<(u32, f64)> = Vec::new();
-        let viewed = view
-            .steps
-            .iter()
-            .filter(|step| step.kind == EventKind::ViewItem);
-        for product in viewed.filter_map(|step| step.product) {
-            match had.iter_mut().find(|(known, _)| *known == product) {
-                Some((_, count)) => *count += 1.0,
-                None => had.push((product, 1.0)),
-            }
-        }
-        had
+        had(view, self.has_purchases)
     }
 
     /// Adds a question; returns false if nothing of the truth is left.
@@ -479,4 +461,21 @@ impl Judge {
         figures.extend(categories.map(|figure| (name(metrics::CATEGORIES), figure)));
         figures
     }
+}
+/// What somebody bought before (or viewed, in histories without purchases), and how often.
+pub(super) fn had(view: &View<'_>, has_purchases: bool) -> Vec<(u32, f64)> {
+    if has_purchases {
+        let own = view.own(&Tuning::default()).into_iter();
+        return own.map(|(product, own)| (product, own.baskets)).collect();
+    }
+    let mut had: Vec<(u32, f64)> = Vec::new();
+    let steps = view.steps.iter();
+    let viewed = steps.filter(|step| step.kind == EventKind::ViewItem);
+    for product in viewed.filter_map(|step| step.product) {
+        match had.iter_mut().find(|(known, _)| *known == product) {
+            Some((_, count)) => *count += 1.0,
+            None => had.push((product, 1.0)),
+        }
+    }
+    had
 }

@@ -3,17 +3,21 @@
 //!
 //! The questions are older than those that calibrate and judge, so neither sees what was chosen for it.
 
+mod blending;
+
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use self::blending::Blending;
+use super::judge::had;
 use super::questions::{Moment, Plan};
 use super::{Lesson, Progress, TrainError, person, truth};
 use crate::algorithms::metrics::{Tally, Truth};
 use crate::application::history::Ahead;
 use crate::domain::{EventKind, Source};
 use crate::state::State;
-use crate::state::candidates::alone;
+use crate::state::candidates::{Gathered, alone};
 use crate::state::relations::Relations;
 use crate::state::scratch::Scratch;
 use crate::state::tuning::Tuning;
@@ -35,8 +39,10 @@ pub struct Trial {
     pub setting: String,
     /// To what.
     pub value: f64,
-    /// The mean ndcg@20 of the source alone.
-    pub ndcg: f64,
+    /// What was measured: the ndcg@20 of the source alone, or the recall of the candidates.
+    pub metric: String,
+    /// Its mean over the questions.
+    pub figure: f64,
     /// True if it stayed.
     pub chosen: bool,
 }
@@ -145,8 +151,9 @@ pub(super) fn tune(
         search.of_buyers(&state, &regular, progress)?;
     }
     if visits.len() >= LEAST {
-        search.of_visitors(state, &visits, progress)?;
+        search.of_visitors(state.clone(), &visits, progress)?;
     }
+    search.of_blend(state, &regular, &visits, progress)?;
     Ok(search.tuned)
 }
 
@@ -246,6 +253,59 @@ impl Search<'_> {
         Ok(())
     }
 
+    /// Each question is asked of the State of its moment, of everything and of what is new, as the ranker is.
+    fn of_blend(
+        &mut self,
+        mut state: State,
+        regular: &[Moment],
+        visits: &[Moment],
+        progress: &mut dyn Progress,
+    ) -> Result<(), TrainError> {
+        let Lesson {
+            history, recipes, ..
+        } = self.lesson;
+        let tuning = self.tuned.tuning;
+        let has_purchases = history.has(EventKind::Purchase);
+        let mut relations = Relations::new(&tuning);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut blending = Blending::default();
+        let mut folded = state.end().0 as usize - history.known.len();
+        for moment in regular.iter().chain(visits) {
+            self.check(progress)?;
+            if Instant::now() > self.end {
+                self.tuned.skipped = "no time was left for the blend".to_owned();
+                return Ok(());
+            }
+            for record in &history.moments[folded..moment.place] {
+                state.apply(record);
+            }
+            folded = moment.place;
+            let Some(asked) = self.asked(&state, moment) else {
+                continue;
+            };
+            let Some(person) = person(&state, self.ahead, moment) else {
+                continue;
+            };
+            relations.keep_current(&state);
+            let view = View::new(&state, state.subject(person), &[], moment.time);
+            let recipe = &recipes[view.stage.0 as usize];
+            let had = had(&view, has_purchases);
+            let is_had = |product: u32| had.iter().any(|&(known, _)| known == product);
+            let is_sold = |product: u32| state.products.recommendable(product);
+            let truth = asked.truth.iter().copied();
+            let new = truth.filter(|truth| !truth.product.is_some_and(is_had));
+            let new: Vec<Truth> = new.collect();
+            let mut gathered = Gathered::of(&view, &relations, &tuning, &mut scratch);
+            blending.add(&mut gathered, recipe, &asked.truth, is_sold);
+            let is_new = |product| is_sold(product) && !is_had(product);
+            blending.add(&mut gathered, recipe, &new, is_new);
+        }
+        let (shares, trials) = blending.choose(recipes);
+        self.tuned.tuning.shares = shares;
+        self.tuned.trials.extend(trials);
+        Ok(())
+    }
+
     fn check(&self, progress: &dyn Progress) -> Result<(), TrainError> {
         if progress.is_cancelled() {
             return Err(TrainError::Cancelled);
@@ -321,7 +381,8 @@ impl Search<'_> {
             self.tuned.trials.push(Trial {
                 setting: knob.name.to_owned(),
                 value: *value,
-                ndcg: ndcg(tally),
+                metric: format!("ndcg@{K}"),
+                figure: ndcg(tally),
                 chosen: best.is_some_and(|(chosen, _)| (chosen - value).abs() < f64::EPSILON),
             });
         }

@@ -407,17 +407,18 @@ fn tuning(report: &Report) -> String {
     if trials.is_empty() {
         return String::new();
     }
-    let head = ["setting", "value", "ndcg@20 of its source", "stayed"];
+    let head = ["setting", "value", "judged by", "figure", "stayed"];
     let mut table = Table::new("What was tried", head);
     for trial in trials {
         let stayed = if trial.chosen { "yes" } else { "" };
         table.row([
             trial.setting.clone(),
             trial.value.to_string(),
-            four(trial.ndcg),
+            trial.metric.clone(),
+            four(trial.figure),
             stayed.to_owned(),
         ]);
     }
-    let text = "What the sources were tuned by, chosen inside the history.";
+    let text = "What the sources were tuned by, chosen inside the history: settings by the ndcg@20 of the source alone, shares by how much of what came next is among the candidates.";
     section("Settings of the sources", text, &table.html())
 }

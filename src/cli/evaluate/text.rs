@@ -26,8 +26,8 @@ pub(super) fn to_text(outcome: &Outcome, k: usize) -> String {
     }
     for trial in report.tuned.trials.iter().filter(|trial| trial.chosen) {
         text.push_str(&format!(
-            "tuned: {} = {} (ndcg@20 {:.4})\n",
-            trial.setting, trial.value, trial.ndcg
+            "tuned: {} = {} ({} {:.4})\n",
+            trial.setting, trial.value, trial.metric, trial.figure
         ));
     }
     text.push_str(&figures(&report.figures.0));
