@@ -24,6 +24,14 @@ pub(crate) enum Purpose {
     Order = 7,
     /// Weekly price promotions of a product.
     Promotion = 8,
+    /// A customer's life after the history, from one mail to the next.
+    Week = 9,
+    /// Whether an unwelcome offer is declined.
+    Decline = 10,
+    /// The randomised trial after the history.
+    Trial = 11,
+    /// The baskets that somebody would fill.
+    Prospect = 12,
 }
 
 /// The finalizer of SplitMix64 (Steele, Lea, Flood 2014): every input bit changes every output bit.
