@@ -60,6 +60,8 @@ pub struct World {
     /// The products.
     pub catalog: Catalog,
     pub(crate) campaigns: bool,
+    /// Whether what somebody does on a day is drawn from the seed, the person and the day: after the history.
+    pub(crate) paired: bool,
 }
 
 impl World {
@@ -108,6 +110,7 @@ impl Simulation {
             calendar,
             catalog,
             campaigns: true,
+            paired: false,
         };
         let days = world.calendar.horizon() as usize;
         let mut simulation = Simulation {

@@ -1,6 +1,7 @@
 //! `nextbest simulate`: writes the simulated shop "Gadgets Here" as CSV files, or lets its people live on and answer to
 //! offers.
 
+mod against;
 mod compare;
 mod files;
 mod page;
@@ -25,11 +26,17 @@ const SERVICE: &str = "service";
 
 /// What `nextbest simulate` may be told.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("what").required(true).args(["out", "compare"])))]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["out", "against", "compare"])))]
 pub struct Args {
     /// Write the shop into this folder; made if it is not there
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Live on after the history with the offers of the service that runs there, and compare them with other policies
+    #[arg(long, value_name = "ADDRESS")]
+    pub against: Option<String>,
+    /// A training run of the service after every so many days; 0: none
+    #[arg(long, value_name = "DAYS", default_value_t = 7, requires = "against")]
+    pub train_every: u32,
     /// Live on after the history under each policy of offers that needs no service, and compare what they bring
     #[arg(long)]
     pub compare: bool,
@@ -82,9 +89,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         args.days,
         args.end,
     )?;
-    match &args.out {
-        Some(dir) => write_files(args, &settings, dir),
-        None => compare::run(args, &settings),
+    match (&args.out, &args.against) {
+        (Some(dir), _) => write_files(args, &settings, dir),
+        (None, Some(address)) => against::run(args, &settings, address),
+        (None, None) => compare::run(args, &settings),
     }
 }
 

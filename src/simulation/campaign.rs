@@ -4,7 +4,7 @@
 use super::aftermath::about;
 use super::calendar::DAY;
 use super::catalog::Shelf;
-use super::dice::{Dice, Purpose};
+use super::dice::{Dice, Purpose, on_day};
 use super::event::{Event, EventKind, Touchpoint};
 use super::journey;
 use super::offer::{HeldOffer, OfferKind, SENT_PER_WEEK};
@@ -22,9 +22,9 @@ const MIDDLE: u32 = 4;
 /// A shop that goes on after its history. A clone is the same shop with the same people and the same chance: what differs
 /// between two of them is due to what is sent.
 ///
-/// Nobody new comes after the history: all accounts and visitors are of it. Each customer's random numbers begin anew
-/// with every mail, from the seed, the customer and the week, and visits are drawn anew then, which their being
-/// independent from day to day allows. So two lives that were led apart by an offer come together again.
+/// Nobody new comes after the history: all accounts and visitors are of it. What somebody does on a day is drawn from the
+/// seed, the person and the day: whoever comes without an offer comes with one that draws, too, and fills the same cart.
+/// So two lives that were led apart by an offer come together again.
 #[derive(Debug, Clone)]
 pub struct Campaign {
     simulation: Simulation,
@@ -137,7 +137,7 @@ impl Campaign {
     #[must_use]
     pub fn trial(&self) -> Vec<Option<OfferKind>> {
         let draw = |&number: &u32| {
-            let index = of_week(number, self.day());
+            let index = on_day(number, self.day());
             let seed = self.simulation.world().settings.seed();
             let mut dice = Dice::new(seed, Purpose::Trial, index);
             let is_sent = dice.chance(SENT_PER_WEEK);
@@ -147,21 +147,18 @@ impl Campaign {
     }
 }
 
-/// The index of a stream of random numbers for a customer from a day on.
-fn of_week(number: u32, day: u32) -> u64 {
-    u64::from(day) << 32 | u64::from(number)
-}
-
 impl Simulation {
     /// Makes room for more days, ends the randomised trial, and plans again what lay beyond the last day that was known.
     fn go_on(&mut self, days: u32) {
         let today = self.today;
         let World {
             campaigns,
+            paired,
             calendar,
             ..
         } = &mut self.world;
         *campaigns = false;
+        *paired = true;
         calendar.extend(days);
         let room = (calendar.horizon() - today) as usize;
         self.coming.resize_with(room, Vec::new);
@@ -197,7 +194,7 @@ impl Simulation {
         self.out.push(Event { offer, ..sent });
         let here = person.left_at(time).is_none();
         if here && person.response(kind) < journey::ANNOYING {
-            let index = of_week(number, self.today);
+            let index = on_day(number, self.today);
             let seed = self.world.settings.seed();
             let mut dice = Dice::new(seed, Purpose::Decline, index);
             if dice.chance(journey::DECLINED) {
@@ -210,14 +207,11 @@ impl Simulation {
         self.hand_out(self.today);
     }
 
-    /// Begins a customer's week after the mail of `mail_day`, which has been lived: with an offer or with none, and with
-    /// random numbers of its own.
+    /// Begins a customer's week after the mail of `mail_day`, which has been lived: with an offer or with none.
     fn begin_week(&mut self, number: u32, offer: Option<OfferKind>, mail_day: u32) {
-        let index = of_week(number, mail_day);
         let Some(person) = self.customers.get_mut(number as usize) else {
             return;
         };
-        person.dice = Dice::new(self.world.settings.seed(), Purpose::Week, index);
         person.offer = offer.map(|kind| HeldOffer::sent_on(kind, mail_day));
         journey::redraw(&self.world, person, mail_day + 1);
     }

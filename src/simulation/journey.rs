@@ -4,6 +4,7 @@ use super::World;
 use super::aftermath::about;
 use super::calendar::DAY;
 use super::catalog::Shelf;
+use super::dice::{Dice, Purpose, on_day};
 use super::event::{Event, EventKind, Touchpoint};
 use super::offer::{HeldOffer, OfferKind, SENT_PER_WEEK};
 use super::person::Person;
@@ -66,6 +67,10 @@ pub(crate) fn live(
     out: &mut Vec<Event>,
     choices: &mut Choices,
 ) {
+    if world.paired {
+        let index = on_day(person.number, shelf.day);
+        person.dice = Dice::new(world.settings.seed(), Purpose::Day, index);
+    }
     let night = world.calendar.midnight(shelf.day + 1);
     while let Some((time, what)) = next(person) {
         if time >= night {

@@ -6,27 +6,32 @@ use anyhow::Context as _;
 
 use super::standing::Standings;
 use super::{Args, bar, page};
-use crate::simulation::{Campaign, Policy, Settings, Simulation, live};
+use crate::simulation::{Campaign, Event, Policy, Settings, Simulation, live};
 
 /// Lives on without a service, and reports.
 ///
 /// # Errors
 /// When the report cannot be written.
 pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<()> {
-    let campaign = history(args, settings)?;
+    let campaign = history(args, settings, |_| {})?;
     let standings = Standings::of(policies(&campaign)?, args.live_days, args.seed);
     report(args, &standings)
 }
 
-/// Lives the history.
+/// Lives the history; `on_event` sees what happens.
 ///
 /// # Errors
 /// None in practice: a progress bar that cannot be drawn.
-pub(super) fn history(args: &Args, settings: &Settings) -> anyhow::Result<Campaign> {
+pub(super) fn history(
+    args: &Args,
+    settings: &Settings,
+    mut on_event: impl FnMut(&Event),
+) -> anyhow::Result<Campaign> {
     let bar = bar(u64::from(args.days), "the history")?;
     let mut simulation = Simulation::new(settings);
     while !simulation.is_over() {
-        simulation.next_day();
+        let events = simulation.next_day().unwrap_or_default();
+        events.iter().for_each(&mut on_event);
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -1,5 +1,6 @@
 //! What each policy brought, how sure that is, and how it stands to the others.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
@@ -20,6 +21,21 @@ pub(super) struct Standing {
     pub(super) beyond: Interval,
 }
 
+/// What happened between the simulated people and a running service.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Loop {
+    /// Events that were written.
+    pub(super) events: u64,
+    /// Events whose token attributed nothing, by reason.
+    pub(super) unattributed: BTreeMap<String, u64>,
+    /// Customers who never get an offer, with the last mail.
+    pub(super) held_out: usize,
+    /// The most that could have been expected of them, over all mails, in cents.
+    pub(super) held_out_gain: f64,
+    /// After how many days a training run ended, and what came of it.
+    pub(super) trainings: Vec<(u32, String)>,
+}
+
 /// All of them, in the order in which they were lived; nobody is the first.
 #[derive(Debug, Clone)]
 pub(super) struct Standings {
@@ -29,6 +45,8 @@ pub(super) struct Standings {
     pub(super) readers: usize,
     /// Days that were lived.
     pub(super) days: u32,
+    /// If one of them is a service.
+    pub(super) closed_loop: Option<Loop>,
     seed: u64,
 }
 
@@ -63,6 +81,7 @@ impl Standings {
             all,
             readers,
             days,
+            closed_loop: None,
             seed,
         }
     }
@@ -125,6 +144,9 @@ impl Standings {
         for line in self.targets() {
             let _ = writeln!(text, "{line}");
         }
+        if let Some(closed_loop) = &self.closed_loop {
+            text.push_str(&closed_loop.to_text());
+        }
         text
     }
 
@@ -164,6 +186,36 @@ impl Standings {
             "days": self.days,
             "currency": "EUR",
             "policies": policies,
+            "loop": self.closed_loop.as_ref().map(Loop::to_json),
+        })
+    }
+}
+
+impl Loop {
+    fn to_text(&self) -> String {
+        let mut text = format!(
+            "held out: {} customers, of whom {:.0} could have been expected at most\n{} events were written; tokens that \
+             attributed nothing: {:?}\n",
+            self.held_out,
+            self.held_out_gain / 100.0,
+            self.events,
+            self.unattributed,
+        );
+        for (day, ended) in &self.trainings {
+            let _ = writeln!(text, "training after day {day} {ended}");
+        }
+        text
+    }
+
+    fn to_json(&self) -> Value {
+        let trainings = self.trainings.iter();
+        let trainings = trainings.map(|(day, ended)| json!({ "day": day, "ended": ended }));
+        json!({
+            "events": self.events,
+            "unattributed": self.unattributed,
+            "held_out": self.held_out,
+            "held_out_best_expected_gain": self.held_out_gain / 100.0,
+            "trainings": trainings.collect::<Vec<_>>(),
         })
     }
 }
