@@ -39,6 +39,7 @@ mod wire_places;
 mod wire_raw;
 mod wire_story;
 mod wire_story_bulk;
+mod wire_story_choice;
 mod wire_story_customers;
 mod wire_story_models;
 mod wire_story_offers;
