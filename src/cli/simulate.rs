@@ -16,13 +16,14 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::Date;
 
+pub use self::standing::{Loop, Standing, Standings};
 pub use self::summary::Summary;
 
 use self::files::Shop;
 use crate::simulation::{Settings, Simulation};
 
 /// What the policy of a running service is called.
-const SERVICE: &str = "service";
+pub const SERVICE: &str = "service";
 
 /// What `nextbest simulate` may be told.
 #[derive(Debug, clap::Args)]
@@ -89,10 +90,21 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         args.days,
         args.end,
     )?;
-    match (&args.out, &args.against) {
-        (Some(dir), _) => write_files(args, &settings, dir),
-        (None, Some(address)) => against::run(args, &settings, address),
-        (None, None) => compare::run(args, &settings),
+    match &args.out {
+        Some(dir) => write_files(args, &settings, dir),
+        None => compare::report(args, &lived_on(args, &settings)?),
+    }
+}
+
+/// Lives on after the history: with the service that `against` names, if any, and under every policy that needs none.
+///
+/// # Errors
+/// When there is no such service, when it does not stand where the history ends or does not have it, or when it refuses
+/// something.
+pub fn lived_on(args: &Args, settings: &Settings) -> anyhow::Result<Standings> {
+    match &args.against {
+        Some(address) => against::run(args, settings, address),
+        None => compare::run(args, settings),
     }
 }
 

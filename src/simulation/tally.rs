@@ -35,6 +35,8 @@ pub struct Week {
     pub day: u32,
     /// What the readers brought: the margin of what they bought, less what redeemed offers cost besides.
     pub profit: i64,
+    /// What the truth expects the readers to bring in the seven days of the offers, with what was sent.
+    pub expected: f64,
     /// What the truth expects of what was sent, beyond sending nothing, in the seven days of the offers.
     pub gain: f64,
     /// The most that could have been expected, with the same people in the same state.
@@ -135,6 +137,7 @@ fn begun(day: u32, prospects: &[Prospect], sent: &[Option<OfferKind>]) -> Week {
         ..Week::default()
     };
     for (prospect, kind) in prospects.iter().zip(sent) {
+        week.expected += prospect.profit(*kind);
         week.gain += prospect.gain(*kind);
         week.best += prospect.best().1;
         match kind {

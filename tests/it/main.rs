@@ -6,6 +6,8 @@
 )]
 
 mod architecture;
+mod clock;
+mod closed_loop;
 mod csv_edge;
 mod due;
 mod evaluate;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod behaviour;
+mod campaign;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;

@@ -26,12 +26,12 @@ const WRITTEN_AT_ONCE: usize = 2_000;
 /// Of so many customers it is looked whether the service knows their history.
 const LOOKED_AT: usize = 20;
 
-/// Lives on with the offers of the service at `address`, and reports.
+/// Lives on with the offers of the service at `address`.
 ///
 /// # Errors
-/// When there is no service, when it does not stand where the history ends or does not have it, when it refuses
-/// something; when the report cannot be written.
-pub(super) fn run(args: &Args, settings: &Settings, address: &str) -> anyhow::Result<()> {
+/// When there is no service, when it does not stand where the history ends or does not have it, or when it refuses
+/// something.
+pub(super) fn run(args: &Args, settings: &Settings, address: &str) -> anyhow::Result<Standings> {
     let runtime = Runtime::new().context("the machine gives no threads")?;
     let client = runtime.block_on(Client::connect(address))?;
     let mut last_seen = HashMap::new();
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, settings: &Settings, address: &str) -> anyhow::Re
     tallies.push((SERVICE.to_owned(), lived?));
     let mut standings = Standings::of(tallies, args.live_days, args.seed);
     standings.closed_loop = Some(service.closed_loop);
-    compare::report(args, &standings)
+    Ok(standings)
 }
 
 /// The service as a sender.
@@ -341,4 +341,26 @@ fn fields(event: &Event) -> EventFields {
 
 fn seconds(time: i64) -> Timestamp {
     Timestamp::from_ms(time * 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offers_cost_what_the_files_say() {
+        let moment = Timestamp::from_ms(0);
+        for kind in OfferKind::ALL {
+            let terms = terms(kind, moment, moment);
+            assert_eq!(terms.kind.as_str(), kind.name());
+            let (_, _, cost) = wording(kind);
+            let in_file: f64 = cost.parse().unwrap();
+            // the files say what an amount costs, too; here its value does
+            let own = terms.unit_cost.or(match kind {
+                OfferKind::Amount => terms.value,
+                _ => Some(0.0),
+            });
+            assert!((own.unwrap() - in_file).abs() < 1e-9, "{kind:?}");
+        }
+    }
 }

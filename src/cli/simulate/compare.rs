@@ -8,14 +8,17 @@ use super::standing::Standings;
 use super::{Args, bar, page};
 use crate::simulation::{Campaign, Event, Policy, Settings, Simulation, live};
 
-/// Lives on without a service, and reports.
+/// Lives on without a service.
 ///
 /// # Errors
-/// When the report cannot be written.
-pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<()> {
+/// As [`history`].
+pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Standings> {
     let campaign = history(args, settings, |_| {})?;
-    let standings = Standings::of(policies(&campaign)?, args.live_days, args.seed);
-    report(args, &standings)
+    Ok(Standings::of(
+        policies(&campaign)?,
+        args.live_days,
+        args.seed,
+    ))
 }
 
 /// Lives the history; `on_event` sees what happens.

@@ -10,49 +10,50 @@ use crate::simulation::{OfferKind, Policy, Tally};
 
 /// How a policy did.
 #[derive(Debug, Clone)]
-pub(super) struct Standing {
+pub struct Standing {
     /// What it is called.
-    pub(super) name: String,
+    pub name: String,
     /// What it brought.
-    pub(super) tally: Tally,
+    pub tally: Tally,
     /// Profit of all days, in euros, with the 95 % interval of a bootstrap by customer.
-    pub(super) profit: Interval,
+    pub profit: Interval,
     /// Of it what it brought beyond sending nothing, customer by customer.
-    pub(super) beyond: Interval,
+    pub beyond: Interval,
 }
 
 /// What happened between the simulated people and a running service.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Loop {
+pub struct Loop {
     /// Events that were written.
-    pub(super) events: u64,
+    pub events: u64,
     /// Events whose token attributed nothing, by reason.
-    pub(super) unattributed: BTreeMap<String, u64>,
+    pub unattributed: BTreeMap<String, u64>,
     /// Customers who never get an offer, with the last mail.
-    pub(super) held_out: usize,
+    pub held_out: usize,
     /// The most that could have been expected of them, over all mails, in cents.
-    pub(super) held_out_gain: f64,
+    pub held_out_gain: f64,
     /// After how many days a training run ended, and what came of it.
-    pub(super) trainings: Vec<(u32, String)>,
+    pub trainings: Vec<(u32, String)>,
 }
 
 /// All of them, in the order in which they were lived; nobody is the first.
 #[derive(Debug, Clone)]
-pub(super) struct Standings {
+pub struct Standings {
     /// One for each policy.
-    pub(super) all: Vec<Standing>,
+    pub all: Vec<Standing>,
     /// How many customers agreed to mails.
-    pub(super) readers: usize,
+    pub readers: usize,
     /// Days that were lived.
-    pub(super) days: u32,
+    pub days: u32,
     /// If one of them is a service.
-    pub(super) closed_loop: Option<Loop>,
+    pub closed_loop: Option<Loop>,
     seed: u64,
 }
 
 impl Standings {
     /// Of what each policy brought; the first one is sending nothing.
-    pub(super) fn of(tallies: Vec<(String, Tally)>, days: u32, seed: u64) -> Self {
+    #[must_use]
+    pub fn of(tallies: Vec<(String, Tally)>, days: u32, seed: u64) -> Self {
         let nobody = tallies.first().map(|(_, tally)| tally.profits.clone());
         let nobody = nobody.unwrap_or_default();
         let readers = nobody.len();
@@ -87,26 +88,30 @@ impl Standings {
     }
 
     /// The policy of this name.
-    pub(super) fn named(&self, name: &str) -> Option<&Standing> {
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Standing> {
         self.all.iter().find(|standing| standing.name == name)
     }
 
     /// The single offer for everybody that brought most.
-    pub(super) fn best_single(&self) -> Option<&Standing> {
+    #[must_use]
+    pub fn best_single(&self) -> Option<&Standing> {
         let names = OfferKind::ALL.map(|kind| Policy::Everybody(kind).name());
         let single = self.all.iter().filter(|one| names.contains(&one.name));
         single.max_by_key(|one| one.tally.profit())
     }
 
     /// What one brought beyond another, customer by customer, in euros.
-    pub(super) fn difference(&self, one: &Standing, other: &Standing) -> Interval {
+    #[must_use]
+    pub fn difference(&self, one: &Standing, other: &Standing) -> Interval {
         let pairs = one.tally.profits.iter().zip(&other.tally.profits);
         let series = vec![pairs.map(|(a, b)| (a - b) as f64).collect()];
         totals(&series, self.seed)[0]
     }
 
     /// As a table, then what the last policy is to the others.
-    pub(super) fn to_text(&self) -> String {
+    #[must_use]
+    pub fn to_text(&self) -> String {
         let mut text = format!(
             "{} customers with consent, {} days, money in euros, 95 % intervals by customer\n\n\
              {:<28}{:>12}{:>12}{:>26}{:>11}{:>11}{:>11}{:>9}\n",
@@ -179,7 +184,8 @@ impl Standings {
     }
 
     /// Everything, for programs.
-    pub(super) fn to_json(&self) -> Value {
+    #[must_use]
+    pub fn to_json(&self) -> Value {
         let policies: Vec<Value> = self.all.iter().map(one_to_json).collect();
         json!({
             "customers_with_consent": self.readers,
@@ -228,6 +234,7 @@ fn one_to_json(one: &Standing) -> Value {
             "profit": week.profit as f64 / 100.0,
             "expected_gain": week.gain / 100.0,
             "best_expected_gain": week.best / 100.0,
+            "expected": week.expected / 100.0,
             "sent": kinds(&week.sent),
             "none": week.none,
         })
