@@ -136,11 +136,23 @@ async fn people_live_on_with_the_offers_of_the_service() {
     }
     assert!(outcomes.sent_count >= i64::from(sent_count));
 
-    // who was held out got nothing, and the text says so
+    // every report can be read
     let text = standings.to_text();
     assert!(text.contains("service against the oracle"), "{text}");
     let json = standings.to_json();
     assert_eq!(json["loop"]["held_out"], closed_loop.held_out);
+    assert_eq!(
+        json["policies"].as_array().unwrap().len(),
+        standings.all.len()
+    );
+    let html = standings.to_html(&["nextbest".to_owned()]);
+    let page = html.strip_prefix("<!DOCTYPE html>\n").unwrap();
+    let page = roxmltree::Document::parse(page).unwrap();
+    let lines = page
+        .descendants()
+        .filter(|node| node.has_tag_name("polyline"));
+    // the service, the oracle, the best single offer, the deepest, random: the best single may be the deepest
+    assert!((4..=5).contains(&lines.count()));
 
     // a second life would write the same events again
     let again = lived(args(&address, 7, &[])).await.unwrap_err().to_string();

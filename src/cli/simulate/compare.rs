@@ -5,7 +5,8 @@ use std::io::Write as _;
 use anyhow::Context as _;
 
 use super::standing::Standings;
-use super::{Args, bar, page};
+use super::{Args, bar};
+use crate::cli::evaluate::command;
 use crate::simulation::{Campaign, Event, Policy, Settings, Simulation, live};
 
 /// Lives on without a service.
@@ -63,7 +64,7 @@ pub(super) fn policies(
 /// When it cannot be written.
 pub(super) fn report(args: &Args, standings: &Standings) -> anyhow::Result<()> {
     if let Some(path) = &args.report {
-        std::fs::write(path, page::page(standings))
+        std::fs::write(path, standings.to_html(&command()))
             .with_context(|| format!("--report {}", path.display()))?;
     }
     let mut out = std::io::stdout().lock();

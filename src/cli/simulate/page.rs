@@ -1,19 +1,18 @@
 //! The page with the curve: what each policy brought beyond sending nothing, week by week.
 
 use super::standing::{Standing, Standings};
-use crate::cli::evaluate::command;
 use crate::cli::evaluate::html::Table;
 use crate::cli::evaluate::page::{self, figure, section};
 use crate::cli::evaluate::plot::{self, Words};
 use crate::simulation::{DEEPEST, Policy};
 
 /// The page.
-pub(super) fn page(standings: &Standings) -> String {
+pub(super) fn page(standings: &Standings, command: &[String]) -> String {
     let parts = [summary(standings), curve(standings)];
     page::page(
         "What offers bring in the simulated shop",
         &parts.concat(),
-        &command(),
+        command,
     )
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use super::page;
 use crate::algorithms::bootstrap::{Interval, intervals};
 use crate::simulation::{OfferKind, Policy, Tally};
 
@@ -109,7 +110,7 @@ impl Standings {
         totals(&series, self.seed)[0]
     }
 
-    /// As a table, then what the last policy is to the others.
+    /// As a table, then how the service stands to the others.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!(
@@ -155,7 +156,7 @@ impl Standings {
         text
     }
 
-    /// What is asked of the choice of offers, of the last policy but the oracle.
+    /// How the service stands to what is asked of it; nothing where there is none.
     fn targets(&self) -> Vec<String> {
         let is_judged = |one: &&Standing| one.name == super::SERVICE;
         let Some(judged) = self.all.iter().find(is_judged) else {
@@ -181,6 +182,12 @@ impl Standings {
             ))
         });
         lines.collect()
+    }
+
+    /// As a page, with the curve over the weeks; `command` is what was called.
+    #[must_use]
+    pub fn to_html(&self, command: &[String]) -> String {
+        page::page(self, command)
     }
 
     /// Everything, for programs.
