@@ -87,8 +87,8 @@ impl Clock {
         }
     }
 
-    /// The time, or `earliest` if the clock was set back behind it. A clock of the events is not: what was taken in before
-    /// by another clock says nothing of its time.
+    /// The time, or `earliest` if the clock was set back behind it. A clock of the events is not: what was taken in
+    /// before by another clock says nothing of its time.
     #[must_use]
     pub fn not_before(&self, earliest: Timestamp) -> Timestamp {
         match &self.0 {

@@ -1,5 +1,5 @@
-//! Life after the history: the same people go on living, and every Tuesday somebody else decides which offer each reader
-//! of the newsletter is sent.
+//! Life after the history: the same people go on living, and every Tuesday somebody else decides which offer each
+//! reader of the newsletter is sent.
 
 use super::aftermath::about;
 use super::calendar::DAY;
@@ -19,12 +19,12 @@ pub const MAIL_TIME: i64 = 6 * 3_600;
 /// The day of the week of mails whose prices stand for the week.
 const MIDDLE: u32 = 4;
 
-/// A shop that goes on after its history. A clone is the same shop with the same people and the same chance: what differs
-/// between two of them is due to what is sent.
+/// A shop that goes on after its history. A clone is the same shop with the same people and the same chance: what
+/// differs between two of them is due to what is sent.
 ///
-/// Nobody new comes after the history: all accounts and visitors are of it. What somebody does on a day is drawn from the
-/// seed, the person and the day: whoever comes without an offer comes with one that draws, too, and fills the same cart.
-/// So two lives that were led apart by an offer come together again.
+/// Nobody new comes after the history: all accounts and visitors are of it. What somebody does on a day is drawn from
+/// the seed, the person and the day: whoever comes without an offer comes with one that draws, too, and fills the
+/// same cart. So two lives that were led apart by an offer come together again.
 #[derive(Debug, Clone)]
 pub struct Campaign {
     simulation: Simulation,
@@ -109,8 +109,9 @@ impl Campaign {
             .collect()
     }
 
-    /// Lives a day: its events in the order of time. On a day of mails `sent` says what each of [`Campaign::readers`] is
-    /// sent; nobody is sent anything where it is too short. An offer works from tomorrow on, for as long as always.
+    /// Lives a day: its events in the order of time. On a day of mails `sent` says what each of [`Campaign::readers`]
+    /// is sent; nobody is sent anything where it is too short. An offer works from tomorrow on, for as long as
+    /// always.
     pub fn live(&mut self, sent: &[Option<OfferKind>]) -> Vec<Event> {
         let mails = self.is_mail_day();
         let (today, mail_time) = (self.simulation.today(), self.mail_time());
@@ -148,7 +149,8 @@ impl Campaign {
 }
 
 impl Simulation {
-    /// Makes room for more days, ends the randomised trial, and plans again what lay beyond the last day that was known.
+    /// Makes room for more days, ends the randomised trial, and plans again what lay beyond the last day that was
+    /// known.
     fn go_on(&mut self, days: u32) {
         let today = self.today;
         let World {

@@ -9,9 +9,9 @@ use super::visit::Line;
 pub const DEEPEST: OfferKind = OfferKind::Percentage;
 
 impl OfferKind {
-    /// What a redemption costs the shop besides the price that is paid and the goods that leave, in cents: delivery, the
-    /// gift, points, the reward. They are those of `offers.csv`. What lowers the price, or gives a unit more, shows in
-    /// the margin of the order.
+    /// What a redemption costs the shop besides the price that is paid and the goods that leave, in cents: delivery,
+    /// the gift, points, the reward. They are those of `offers.csv`. What lowers the price, or gives a unit more,
+    /// shows in the margin of the order.
     #[must_use]
     pub fn extra_cost_cents(self) -> i64 {
         match self {

@@ -101,8 +101,8 @@ impl Service {
         let stands = self.client.stands_between(from, to);
         ensure!(
             self.runtime.block_on(stands)?,
-            "the service's clock does not stand on the last day before {to}: import the files of `nextbest simulate --out` \
-             with the same options, and start it with --set clock.source=events"
+            "the service's clock does not stand on the last day before {to}: import the files of `nextbest simulate \
+             --out` with the same options, and start it with --set clock.source=events"
         );
         let readers = campaign.readers().iter();
         let seen = readers.filter_map(|number| Some((*number, *last_seen.get(number)?)));

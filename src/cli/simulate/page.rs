@@ -44,8 +44,8 @@ fn summary(standings: &Standings) -> String {
         table.row(cells.chain([sent.to_string()]));
     }
     let text = format!(
-        "{} customers with consent, {} days. Beyond nobody: what was lived, customer by customer. Expected: by the truth \
-         of each week, with the people as they were then; best: the most that could be expected of them.",
+        "{} customers with consent, {} days. Beyond nobody: what was lived, customer by customer. Expected: by the \
+         truth of each week, with the people as they were then; best: the most that could be expected of them.",
         standings.readers, standings.days
     );
     section("Policies", &text, &table.html())

@@ -144,8 +144,8 @@ impl Standings {
             );
         }
         text.push_str(
-            "\nbeyond: more than with nobody, lived; expected, of best, regret: by the truth of each week, with the people \
-             as they were then\n",
+            "\nbeyond: more than with nobody, lived; expected, of best, regret: by the truth of each week, with the \
+             people as they were then\n",
         );
         for line in self.targets() {
             let _ = writeln!(text, "{line}");
@@ -207,8 +207,8 @@ impl Standings {
 impl Loop {
     fn to_text(&self) -> String {
         let mut text = format!(
-            "held out: {} customers, of whom {:.0} could have been expected at most\n{} events were written; tokens that \
-             attributed nothing: {:?}\n",
+            "held out: {} customers, of whom {:.0} could have been expected at most\n{} events were written; tokens \
+             that attributed nothing: {:?}\n",
             self.held_out,
             self.held_out_gain / 100.0,
             self.events,
