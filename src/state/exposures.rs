@@ -1,5 +1,5 @@
-//! What became of decisions about offers, by events with the tokens of answers: that one reached somebody, and what came
-//! of its offers.
+//! What became of decisions about offers, by events with the tokens of answers: that one reached somebody, and what
+//! came of its offers.
 
 use serde::{Deserialize, Serialize};
 
