@@ -65,6 +65,8 @@ pub struct Settings {
     pub journal: Journal,
     /// The service.
     pub server: Server,
+    /// The time.
+    pub clock: Clock,
     /// What is held in memory.
     pub state: State,
     /// Attribution tokens.
@@ -114,6 +116,22 @@ pub struct Server {
     pub max_concurrent_calls: usize,
     /// Batches that may wait for the journal.
     pub write_queue_batches: usize,
+}
+
+/// Where the time comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockSource {
+    /// The machine.
+    System,
+    /// The newest event: for simulations and replays.
+    Events,
+}
+
+/// `[clock]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clock {
+    /// Where the time comes from.
+    pub source: ClockSource,
 }
 
 /// `[state]`

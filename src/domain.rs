@@ -15,7 +15,9 @@ pub mod record;
 pub mod reservation;
 pub mod time;
 
-pub use attribution::{Attribution, Credit, Effect, Origin, Shown, Unattributed};
+pub use attribution::{
+    Attribution, Credit, Effect, OfferDecision, OfferEffect, Offered, Origin, Shown, Unattributed,
+};
 pub use catalog::{CategoryPath, InventorySet, Product, ProductDraft};
 pub use customer::{Customer, CustomerDraft, Subject, Traits};
 pub use event::{Event, EventDraft, EventKind};

@@ -82,6 +82,19 @@ pub fn fold_settings(recipes: &Recipes, settings: &Settings) -> FoldSettings {
     }
 }
 
+/// The clock, by settings.
+fn clock(settings: &Settings) -> Clock {
+    match settings.clock.source {
+        config::ClockSource::System => Clock::system(),
+        config::ClockSource::Events => {
+            tracing::warn!(
+                "clock.source = \"events\": the time is that of the newest event, as for a simulation"
+            );
+            Clock::events()
+        }
+    }
+}
+
 /// How offers are reserved, and who gets none, by settings.
 #[must_use]
 pub fn offer_policy(settings: &Settings) -> OfferPolicy {
@@ -149,7 +162,7 @@ impl Service {
             Arc::new(journal),
             Some(checkpoints),
             artefacts,
-            Clock::system(),
+            clock(settings),
             settings,
             recipes,
         )

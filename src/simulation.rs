@@ -8,8 +8,10 @@
 
 mod aftermath;
 mod calendar;
+mod campaign;
 mod catalog;
 mod dice;
+mod economics;
 mod event;
 mod families;
 mod friction;
@@ -17,8 +19,11 @@ mod journey;
 mod offer;
 mod person;
 mod persona;
+mod policy;
+mod prospect;
 mod replenishment;
 mod settings;
+mod tally;
 mod taste;
 mod truth;
 mod visit;
@@ -26,15 +31,20 @@ mod visit;
 use std::collections::VecDeque;
 
 pub use self::calendar::{BEYOND, DAY};
+pub use self::campaign::{Campaign, MAIL_TIME};
 pub use self::catalog::{Catalog, Product, Role};
+pub use self::economics::{DEEPEST, profit_cents};
 pub use self::event::{Event, EventKind, Touchpoint};
 pub use self::offer::{EFFECT_DAYS, OfferKind, SENT_PER_WEEK};
 pub use self::person::{Person, Profile};
 pub use self::persona::Persona;
+pub use self::policy::Policy;
+pub use self::prospect::Prospect;
 pub use self::replenishment::{Refill, Supply};
 pub use self::settings::{
     MAX_CUSTOMER_DAYS, MAX_CUSTOMERS, MAX_DAYS, MAX_PRODUCTS, Settings, SettingsError,
 };
+pub use self::tally::{Sender, Tally, Week, live};
 pub use self::truth::{Stage, favourite_category, stage, week_due, week_purchase};
 
 use self::calendar::Calendar;
@@ -50,6 +60,8 @@ pub struct World {
     /// The products.
     pub catalog: Catalog,
     pub(crate) campaigns: bool,
+    /// Whether what somebody does on a day is drawn from the seed, the person and the day: after the history.
+    pub(crate) paired: bool,
 }
 
 impl World {
@@ -73,7 +85,7 @@ impl World {
 }
 
 /// A shop in which time passes day by day.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Simulation {
     world: World,
     customers: Vec<Person>,
@@ -98,6 +110,7 @@ impl Simulation {
             calendar,
             catalog,
             campaigns: true,
+            paired: false,
         };
         let days = world.calendar.horizon() as usize;
         let mut simulation = Simulation {

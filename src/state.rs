@@ -7,11 +7,13 @@ pub mod appeal;
 pub mod attributed;
 pub mod book;
 pub mod candidates;
+pub mod exposures;
 pub mod neighbours;
 pub mod offers;
 pub mod people;
 pub mod products;
 pub mod relations;
+mod remembered;
 pub mod reservations;
 pub mod scratch;
 pub mod slate;
@@ -27,10 +29,11 @@ use crate::algorithms::sessions::{SILENCE_MS, Sessions};
 use crate::domain::journey::{Journey, Step};
 use crate::domain::time::{DAY_MS, HOUR_MS};
 use crate::domain::{
-    Credit, CustomerId, Effect, Event, EventKind, Fingerprint, Outcome, Position, Record,
-    RecordBody, Subject as Who, Timestamp, VisitorId,
+    Attribution, Credit, CustomerId, Effect, Event, EventKind, Fingerprint, OfferEffect, Outcome,
+    Position, Record, RecordBody, Subject as Who, Timestamp, VisitorId,
 };
 use crate::state::attributed::Attributed;
+use crate::state::exposures::Exposures;
 use crate::state::offers::Offers;
 use crate::state::people::{People, Person};
 use crate::state::products::Products;
@@ -38,7 +41,7 @@ use crate::state::reservations::Reservations;
 use crate::state::subjects::{OfferOutcome, Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 9;
+const FORMAT: u32 = 10;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.
@@ -78,6 +81,8 @@ pub struct State {
     pub offers: Offers,
     /// What became of recommendations.
     pub attributed: Attributed,
+    /// What became of decisions about offers.
+    pub exposures: Exposures,
     /// The reservations of offers.
     pub reservations: Reservations,
     /// The customers and visitors.
@@ -112,6 +117,7 @@ impl State {
             products: Products::new(stages),
             offers: Offers::default(),
             attributed: Attributed::default(),
+            exposures: Exposures::default(),
             reservations: Reservations::default(),
             people: People::default(),
             customer_positions: Vec::new(),
@@ -137,6 +143,7 @@ impl State {
         state.products.index();
         state.offers.index();
         state.attributed.index();
+        state.exposures.index();
         state.people.index();
         state.reservations.index();
         Ok(state)
@@ -245,10 +252,8 @@ impl State {
 
     fn apply_event(&mut self, event: &Event) {
         self.newest = self.newest.max(event.time);
-        if let (Some(Credit::Proven(proven)), Some(effect)) =
-            (&event.credit, Effect::of(event.kind))
-        {
-            self.attributed.take(proven, effect);
+        if let Some(Credit::Proven(proven)) = &event.credit {
+            self.apply_credit(event.kind, proven);
         }
         let person = match &event.subject {
             Who::Customer { customer, visitor } => {
@@ -295,6 +300,20 @@ impl State {
                 }
                 self.add_step(event, person, product);
             }
+        }
+    }
+
+    fn apply_credit(&mut self, kind: EventKind, proven: &Attribution) {
+        let (effect, on_offers) = (Effect::of(kind), OfferEffect::of(kind));
+        if !proven.is_theirs {
+            self.attributed.take_other();
+            return;
+        }
+        if let Some(effect) = effect {
+            self.attributed.take(proven, effect);
+        }
+        if let Some(effect) = on_offers {
+            self.apply_to_offers(proven, effect);
         }
     }
 

@@ -10,6 +10,7 @@ pub mod journal;
 pub mod keys;
 pub mod memory;
 mod mirror;
+mod offer_decision;
 mod sealed;
 pub mod signature;
 pub mod sled_home;

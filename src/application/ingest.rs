@@ -206,6 +206,12 @@ impl Ingest {
     pub fn now(&self) -> Timestamp {
         self.shop.clock.now()
     }
+
+    /// The moment no event may be far ahead of.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        self.shop.clock.latest()
+    }
 }
 
 /// The committer thread; stopping it writes what is queued first.
@@ -296,7 +302,7 @@ impl Worker {
             let known = self.shop.known();
             let state = &known.state;
             // a clock that was set back must not open again what was over
-            let now = self.shop.clock.now().max(state.recorded());
+            let now = self.shop.clock.not_before(state.recorded());
             let holds_ms = self.shop.settings.offers.reservation_ms;
             let mut desk = Desk::new(state, now, holds_ms, self.shop.journal.end().0);
             let settled: Vec<_> = demands

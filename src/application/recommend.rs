@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use self::admission::Admission;
-use self::offers::{ChosenOffers, Proposal, RankedOffer};
+use self::offers::{ChosenOffers, Proposal, RankedOffer, Seal};
 use crate::algorithms::features::Candidate;
 use crate::algorithms::online::Setting;
 use crate::application::attribution::{self, Outcomes};
@@ -19,8 +19,8 @@ use crate::application::shop::{Known, Shop};
 use crate::domain::attribution::short_hash;
 use crate::domain::journey::Step;
 use crate::domain::{
-    CustomerId, Event, EventKind, Fingerprint, Origin, ProductId, Source, StageIndex, Timestamp,
-    VisitorId,
+    CustomerId, Event, EventKind, Fingerprint, OfferDecision, Origin, ProductId, Source,
+    StageIndex, Timestamp, VisitorId,
 };
 use crate::state::State;
 use crate::state::candidates::{Gathered, filler};
@@ -124,6 +124,8 @@ pub struct Answer {
     pub attribution_token: String,
     /// Best first.
     pub offers: Vec<RankedOffer>,
+    /// What was decided about offers; absent: nothing was.
+    pub offer_decision: Option<OfferDecision>,
     /// They never get an offer.
     pub offer_holdout: bool,
     /// An offer was left out because nothing could be reserved.
@@ -259,7 +261,13 @@ impl Recommender {
         let prepared = self.prepare(question)?;
         let known = self.shop.known();
         let found = self.find(&prepared, &known, false)?;
-        Ok(Proposal::new(found.answer, found.offers))
+        // what is reserved decides what is answered, so its token is signed after that
+        let key = &self.shop.settings.key;
+        let sealed = found.offers.wish.is_some().then(|| Seal {
+            key: key.clone(),
+            statement: attribution::statement(key, question, &found.answer, prepared.now),
+        });
+        Ok(Proposal::new(found.answer, found.offers, sealed))
     }
 
     /// Checks a question without answering it.
@@ -419,6 +427,7 @@ impl Recommender {
         let mut answer = Answer {
             attribution_token: String::new(),
             offers: offers.answered.clone(),
+            offer_decision: offers.decision.clone(),
             offer_holdout: offers.is_held_out,
             offers_incomplete: false,
             stage: stage_answer(state, prepared, &view, &standing, context.len()),

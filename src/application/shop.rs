@@ -1,5 +1,6 @@
 //! The shop as it is known now: the journal, its fold, the recipes and the live model. What every use case shares.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -27,36 +28,80 @@ const REFRESH_AT_ONCE: usize = 32;
 
 /// Tells the time; a value, so that tests can say what time it is.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock(Hand);
+
+#[derive(Clone)]
+enum Hand {
+    Told(Arc<dyn Fn() -> Timestamp + Send + Sync>),
+    /// The newest moment of any event, in milliseconds.
+    Events(Arc<AtomicI64>),
+}
 
 impl Clock {
     /// The clock of the machine.
     #[must_use]
     pub fn system() -> Self {
-        Self(Arc::new(|| {
+        Self::telling(|| {
             let since = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default();
             Timestamp::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-        }))
+        })
+    }
+
+    /// A clock that stands where the events are: now is the newest moment of any event that was taken in, for
+    /// simulations and replays. It never goes back.
+    #[must_use]
+    pub fn events() -> Self {
+        Self(Hand::Events(Arc::new(AtomicI64::new(Timestamp::MIN.ms()))))
     }
 
     /// A clock of one's own.
     #[must_use]
     pub fn telling(tell: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
+        Self(Hand::Told(Arc::new(tell)))
     }
 
     /// A clock that always says `now`.
     #[must_use]
     pub fn fixed(now: Timestamp) -> Self {
-        Self(Arc::new(move || now))
+        Self::telling(move || now)
     }
 
     /// The time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        (self.0)()
+        match &self.0 {
+            Hand::Told(tell) => tell(),
+            Hand::Events(newest) => Timestamp::from_ms(newest.load(Ordering::Acquire)),
+        }
+    }
+
+    /// The moment that what is said to have happened may not be far ahead of: now, or whenever it likes where the time
+    /// follows the events.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        match &self.0 {
+            Hand::Told(_) => self.now(),
+            Hand::Events(_) => Timestamp::MAX,
+        }
+    }
+
+    /// The time, or `earliest` if the clock was set back behind it. A clock of the events is not: what was taken in
+    /// before by another clock says nothing of its time.
+    #[must_use]
+    pub fn not_before(&self, earliest: Timestamp) -> Timestamp {
+        match &self.0 {
+            Hand::Told(_) => self.now().max(earliest),
+            Hand::Events(_) => self.now(),
+        }
+    }
+
+    /// Hears of the newest moment of any event.
+    fn hear(&self, newest: Timestamp) {
+        if let Hand::Events(known) = &self.0 {
+            known.fetch_max(newest.ms(), Ordering::AcqRel);
+        }
     }
 }
 
@@ -177,6 +222,7 @@ impl Shop {
         settings: ShopSettings,
     ) -> Result<(Arc<Self>, Opened), JournalError> {
         let (state, opened) = fold(&*journal, checkpoints.as_ref(), &settings.fold)?;
+        clock.hear(state.newest());
         let relations = Arc::new(Relations::of(&state, &Tuning::default()));
         let masks = settings.recipes.iter().map(FeatureMask::of).collect();
         let shop = Self {
@@ -216,6 +262,7 @@ impl Shop {
                 }
                 position = position.plus(1);
             }
+            self.clock.hear(known.state.newest());
         }
     }
 

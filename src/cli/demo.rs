@@ -124,7 +124,7 @@ fn prepare(
         let mut repetitions = || Ok(repetition_counter(folder));
         let target = Target {
             write: &mut write,
-            now: service.shop.clock.now(),
+            now: service.use_cases.ingest.latest(),
             journey: &service.shop.settings.fold.journey,
             repetitions: &mut repetitions,
         };

@@ -2,10 +2,10 @@
 
 mod asked;
 mod files;
-mod html;
+pub(super) mod html;
 mod offers;
-mod page;
-mod plot;
+pub(super) mod page;
+pub(super) mod plot;
 pub mod policy;
 mod report;
 mod text;
@@ -161,7 +161,7 @@ fn say_refused(refused: u64) {
 }
 
 /// What was called.
-fn command() -> Vec<String> {
+pub(super) fn command() -> Vec<String> {
     let args = std::env::args_os();
     args.map(|arg| arg.to_string_lossy().into_owned()).collect()
 }

@@ -145,7 +145,7 @@ pub fn run(
     let mut write = |batch: Vec<RecordBody>| ingest.write_blocking(batch);
     let target = Target {
         write: &mut write,
-        now: ingest.now(),
+        now: ingest.latest(),
         journey,
         repetitions,
     };

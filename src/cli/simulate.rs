@@ -1,7 +1,12 @@
-//! `nextbest simulate`: writes the simulated shop "Gadgets Here" as CSV files.
+//! `nextbest simulate`: writes the simulated shop "Gadgets Here" as CSV files, or lets its people live on and answer to
+//! offers.
 
+mod against;
+mod compare;
 mod files;
+mod page;
 mod rows;
+mod standing;
 mod summary;
 
 use std::io::Write;
@@ -11,17 +16,45 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::Date;
 
+pub use self::standing::{Loop, Standing, Standings};
 pub use self::summary::Summary;
 
 use self::files::Shop;
 use crate::simulation::{Settings, Simulation};
 
+/// What the policy of a running service is called.
+pub const SERVICE: &str = "service";
+
 /// What `nextbest simulate` may be told.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["out", "against", "compare"])))]
 pub struct Args {
-    /// Folder for the files; made if it is not there
+    /// Write the shop into this folder; made if it is not there
     #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    pub out: Option<PathBuf>,
+    /// Live on after the history with the offers of the service that runs there, and compare them with other policies
+    #[arg(long, value_name = "ADDRESS")]
+    pub against: Option<String>,
+    /// A training run of the service after every so many days; 0: none
+    #[arg(long, value_name = "DAYS", default_value_t = 7, requires = "against")]
+    pub train_every: u32,
+    /// Live on after the history under each policy of offers that needs no service, and compare what they bring
+    #[arg(long)]
+    pub compare: bool,
+    /// Days that are lived on after the history
+    #[arg(
+        long,
+        value_name = "DAYS",
+        default_value_t = 60,
+        conflicts_with = "out"
+    )]
+    pub live_days: u32,
+    /// Print JSON instead of a table
+    #[arg(long, conflicts_with = "out")]
+    pub json: bool,
+    /// Write a page with the curve over time
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    pub report: Option<PathBuf>,
     /// Everything random follows from this number
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
@@ -31,17 +64,17 @@ pub struct Args {
     /// Products of the catalogue
     #[arg(long, default_value_t = 400)]
     pub products: u32,
-    /// Length of the simulated period in days
+    /// Length of the simulated period in days: the history
     #[arg(long, default_value_t = 365)]
     pub days: u32,
     /// First day after the simulated period (the wall clock is never read)
     #[arg(long, value_name = "DATE", default_value = "2026-06-30")]
     pub end: Date,
     /// Compress the files (`.csv.gz`)
-    #[arg(long)]
+    #[arg(long, requires = "out")]
     pub gzip: bool,
     /// Replace files of an earlier run
-    #[arg(long)]
+    #[arg(long, requires = "out")]
     pub force: bool,
 }
 
@@ -57,15 +90,38 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         args.days,
         args.end,
     )?;
-    let bar = ProgressBar::new(u64::from(args.days));
-    let style = ProgressStyle::with_template("simulating {bar:40} day {pos}/{len}, {eta} left");
-    bar.set_style(style.context("the progress bar's template")?);
-    let written = write_shop(&settings, &args.out, args.gzip, args.force, || bar.inc(1));
+    match &args.out {
+        Some(dir) => write_files(args, &settings, dir),
+        None => compare::report(args, &lived_on(args, &settings)?),
+    }
+}
+
+/// Lives on after the history: with the service that `against` names, if any, and under every policy that needs none.
+///
+/// # Errors
+/// When there is no such service, when it does not stand where the history ends or does not have it, or when it refuses
+/// something.
+pub fn lived_on(args: &Args, settings: &Settings) -> anyhow::Result<Standings> {
+    match &args.against {
+        Some(address) => against::run(args, settings, address),
+        None => compare::run(args, settings),
+    }
+}
+
+fn write_files(args: &Args, settings: &Settings, dir: &Path) -> anyhow::Result<()> {
+    let bar = bar(u64::from(args.days), "simulating")?;
+    let written = write_shop(settings, dir, args.gzip, args.force, || bar.inc(1));
     bar.finish_and_clear();
     let summary = written?;
     // A closed pipe (`| head`) is no reason to fail: the files are there.
     let _closed = write!(std::io::stdout(), "{summary}");
     Ok(())
+}
+
+fn bar(days: u64, what: &'static str) -> anyhow::Result<ProgressBar> {
+    let template = format!("{what} {{bar:40}} day {{pos}}/{{len}}, {{eta}} left");
+    let style = ProgressStyle::with_template(&template).context("the progress bar's template")?;
+    Ok(ProgressBar::new(days).with_style(style))
 }
 
 /// Writes the shop's files into a folder; `on_day` is called after each simulated day. Files get

@@ -7,8 +7,8 @@ use figment::Figment;
 use serde::Deserialize;
 
 use super::{
-    Attribution, Data, Durability, Journal, Log, LogFormat, LogLevel, Models, Offers, Server,
-    SettingFault, Settings, State, Training,
+    Attribution, Clock, ClockSource, Data, Durability, Journal, Log, LogFormat, LogLevel, Models,
+    Offers, Server, SettingFault, Settings, State, Training,
 };
 use crate::application::spelling::suggestion;
 
@@ -19,6 +19,7 @@ struct Raw {
     data: RawData,
     journal: RawJournal,
     server: RawServer,
+    clock: RawClock,
     state: RawState,
     attribution: RawAttribution,
     offers: RawOffers,
@@ -51,6 +52,12 @@ struct RawServer {
     drain_seconds: i64,
     max_concurrent_calls: i64,
     write_queue_batches: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawClock {
+    source: String,
 }
 
 #[derive(Deserialize)]
@@ -207,6 +214,9 @@ pub(super) fn settings(
             ),
         },
         server: server(c, &raw.server),
+        clock: Clock {
+            source: c.one_of("clock.source", &raw.clock.source, CLOCKS),
+        },
         state: State {
             visitor_idle_days: c.range(
                 "state.visitor_idle_days",
@@ -238,6 +248,10 @@ fn path(text: &str) -> Option<PathBuf> {
 const DURABILITIES: &[(&str, Durability)] = &[
     ("always", Durability::Always),
     ("interval", Durability::Interval),
+];
+const CLOCKS: &[(&str, ClockSource)] = &[
+    ("system", ClockSource::System),
+    ("events", ClockSource::Events),
 ];
 const LEVELS: &[(&str, LogLevel)] = &[
     ("error", LogLevel::Error),

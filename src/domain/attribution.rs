@@ -127,6 +127,98 @@ impl Shown {
     }
 }
 
+/// The most offers that one answer holds, and the most that could have been in their place.
+pub const MAX_DECIDED: usize = 16;
+
+/// An offer of an answer, as a token holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Offered {
+    /// [`short_hash`] of its id.
+    pub offer: u32,
+    /// The probability with which it came to stand there; 0: not known.
+    pub probability: f32,
+}
+
+/// What an answer decided about offers: some, or none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OfferDecision {
+    /// Best first; at most [`MAX_DECIDED`].
+    pub offers: Vec<Offered>,
+    /// The probability with which there was none, where there is none; 0: not known.
+    pub none: f32,
+    /// [`short_hash`] of the others that could have been, each once; at most [`MAX_DECIDED`].
+    pub others: Vec<u32>,
+    /// They never get an offer.
+    pub is_held_out: bool,
+}
+
+impl OfferDecision {
+    /// The arm that was chosen, and its probability if it is known: the first offer, or none.
+    #[must_use]
+    pub fn arm(&self) -> (Option<u32>, Option<f64>) {
+        let (arm, probability) = match self.offers.first() {
+            Some(first) => (Some(first.offer), first.probability),
+            None => (None, self.none),
+        };
+        let is_known = probability > 0.0 && probability <= 1.0;
+        (arm, is_known.then_some(f64::from(probability)))
+    }
+
+    /// True if the offer was answered.
+    #[must_use]
+    pub fn holds(&self, offer: u32) -> bool {
+        self.offers.iter().any(|offered| offered.offer == offer)
+    }
+}
+
+/// What became of an offer of an answer, by an event with its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum OfferEffect {
+    /// The answer reached the person.
+    Exposure,
+    /// The offer was clicked.
+    Click,
+    /// It was taken.
+    Redeemed,
+    /// It was turned down.
+    Declined,
+    /// Something was bought.
+    Purchase,
+}
+
+impl OfferEffect {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Exposure,
+        Self::Click,
+        Self::Redeemed,
+        Self::Declined,
+        Self::Purchase,
+    ];
+
+    /// What an event of this kind says became of the offers of an answer, if anything.
+    #[must_use]
+    pub fn of(kind: EventKind) -> Option<Self> {
+        match kind {
+            EventKind::ViewItemList
+            | EventKind::ViewPromotion
+            | EventKind::EmailOpen
+            | EventKind::OfferSent => Some(Self::Exposure),
+            EventKind::SelectPromotion | EventKind::EmailClick => Some(Self::Click),
+            EventKind::OfferRedeemed => Some(Self::Redeemed),
+            EventKind::OfferDeclined => Some(Self::Declined),
+            EventKind::Purchase => Some(Self::Purchase),
+            _ => None,
+        }
+    }
+
+    /// True if it is about all offers of the answer where the event names none.
+    #[must_use]
+    pub fn is_of_all(self) -> bool {
+        matches!(self, Self::Exposure | Self::Purchase)
+    }
+}
+
 /// A decision that a token proves, and those of its products that an event is about.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribution {
@@ -144,6 +236,9 @@ pub struct Attribution {
     pub is_theirs: bool,
     /// The product of the event; all products of the answer where a list was seen and no product named.
     pub shown: Vec<Shown>,
+    /// What was decided about offers, where the event says that it reached somebody; else those of its offers that the
+    /// event is about. Absent: nothing was, or the event is about none.
+    pub offers: Option<OfferDecision>,
 }
 
 /// What an event says of the answer it came of.
@@ -198,7 +293,7 @@ pub enum Unattributed {
     UnknownStage,
     /// The event came too long after the answer, or before it.
     OutOfTime,
-    /// The answer did not hold the product, or the event names none.
+    /// The answer did not hold the product or the offer, or the event names none.
     NotShown,
     /// The answer was for somebody else.
     OtherSubject,

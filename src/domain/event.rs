@@ -267,7 +267,9 @@ impl EventDraft<'_> {
                 let reason = format!("{} needs a product", kind.as_str());
                 faults.add("product_id", FaultCode::Required, reason);
             }
-            if kind.needs_offer() && self.offer_id.is_empty() {
+            // a mail that went out with the decision of an answer says by its token which offer it was, if any
+            let by_token = kind == EventKind::OfferSent && !self.attribution_token.is_empty();
+            if kind.needs_offer() && self.offer_id.is_empty() && !by_token {
                 let reason = format!("{} needs an offer", kind.as_str());
                 faults.add("offer_id", FaultCode::Required, reason);
             }

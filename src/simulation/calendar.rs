@@ -31,6 +31,7 @@ pub(crate) struct Day {
 #[derive(Debug, Clone)]
 pub(crate) struct Calendar {
     start: i64,
+    first: Date,
     days: Vec<Day>,
     length: u32,
 }
@@ -46,9 +47,19 @@ impl Calendar {
             .collect();
         Calendar {
             start: midnight(first),
+            first,
             days,
             length,
         }
+    }
+
+    /// Makes room for more days behind the last; the length of the history stays.
+    pub(crate) fn extend(&mut self, days: u32) {
+        let known = self.horizon() + 1;
+        let first = self.first;
+        let more = (known..known + days)
+            .map(|number| describe(first.saturating_add(i64::from(number).days())));
+        self.days.extend(more);
     }
 
     /// Simulated days, without those beyond the end.
@@ -84,7 +95,7 @@ impl Calendar {
 
     /// Days that can be simulated at all.
     pub(crate) fn horizon(&self) -> u32 {
-        self.length + BEYOND
+        u32::try_from(self.days.len() - 1).unwrap_or(u32::MAX)
     }
 }
 

@@ -24,6 +24,16 @@ pub(crate) enum Purpose {
     Order = 7,
     /// Weekly price promotions of a product.
     Promotion = 8,
+    /// A day of somebody's life after the history.
+    Day = 9,
+    /// Whether an unwelcome offer is declined.
+    Decline = 10,
+    /// The randomised trial after the history.
+    Trial = 11,
+    /// The baskets that somebody would fill.
+    Prospect = 12,
+    /// Whether somebody visits on a day after the history, and when.
+    Visit = 13,
 }
 
 /// The finalizer of SplitMix64 (Steele, Lea, Flood 2014): every input bit changes every output bit.
@@ -38,6 +48,11 @@ fn scramble(value: u64) -> u64 {
 pub(crate) fn key(seed: u64, purpose: Purpose, index: u64, part: u64) -> u64 {
     let mixed = scramble(scramble(seed) ^ (purpose as u64));
     scramble(scramble(mixed ^ index).wrapping_add(part))
+}
+
+/// The index of what somebody does on a day.
+pub(crate) fn on_day(person: u32, day: u32) -> u64 {
+    u64::from(day) << 32 | u64::from(person)
 }
 
 /// A share in [0, 1) from a key.

@@ -4,6 +4,7 @@ use super::World;
 use super::aftermath::about;
 use super::calendar::DAY;
 use super::catalog::Shelf;
+use super::dice::{Dice, Purpose, on_day};
 use super::event::{Event, EventKind, Touchpoint};
 use super::offer::{HeldOffer, OfferKind, SENT_PER_WEEK};
 use super::person::Person;
@@ -14,6 +15,12 @@ use super::visit::{Goal, Visit};
 const SIGN_UP_LEAD: i64 = 1_300;
 /// Silence between two visits of one person, in seconds: above the 30 minutes that end a session.
 const SILENCE: i64 = 2_700;
+/// Whoever an offer drives away by more than this (log hazard ratio) …
+pub(crate) const ANNOYING: f64 = -0.1;
+/// … declines it with this probability, …
+pub(crate) const DECLINED: f64 = 0.15;
+/// … so many days later on average.
+pub(crate) const DECLINED_DAYS: f64 = 0.5;
 
 /// What somebody does next.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +67,10 @@ pub(crate) fn live(
     out: &mut Vec<Event>,
     choices: &mut Choices,
 ) {
+    if world.paired {
+        let index = on_day(person.number, shelf.day);
+        person.dice = Dice::new(world.settings.seed(), Purpose::Day, index);
+    }
     let night = world.calendar.midnight(shelf.day + 1);
     while let Some((time, what)) = next(person) {
         if time >= night {
@@ -115,8 +126,8 @@ fn mail(world: &World, day: u32, person: &mut Person, out: &mut Vec<Event>, time
         offer: Some(kind),
         ..sent
     });
-    if here && person.response(kind) < -0.1 && person.dice.chance(0.15) {
-        let later = (person.dice.exponential(0.5) * DAY as f64) as i64;
+    if here && person.response(kind) < ANNOYING && person.dice.chance(DECLINED) {
+        let later = (person.dice.exponential(DECLINED_DAYS) * DAY as f64) as i64;
         let event = about(
             person,
             time + 60 + later,

@@ -3,7 +3,7 @@
 use super::World;
 use super::calendar::DAY;
 use super::catalog::{Role, Style};
-use super::dice::{Dice, Purpose, key};
+use super::dice::{Dice, Purpose, key, on_day};
 use super::families::{BRANDS, COUNT, FAMILIES, Use};
 use super::offer::{HeldOffer, OfferKind};
 use super::persona::{ENTRIES, Habits, Persona};
@@ -374,6 +374,10 @@ impl Person {
     /// Draws the next spontaneous visit, not before this day: at most one a day, on each day with
     /// probability `1 − exp(−rate)`.
     pub(crate) fn plan_visit(&mut self, world: &World, from: u32) {
+        if world.paired {
+            self.next_visit = self.paired_visit(world, from);
+            return;
+        }
         let mut left = self.dice.exponential(1.0);
         for day in from..world.calendar.horizon() {
             left -= self.visit_rate(world, day);
@@ -383,6 +387,21 @@ impl Person {
             }
         }
         self.next_visit = None;
+    }
+
+    /// The same, with chance that belongs to the day: whoever would visit on it at this rate would at any higher one.
+    fn paired_visit(&mut self, world: &World, from: u32) -> Option<i64> {
+        for day in from..world.calendar.horizon() {
+            let index = on_day(self.number, day);
+            let mut dice = Dice::new(world.settings.seed(), Purpose::Visit, index);
+            if dice.chance(1.0 - (-self.visit_rate(world, day)).exp()) {
+                std::mem::swap(&mut self.dice, &mut dice);
+                let time = self.time_on(world, day);
+                self.dice = dice;
+                return Some(time);
+            }
+        }
+        None
     }
 
     /// The newsletter leaves every Tuesday at six.

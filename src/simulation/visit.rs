@@ -2,6 +2,8 @@
 
 mod checkout;
 
+pub(crate) use self::checkout::apply;
+
 use super::World;
 use super::catalog::{Role, Shelf};
 use super::dice::{Purpose, key};
@@ -218,8 +220,8 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn find_accessory(&mut self, main: u32) {
-        self.emit(EventKind::Search);
+    /// Fills the choices with what goes with a main product.
+    fn fitting(&mut self, main: u32) {
         let fitting = self.world.catalog.complements(main);
         self.choices.clear();
         for (product, fit) in fitting {
@@ -228,6 +230,34 @@ impl<'a> Visit<'a> {
                 self.choices.push((product, fit * utility.exp()));
             }
         }
+    }
+
+    /// The lines that somebody with this goal might put into a cart: nothing comes of it.
+    pub(crate) fn imagine(&mut self, goal: Goal) -> Vec<Line> {
+        let lines = match goal {
+            Goal::Wander | Goal::SignUp => {
+                let first = self.browse();
+                self.fill(first)
+            }
+            Goal::Accessory(main) => {
+                self.fitting(main);
+                let first = draw(self.person, self.choices);
+                first.map(|first| self.line(first)).into_iter().collect()
+            }
+            Goal::Restock(product, quantity) => {
+                let line = self.line(product);
+                let mut lines = vec![Line { quantity, ..line }];
+                self.add_more(&mut lines, FURTHER_WHEN_DUE);
+                lines
+            }
+        };
+        self.out.clear();
+        lines
+    }
+
+    fn find_accessory(&mut self, main: u32) {
+        self.emit(EventKind::Search);
+        self.fitting(main);
         let Some(first) = draw(self.person, self.choices) else {
             return;
         };

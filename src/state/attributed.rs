@@ -1,18 +1,13 @@
 //! What became of recommendations, by events that carry back their attribution tokens: counts by stage and by source,
 //! and the online ranker that learns from them.
 
-use std::collections::HashMap;
-
-use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::online::{Online, Setting};
 use crate::domain::attribution::short_hash;
 use crate::domain::{Attribution, Effect, Origin, Shown};
+use crate::state::remembered::{Marks, Remembered};
 
-/// So many products of answers are remembered with what became of them; what comes again later counts again, and
-/// what becomes of an impression later is not learned from.
-pub const MAX_REMEMBERED: usize = 1 << 18;
 /// The stages of which counts are kept; a shop has a handful, and those it had before.
 pub const MAX_STAGES: usize = 256;
 
@@ -67,19 +62,20 @@ impl Attributed {
         self.other_subjects
     }
 
+    /// Takes in the token of an answer for somebody else.
+    pub(super) fn take_other(&mut self) {
+        self.other_subjects += 1;
+    }
+
     /// Takes in what became of an answer. Each effect counts once for a decision and a product.
     pub(super) fn take(&mut self, attribution: &Attribution, effect: Effect) {
-        if !attribution.is_theirs {
-            self.other_subjects += 1;
-            return;
-        }
         let setting = Setting {
             stage: short_hash(&attribution.stage),
             placement: attribution.placement,
         };
         for shown in &attribution.shown {
             let key = super::hash((attribution.decision.0, shown.product));
-            let Some(before) = self.remembered.mark(key, effect) else {
+            let Some(before) = self.remembered.mark(key, effect as u8) else {
                 continue;
             };
             if let Some(counts) = self.of_stage(&attribution.stage) {
@@ -92,8 +88,10 @@ impl Attributed {
 
     /// An impression is a negative example; the first thing that becomes of it, whichever comes first, a positive one.
     fn learn(&mut self, setting: Setting, shown: &Shown, effect: Effect, before: Marks) {
-        let was_seen = before.has(Effect::Impression);
-        let had_outcome = Effect::ALL[1..].iter().any(|&effect| before.has(effect));
+        let was_seen = before.has(Effect::Impression as u8);
+        let had_outcome = Effect::ALL[1..]
+            .iter()
+            .any(|&effect| before.has(effect as u8));
         if effect == Effect::Impression {
             self.online.learn(setting, shown, false);
             if had_outcome {
@@ -114,66 +112,6 @@ impl Attributed {
             None => return None,
         };
         Some(&mut self.stages[place].1)
-    }
-}
-
-/// Which effects came already: a bit for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Marks(u64);
-
-impl Marks {
-    /// The bits of a remembered number that are marks.
-    const ALL: u64 = 0xF;
-
-    fn has(self, effect: Effect) -> bool {
-        self.0 & bit(effect) != 0
-    }
-}
-
-fn bit(effect: Effect) -> u64 {
-    1 << effect as u64
-}
-
-/// The last products of answers of which something became: a ring of hashes, with marks in the lowest bits.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Remembered {
-    ring: Vec<u64>,
-    /// Where the oldest stands once the ring is full.
-    oldest: u32,
-    #[serde(skip)]
-    places: HashMap<u64, u32, FixedState>,
-}
-
-impl Remembered {
-    fn index(&mut self) {
-        let ring = self.ring.iter().zip(0u32..);
-        self.places = ring
-            .map(|(&entry, place)| (entry & !Marks::ALL, place))
-            .collect();
-    }
-
-    /// Notes an effect; returns the marks from before, or none if this one stood among them.
-    fn mark(&mut self, key: u64, effect: Effect) -> Option<Marks> {
-        let key = key & !Marks::ALL;
-        if let Some(&place) = self.places.get(&key) {
-            let entry = &mut self.ring[place as usize];
-            let before = Marks(*entry & Marks::ALL);
-            *entry |= bit(effect);
-            return (!before.has(effect)).then_some(before);
-        }
-        let entry = key | bit(effect);
-        let place = if self.ring.len() < MAX_REMEMBERED {
-            self.ring.push(entry);
-            self.ring.len() as u32 - 1
-        } else {
-            let place = self.oldest;
-            let gone = std::mem::replace(&mut self.ring[place as usize], entry);
-            self.places.remove(&(gone & !Marks::ALL));
-            self.oldest = (place + 1) % MAX_REMEMBERED as u32;
-            place
-        };
-        self.places.insert(key, place);
-        Some(Marks(0))
     }
 }
 
@@ -200,6 +138,7 @@ mod tests {
             revision: 0,
             is_theirs: true,
             shown: shown.collect(),
+            offers: None,
         }
     }
 
@@ -245,41 +184,6 @@ mod tests {
         assert_eq!(learned(&[Click, Purchase, Impression]), (1, 1));
         assert_eq!(learned(&[Click, Impression, Purchase, Click]), (1, 1));
         assert_eq!(learned(&[Click, Cart, Purchase]), (0, 0));
-    }
-
-    #[test]
-    fn somebody_elses_token_counts_as_nothing_else() {
-        let mut attributed = Attributed::default();
-        let theirs = attribution(1, 0..3);
-        let others = Attribution {
-            is_theirs: false,
-            ..theirs
-        };
-        attributed.take(&others, Effect::Impression);
-        assert_eq!(attributed.other_subjects(), 1);
-        assert_eq!(counts(&attributed), [0; 4]);
-        assert_eq!(attributed.online.examples(), (0, 0));
-    }
-
-    #[test]
-    fn the_oldest_is_forgotten_at_the_bound() {
-        let mut remembered = Remembered::default();
-        let key = |number: u64| (number + 1) << 4;
-        for number in 0..MAX_REMEMBERED as u64 {
-            assert_eq!(remembered.mark(key(number), Effect::Click), Some(Marks(0)));
-        }
-        assert_eq!(remembered.mark(key(0), Effect::Click), None);
-        let newest = key(MAX_REMEMBERED as u64);
-        assert_eq!(remembered.mark(newest, Effect::Click), Some(Marks(0)));
-        assert_eq!(remembered.mark(key(1), Effect::Click), None);
-        assert_eq!(remembered.mark(newest, Effect::Click), None);
-        assert_eq!(remembered.mark(key(0), Effect::Click), Some(Marks(0)));
-        assert_eq!(remembered.ring.len(), MAX_REMEMBERED);
-        assert_eq!(remembered.places.len(), MAX_REMEMBERED);
-        let mut restored: Remembered =
-            postcard::from_bytes(&postcard::to_stdvec(&remembered).unwrap()).unwrap();
-        restored.index();
-        assert!(restored == remembered);
     }
 
     #[test]

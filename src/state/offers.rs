@@ -5,9 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::attribution::short_hash;
 use crate::domain::{
     CampaignId, Offer, OfferId, OfferState, OfferTerms, Outcome, Position, ProductId, Timestamp,
 };
+use crate::state::exposures::OfferCounts;
 use crate::state::products::Products;
 use crate::state::reservations::Usage;
 
@@ -71,6 +73,8 @@ pub struct Item {
     pub listing: Option<Box<Listing>>,
     /// What became of it.
     pub outcomes: OutcomeCounts,
+    /// What became of it by events with the tokens of answers.
+    pub attributed: OfferCounts,
     /// What of it is reserved and redeemed, as the last record left it.
     pub usage: Usage,
 }
@@ -81,6 +85,9 @@ pub struct Offers {
     items: Vec<Item>,
     #[serde(skip)]
     numbers: HashMap<Box<str>, u32, FixedState>,
+    /// By [`short_hash`] of the id; of two with the same one, the first.
+    #[serde(skip)]
+    hashes: HashMap<u32, u32, FixedState>,
     /// By position of the record by which they were first created: the numbers of those with a listing.
     listed: Vec<(Position, u32)>,
     /// The same by campaign.
@@ -98,6 +105,11 @@ impl Offers {
         self.numbers = items
             .map(|(number, item)| (item.id.clone(), number as u32))
             .collect();
+        self.hashes.clear();
+        for (number, item) in self.items.iter().enumerate() {
+            let hash = short_hash(&item.id);
+            self.hashes.entry(hash).or_insert(number as u32);
+        }
         self.campaigns.clear();
         let standing = self.listed.iter().map(|&(_, number)| number);
         let standing = standing.filter_map(|number| Some((self.end(number)?, number)));
@@ -115,6 +127,12 @@ impl Offers {
     #[must_use]
     pub fn number(&self, id: &str) -> Option<u32> {
         self.numbers.get(id).copied()
+    }
+
+    /// The number of an offer by the hash of its id, as tokens hold it.
+    #[must_use]
+    pub fn of_hash(&self, hash: u32) -> Option<u32> {
+        self.hashes.get(&hash).copied()
     }
 
     /// An offer by its number.
@@ -228,6 +246,10 @@ impl Offers {
         number
     }
 
+    pub(super) fn attributed_mut(&mut self, number: u32) -> &mut OfferCounts {
+        &mut self.items[number as usize].attributed
+    }
+
     pub(super) fn usage_mut(&mut self, number: u32) -> &mut Usage {
         &mut self.items[number as usize].usage
     }
@@ -239,10 +261,12 @@ impl Offers {
         }
         let number = self.items.len() as u32;
         self.numbers.insert(id.into(), number);
+        self.hashes.entry(short_hash(id)).or_insert(number);
         self.items.push(Item {
             id: id.into(),
             listing: None,
             outcomes: OutcomeCounts::default(),
+            attributed: OfferCounts::default(),
             usage: Usage::default(),
         });
         number

@@ -5,8 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use prost::Message as _;
 
 use crate::domain::attribution::MAX_TOKEN_BYTES;
-use crate::domain::{Fingerprint, Origin, Shown, Timestamp, Unattributed};
+use crate::domain::{Fingerprint, OfferDecision, Origin, Shown, Timestamp, Unattributed};
 use crate::proto::journal as wire;
+use crate::store::offer_decision;
 use crate::store::signature::SigningKey;
 
 /// Grows with every change that older programs cannot read.
@@ -33,6 +34,8 @@ pub struct Statement {
     pub revision: u32,
     /// The products, best first.
     pub shown: Vec<Shown>,
+    /// What was decided about offers; absent: nothing was.
+    pub offers: Option<OfferDecision>,
 }
 
 impl SigningKey {
@@ -78,6 +81,7 @@ impl SigningKey {
             origins,
             bases,
             chances,
+            offers: statement.offers.as_ref().map(offer_decision::to_wire),
         };
         let mut bytes = Vec::with_capacity(64 + 8 * shown.len());
         bytes.push(VERSION);
@@ -150,6 +154,10 @@ fn statement(message: &wire::Token) -> Option<Statement> {
             probability: 1.0,
         });
     }
+    let offers = match &message.offers {
+        Some(offers) => Some(offer_decision::from_wire(offers)?),
+        None => None,
+    };
     for chance in &message.chances {
         shown.get_mut(chance.index as usize)?.probability = chance.probability;
     }
@@ -160,14 +168,15 @@ fn statement(message: &wire::Token) -> Option<Statement> {
         placement: message.placement,
         revision: message.revision,
         shown,
+        offers,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Source;
-    use crate::domain::attribution::short_hash;
+    use crate::domain::attribution::{MAX_DECIDED, short_hash};
+    use crate::domain::{Offered, Source};
 
     fn answer(count: usize) -> Statement {
         let shown = (0..count).map(|i| Shown {
@@ -184,6 +193,7 @@ mod tests {
             placement: short_hash("product_page"),
             revision: 0xDEAD_BEEF,
             shown: shown.collect(),
+            offers: None,
         }
     }
 
@@ -222,6 +232,36 @@ mod tests {
             "{} characters",
             token(100).len()
         );
+    }
+
+    #[test]
+    fn a_decision_about_offers_is_read_again_and_is_short() {
+        let key = SigningKey::random().unwrap();
+        let of = |offers: u32, others: u32| Statement {
+            offers: Some(OfferDecision {
+                offers: (0..offers)
+                    .map(|offer| Offered {
+                        offer: offer.wrapping_mul(0x9E37_79B9),
+                        probability: 0.1 + offer as f32,
+                    })
+                    .collect(),
+                none: if offers == 0 { 0.125 } else { 0.0 },
+                others: (0..others).map(|other| !other).collect(),
+                is_held_out: others == 3,
+            }),
+            ..answer(10)
+        };
+        let most = MAX_DECIDED as u32;
+        for (offers, others) in [(0, 0), (0, 3), (1, 2), (most, most)] {
+            let statement = of(offers, others);
+            assert_eq!(key.verify(&key.sign(&statement)).unwrap().1, statement);
+        }
+        for (offers, others) in [(most + 1, 0), (0, most + 1)] {
+            let refused = key.verify(&key.sign(&of(offers, others)));
+            assert_eq!(refused.unwrap_err(), Unattributed::Malformed);
+        }
+        // one offer of four, beside ten products
+        assert_eq!(key.sign(&of(1, 3)).len(), 218);
     }
 
     #[test]

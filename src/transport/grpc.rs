@@ -1,6 +1,7 @@
 //! The gRPC face: one file per service, and what stands before and around them.
 
 pub mod catalog;
+pub mod client;
 pub mod customer;
 pub mod deadline;
 pub mod event;

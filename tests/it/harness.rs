@@ -77,13 +77,25 @@ impl Harness {
         limits: Limits,
         recipes: &Recipes,
     ) -> Self {
+        let settings = settings();
+        Self::start_at(Clock::system(), journal, limits, recipes, &settings).await
+    }
+
+    /// Not ready yet, on a journal of one's own, at any time and by other settings.
+    pub(crate) async fn start_at(
+        clock: Clock,
+        journal: Arc<dyn Journal>,
+        limits: Limits,
+        recipes: &Recipes,
+        settings: &Settings,
+    ) -> Self {
         let models = tempfile::tempdir().unwrap();
         let service = Service::with(
             journal,
             None,
             Artefacts::open(models.path()).unwrap(),
-            Clock::system(),
-            &settings(),
+            clock,
+            settings,
             recipes,
         )
         .unwrap();

@@ -6,6 +6,8 @@
 )]
 
 mod architecture;
+mod clock;
+mod closed_loop;
 mod csv_edge;
 mod due;
 mod evaluate;
@@ -39,6 +41,7 @@ mod wire_places;
 mod wire_raw;
 mod wire_story;
 mod wire_story_bulk;
+mod wire_story_choice;
 mod wire_story_customers;
 mod wire_story_models;
 mod wire_story_offers;

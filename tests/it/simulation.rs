@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod behaviour;
+mod campaign;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -112,6 +113,23 @@ fn same_seed_same_bytes_and_another_seed_other_events() {
     let other = write(&settings(4, 40, 60, 60));
     let events = |dir: &TempDir| fs::read(dir.path().join("events.csv")).unwrap();
     assert!(events(&one) != events(&other));
+}
+
+/// What is lived on after the files must not change what stands in them.
+#[test]
+fn the_files_are_those_of_the_first_release() {
+    let dir = write(&settings(7, 150, 90, 120));
+    let mut names: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    names.sort();
+    let mut hash = blake3::Hasher::new();
+    for path in names {
+        hash.update(&fs::read(path).unwrap());
+    }
+    let bytes = hash.finalize().to_hex();
+    assert_eq!(&bytes.as_str()[..32], "ce004683dc4765580c43bb730ea35b45");
 }
 
 #[test]

@@ -12,15 +12,18 @@ use crate::application::error::AppError;
 use crate::application::ingest::Ingest;
 use crate::application::reserve::{self, Choice, Granted, Pick, Wish};
 use crate::application::shop::Shop;
+use crate::domain::attribution::{MAX_DECIDED, short_hash};
 use crate::domain::{
-    Benefit, CampaignId, Currency, Fingerprint, Micros, OfferId, OfferRules, StageIndex,
-    Subject as Owner,
+    Benefit, CampaignId, Currency, Fingerprint, Micros, OfferDecision, OfferId, OfferRules,
+    Offered, StageIndex, Subject as Owner,
 };
 use crate::state::State;
 use crate::state::offers::{Item, Listing};
 use crate::state::people::Person;
 use crate::state::reservations::Pending;
 use crate::state::subjects::Subject;
+use crate::store::SigningKey;
+use crate::store::token::Statement;
 
 /// The trait by which somebody says that they want no offers.
 pub const CONSENT_TRAIT: &str = "marketing_consent";
@@ -80,6 +83,8 @@ pub struct ChosenOffers {
     pub dropped: Vec<DroppedOffer>,
     /// What must be reserved before it is answered.
     pub(super) wish: Option<Wish>,
+    /// What was decided; absent: there was nothing to decide.
+    pub decision: Option<OfferDecision>,
     /// They never get an offer.
     pub is_held_out: bool,
 }
@@ -92,20 +97,65 @@ pub struct Proposal {
     /// What must be reserved first.
     wish: Option<Wish>,
     kept: Vec<RankedOffer>,
+    /// What signs the token again, where there is a wish.
+    seal: Option<Seal>,
+}
+
+/// What signs the token of an answer again whose offers turned out to be others.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Seal {
+    pub(super) key: SigningKey,
+    pub(super) statement: Statement,
 }
 
 impl Proposal {
-    pub(super) fn new(answer: Answer, offers: ChosenOffers) -> Self {
+    pub(super) fn new(answer: Answer, offers: ChosenOffers, seal: Option<Seal>) -> Self {
         Self {
             answer,
             wish: offers.wish,
             kept: offers.kept,
+            seal,
         }
     }
 
     /// The answer with what was reserved.
     fn with(mut self, picks: &[Pick]) -> Answer {
         self.answer.offers = picked(&self.kept, picks);
+        self.sealed()
+    }
+
+    /// The answer with what its offers have become. An offer that stands in for another one came to stand there by
+    /// chance, and nobody knows with which.
+    fn sealed(mut self) -> Answer {
+        let Some((decision, seal)) = self.answer.offer_decision.as_mut().zip(self.seal) else {
+            return self.answer;
+        };
+        let before = decision.clone();
+        let offers = self.answer.offers.iter_mut().enumerate();
+        decision.offers = offers
+            .map(|(place, offer)| {
+                let hash = short_hash(offer.offer.as_str());
+                let same = before.offers.get(place).filter(|same| same.offer == hash);
+                if same.is_none() {
+                    offer.probability = 0.0;
+                }
+                offered(offer)
+            })
+            .collect();
+        if *decision != before {
+            let gone = before.offers.iter().map(|offered| offered.offer);
+            decision.others.extend(gone);
+            let taken = &decision.offers;
+            decision
+                .others
+                .retain(|&other| !taken.iter().any(|offered| offered.offer == other));
+            decision.others.truncate(MAX_DECIDED);
+            let statement = Statement {
+                offers: Some(decision.clone()),
+                ..seal.statement
+            };
+            self.answer.attribution_token = seal.key.sign(&statement);
+        }
         self.answer
     }
 
@@ -119,7 +169,7 @@ impl Proposal {
         let before = offers.len();
         offers.retain(|offer| offer.reservation.is_some() || !limited(offer));
         self.answer.offers_incomplete = offers.len() < before;
-        self.answer
+        self.sealed()
     }
 }
 
@@ -168,6 +218,13 @@ pub fn promise_all(ingest: &Ingest, proposals: Vec<Proposal>) -> Result<Vec<Answ
     Ok(answers.collect())
 }
 
+fn offered(offer: &RankedOffer) -> Offered {
+    Offered {
+        offer: short_hash(offer.offer.as_str()),
+        probability: offer.probability as f32,
+    }
+}
+
 fn picked(kept: &[RankedOffer], picks: &[Pick]) -> Vec<RankedOffer> {
     let picks = picks.iter();
     let offers = picks.map(|pick| RankedOffer {
@@ -203,6 +260,11 @@ pub(super) fn choose(asked: &Asked<'_>) -> ChosenOffers {
     if is_held_out && !asked.explain {
         return ChosenOffers {
             is_held_out,
+            decision: (most > 0).then(|| OfferDecision {
+                none: 1.0,
+                is_held_out,
+                ..OfferDecision::default()
+            }),
             ..ChosenOffers::default()
         };
     }
@@ -349,6 +411,7 @@ fn chosen(
     let drafts = reserve::choose(state, ledger, party, &Pending::default(), &choices, most);
     let picks: Vec<Pick> = drafts.iter().map(reserve::Draft::pick).collect();
     let answered = picked(&kept, &picks);
+    let decision = (most > 0).then(|| decision(&answered, &kept));
     let owner = owner(&asked.prepared.question.who);
     let must_reserve = drafts.iter().any(|draft| draft.is_new);
     let wish = owner.filter(|_| must_reserve).map(|subject| Wish {
@@ -372,6 +435,20 @@ fn chosen(
         kept,
         dropped: Vec::new(),
         wish,
+        decision,
+        is_held_out: false,
+    }
+}
+
+/// What was decided, with the others that could have been.
+fn decision(answered: &[RankedOffer], kept: &[RankedOffer]) -> OfferDecision {
+    let offers: Vec<Offered> = answered.iter().take(MAX_DECIDED).map(offered).collect();
+    let others = kept.iter().map(|offer| short_hash(offer.offer.as_str()));
+    let others = others.filter(|&other| !offers.iter().any(|offered| offered.offer == other));
+    OfferDecision {
+        none: if offers.is_empty() { 1.0 } else { 0.0 },
+        others: others.take(MAX_DECIDED).collect(),
+        offers,
         is_held_out: false,
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// Text as it stands in an element or an attribute. Characters XML does not allow are replaced.
-pub(super) fn escape(text: &str) -> String {
+pub(in crate::cli) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -21,14 +21,17 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// A table: the first cell of each row is its heading; the others are numbers or short words.
-pub(super) struct Table {
+pub(in crate::cli) struct Table {
     caption: String,
     head: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new<T: AsRef<str>>(caption: &str, head: impl IntoIterator<Item = T>) -> Self {
+    pub(in crate::cli) fn new<T: AsRef<str>>(
+        caption: &str,
+        head: impl IntoIterator<Item = T>,
+    ) -> Self {
         Self {
             caption: caption.to_owned(),
             head: head.into_iter().map(|h| h.as_ref().to_owned()).collect(),
@@ -36,12 +39,12 @@ impl Table {
         }
     }
 
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(in crate::cli) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
     /// As HTML; wide tables scroll within themselves, by keyboard too.
-    pub(super) fn html(&self) -> String {
+    pub(in crate::cli) fn html(&self) -> String {
         let caption = escape(&self.caption);
         let mut html = format!(
             "<div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\">\n<table>\n\

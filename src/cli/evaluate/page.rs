@@ -20,7 +20,7 @@ th[scope=row], thead th:first-child { text-align: left; }
 ";
 
 /// The page with this body; `command` is what was called.
-pub(super) fn page(title: &str, body: &str, command: &[String]) -> String {
+pub(in crate::cli) fn page(title: &str, body: &str, command: &[String]) -> String {
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n\
          <meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
@@ -35,13 +35,13 @@ pub(super) fn page(title: &str, body: &str, command: &[String]) -> String {
 }
 
 /// A part of the page; `body` is HTML.
-pub(super) fn section(title: &str, text: &str, body: &str) -> String {
+pub(in crate::cli) fn section(title: &str, text: &str, body: &str) -> String {
     let (title, text) = (escape(title), escape(text));
     format!("<section>\n<h2>{title}</h2>\n<p>{text}</p>\n{body}</section>\n")
 }
 
 /// A plot with its legend.
-pub(super) fn figure(plot: &str, names: &[&str]) -> String {
+pub(in crate::cli) fn figure(plot: &str, names: &[&str]) -> String {
     let legend = match names {
         [] => String::new(),
         names => plot::legend(names.iter().copied()),

@@ -19,7 +19,7 @@ const ROW: f64 = 22.0;
 const STYLES: usize = 8;
 
 /// What the classes of plots look like; colours are those of Okabe and Ito, made lighter or darker by the page.
-pub(super) const STYLE: &str = "\
+pub(in crate::cli) const STYLE: &str = "\
 svg { width: 100%; height: auto; max-width: 720px; font: 12px system-ui, sans-serif; }
 svg text { fill: var(--ink); }
 svg .axis { stroke: var(--line); stroke-width: 1; fill: none; }
@@ -36,13 +36,13 @@ svg .d7 { stroke-dasharray: 12 3 2 3 2 3; }
 ";
 
 /// What a plot is called and shows, and what its axes are.
-pub(super) struct Words<'a> {
+pub(in crate::cli) struct Words<'a> {
     /// Unique within the page.
-    pub(super) id: &'a str,
-    pub(super) title: &'a str,
-    pub(super) text: &'a str,
-    pub(super) x: &'a str,
-    pub(super) y: &'a str,
+    pub(in crate::cli) id: &'a str,
+    pub(in crate::cli) title: &'a str,
+    pub(in crate::cli) text: &'a str,
+    pub(in crate::cli) x: &'a str,
+    pub(in crate::cli) y: &'a str,
 }
 
 /// A plot that is being drawn.
@@ -229,7 +229,7 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 /// What the styles stand for; as wide as it must be.
-pub(super) fn legend<'n>(names: impl Iterator<Item = &'n str>) -> String {
+pub(in crate::cli) fn legend<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let mut html = String::from("<ul class=\"legend\">\n");
     for (style, name) in names.enumerate() {
         let none = Scale {
@@ -256,7 +256,7 @@ pub(super) fn legend<'n>(names: impl Iterator<Item = &'n str>) -> String {
 }
 
 /// A line for each series, whose values are those of 1, 2, ….
-pub(super) fn lines(words: &Words<'_>, series: &[(&str, &[f64])]) -> String {
+pub(in crate::cli) fn lines(words: &Words<'_>, series: &[(&str, &[f64])]) -> String {
     let longest = series.iter().map(|(_, values)| values.len()).max();
     let longest = longest.unwrap_or(0).max(2) as f64;
     let points = |values: &[f64]| (1..).map(f64::from).zip(values.iter().copied()).collect();
@@ -268,7 +268,7 @@ pub(super) fn lines(words: &Words<'_>, series: &[(&str, &[f64])]) -> String {
 }
 
 /// A line for each series through its points; `x` are the ends of the axis.
-pub(super) fn curves(
+pub(in crate::cli) fn curves(
     words: &Words<'_>,
     x: (f64, f64),
     series: &[(&str, Vec<(f64, f64)>)],
@@ -299,7 +299,7 @@ pub(super) fn curves(
 }
 
 /// What was said against what came: on the diagonal, it is right. Each point is (said, came, how many).
-pub(super) fn calibration(words: &Words<'_>, points: &[(f64, f64, usize)]) -> String {
+pub(in crate::cli) fn calibration(words: &Words<'_>, points: &[(f64, f64, usize)]) -> String {
     let both = points.iter().flat_map(|&(said, came, _)| [said, came]);
     let (low, high) = range(both);
     let mut plot = Plot::new(words, 360.0, LEFT, (low, high), (low, high));
@@ -319,7 +319,11 @@ pub(super) fn calibration(words: &Words<'_>, points: &[(f64, f64, usize)]) -> St
 }
 
 /// A row for each name, with a mark of each series.
-pub(super) fn marks(words: &Words<'_>, names: &[&str], series: &[(&str, Vec<f64>)]) -> String {
+pub(in crate::cli) fn marks(
+    words: &Words<'_>,
+    names: &[&str],
+    series: &[(&str, Vec<f64>)],
+) -> String {
     let height = TOP + BOTTOM + ROW * names.len() as f64;
     let x = range(series.iter().flat_map(|(_, values)| values.iter().copied()));
     let mut plot = Plot::new(words, height, NAMES, x, (0.0, 1.0));
@@ -334,17 +338,17 @@ pub(super) fn marks(words: &Words<'_>, names: &[&str], series: &[(&str, Vec<f64>
 }
 
 /// A difference with its interval.
-pub(super) struct Range {
-    pub(super) name: String,
-    pub(super) mean: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
+pub(in crate::cli) struct Range {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) mean: f64,
+    pub(in crate::cli) low: f64,
+    pub(in crate::cli) high: f64,
     /// Which style.
-    pub(super) style: usize,
+    pub(in crate::cli) style: usize,
 }
 
 /// A row for each difference, beside the line of no difference.
-pub(super) fn ranges(words: &Words<'_>, ranges: &[Range]) -> String {
+pub(in crate::cli) fn ranges(words: &Words<'_>, ranges: &[Range]) -> String {
     let height = TOP + BOTTOM + ROW * ranges.len() as f64;
     let x = range(ranges.iter().flat_map(|r| [r.low, r.mean, r.high]));
     let mut plot = Plot::new(words, height, NAMES, x, (0.0, 1.0));

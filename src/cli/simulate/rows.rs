@@ -12,7 +12,7 @@ use crate::simulation::{
     week_purchase,
 };
 
-const CURRENCY: &str = "EUR";
+pub(super) const CURRENCY: &str = "EUR";
 
 const EVENT_COLUMNS: [&str; 14] = [
     "event_id",
@@ -31,15 +31,15 @@ const EVENT_COLUMNS: [&str; 14] = [
     "rating",
 ];
 
-fn customer_id(number: u32) -> String {
+pub(super) fn customer_id(number: u32) -> String {
     format!("c{:06}", number + 1)
 }
 
-fn product_id(number: u32) -> String {
+pub(super) fn product_id(number: u32) -> String {
     format!("p{:05}", number + 1)
 }
 
-fn offer_id(kind: OfferKind) -> String {
+pub(super) fn offer_id(kind: OfferKind) -> String {
     format!("offer_{}", kind.name())
 }
 
@@ -253,7 +253,7 @@ pub(super) fn write_offers(shop: &mut Shop, world: &World) -> anyhow::Result<()>
 }
 
 /// Name, value and cost of an offer (percent, euros, or nothing that can be counted).
-fn wording(kind: OfferKind) -> (&'static str, &'static str, &'static str) {
+pub(super) fn wording(kind: OfferKind) -> (&'static str, &'static str, &'static str) {
     match kind {
         OfferKind::Percentage => ("15 % off your order", "15", "0"),
         OfferKind::Amount => ("10 euros off your order", "10", "10"),

@@ -93,30 +93,37 @@ impl Visit<'_> {
         if let Some(offer) = self.person.offer.as_mut() {
             offer.redeemed = true;
         }
-        match held.kind {
-            OfferKind::Percentage => {
-                for line in lines.iter_mut() {
-                    line.price_cents = scale(line.price_cents, 1.0 - PERCENT_OFF);
-                }
-            }
-            OfferKind::Amount => {
-                let line = &mut lines[0];
-                let off = AMOUNT_OFF_CENTS / line.quantity.max(1);
-                line.price_cents = line.price_cents.saturating_sub(off).max(1);
-            }
-            OfferKind::BuyXGetY => {
-                let line = &mut lines[0];
-                let paid = f64::from(line.quantity) / f64::from(line.quantity + 1);
-                line.price_cents = scale(line.price_cents, paid);
-                line.quantity += 1;
-            }
-            _ => {}
-        }
+        apply(held.kind, lines);
         let event = self.event(EventKind::OfferRedeemed);
         self.out.push(Event {
             order: Some(order),
             offer: Some(held.kind),
             ..event
         });
+    }
+}
+
+/// What redeeming an offer does to the lines of an order: less is paid, or more is given.
+pub(crate) fn apply(kind: OfferKind, lines: &mut [Line]) {
+    match kind {
+        OfferKind::Percentage => {
+            for line in lines.iter_mut() {
+                line.price_cents = scale(line.price_cents, 1.0 - PERCENT_OFF);
+            }
+        }
+        OfferKind::Amount => {
+            if let Some(line) = lines.first_mut() {
+                let off = AMOUNT_OFF_CENTS / line.quantity.max(1);
+                line.price_cents = line.price_cents.saturating_sub(off).max(1);
+            }
+        }
+        OfferKind::BuyXGetY => {
+            if let Some(line) = lines.first_mut() {
+                let paid = f64::from(line.quantity) / f64::from(line.quantity + 1);
+                line.price_cents = scale(line.price_cents, paid);
+                line.quantity += 1;
+            }
+        }
+        _ => {}
     }
 }

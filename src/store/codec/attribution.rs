@@ -3,6 +3,7 @@
 use super::{CodecError, fingerprint, unknown};
 use crate::domain::{Attribution, Origin, Shown, Timestamp};
 use crate::proto::journal as wire;
+use crate::store::offer_decision as offers;
 
 /// As records hold it.
 pub(super) fn to_wire(attribution: &Attribution) -> wire::Attribution {
@@ -21,6 +22,7 @@ pub(super) fn to_wire(attribution: &Attribution) -> wire::Attribution {
         revision: attribution.revision,
         other_subject: !attribution.is_theirs,
         shown: attribution.shown.iter().map(shown).collect(),
+        offers: attribution.offers.as_ref().map(offers::to_wire),
     }
 }
 
@@ -52,6 +54,13 @@ pub(super) fn from_wire(attribution: wire::Attribution) -> Result<Attribution, C
             .into_iter()
             .map(shown)
             .collect::<Result<_, CodecError>>()?,
+        offers: match &attribution.offers {
+            Some(offers) => Some(
+                offers::from_wire(offers)
+                    .ok_or_else(|| unknown("a decision about offers", "its lists do not fit"))?,
+            ),
+            None => None,
+        },
     })
 }
 
@@ -60,7 +69,7 @@ pub(super) mod tests {
     use proptest::prelude::{Just, Strategy, any as arbitrary, prop_oneof};
 
     use super::*;
-    use crate::domain::Fingerprint;
+    use crate::domain::{Fingerprint, OfferDecision, Offered};
 
     /// Any that a record can hold.
     pub(in super::super) fn any() -> impl Strategy<Value = Attribution> {
@@ -96,6 +105,15 @@ pub(super) mod tests {
                 revision: hashes[1],
                 is_theirs,
                 shown,
+                offers: (hashes[0] % 2 == 0).then(|| OfferDecision {
+                    offers: vec![Offered {
+                        offer: hashes[1],
+                        probability: 0.25,
+                    }],
+                    none: 0.0,
+                    others: hashes.to_vec(),
+                    is_held_out: is_theirs,
+                }),
             }
         })
     }

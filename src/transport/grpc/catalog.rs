@@ -135,7 +135,7 @@ impl CatalogService for CatalogApi {
         &self,
         request: Request<v1::SetInventoryRequest>,
     ) -> Result<Response<v1::Product>, Status> {
-        let (id, news) = parse_inventory(&request.into_inner(), self.ingest.now())?;
+        let (id, news) = parse_inventory(&request.into_inner(), self.ingest.latest())?;
         let stored = self.catalog.set_inventory(&id, news).await?;
         Ok(Response::new(render(&stored)))
     }

@@ -38,7 +38,7 @@ impl EventService for EventApi {
         request: Request<v1::WriteEventsRequest>,
     ) -> Result<Response<v1::WriteEventsResponse>, Status> {
         let request = request.into_inner();
-        let events = parse_batch(&request.events, self.ingest.now())?;
+        let events = parse_batch(&request.events, self.ingest.latest())?;
         let written = if request.validate_only {
             Written::default()
         } else {
@@ -119,7 +119,7 @@ impl EventService for EventApi {
 
 impl EventApi {
     async fn write_batch(&self, events: &[v1::Event]) -> Result<Written, AppError> {
-        let events = parse_batch(events, self.ingest.now())?;
+        let events = parse_batch(events, self.ingest.latest())?;
         self.ingest.write(records(events)).await
     }
 }

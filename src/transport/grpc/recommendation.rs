@@ -12,10 +12,11 @@ use crate::application::recommend::offers::{Proposal, RankedOffer, promise, prom
 use crate::application::recommend::{
     Answer, Explanation, MAX_BATCH, Question, RankedProduct, Reason, Recommender, Who,
 };
-use crate::domain::{Faults, Timestamp};
+use crate::domain::{Faults, OfferEffect, Timestamp};
 use crate::proto::v1;
 use crate::proto::v1::batch_recommend_result::Result as ItemResult;
 use crate::proto::v1::recommendation_service_server::RecommendationService;
+use crate::state::exposures::OfferCounts;
 use crate::transport::grpc::customer::render_stage;
 use crate::transport::grpc::field::{self, count32, count64, render_time, text};
 use crate::transport::grpc::limits::{COMPRESS_FROM_BYTES, MAX_QUESTION_BYTES};
@@ -467,6 +468,12 @@ fn render_outcomes(outcomes: &Outcomes) -> v1::GetRecommendationOutcomesResponse
         by_source: origins
             .map(|(name, all)| ((*name).to_owned(), counts(*all)))
             .collect(),
+        by_offer: outcomes
+            .offers
+            .iter()
+            .map(|(id, counts)| (id.clone(), render_offer_outcomes(counts)))
+            .collect(),
+        no_offer: Some(render_offer_outcomes(&outcomes.no_offer)),
         other_subject_count: count64(outcomes.other_subjects),
         online: Some(v1::OnlineRanker {
             impression_count: count64(impressions),
@@ -474,5 +481,16 @@ fn render_outcomes(outcomes: &Outcomes) -> v1::GetRecommendationOutcomesResponse
             gain: outcomes.gain,
             active: outcomes.is_active,
         }),
+    }
+}
+
+fn render_offer_outcomes(counts: &OfferCounts) -> v1::AnsweredOfferOutcomes {
+    let count = |effect| count64(counts.of(effect));
+    v1::AnsweredOfferOutcomes {
+        exposure_count: count(OfferEffect::Exposure),
+        click_count: count(OfferEffect::Click),
+        redeemed_count: count(OfferEffect::Redeemed),
+        declined_count: count(OfferEffect::Declined),
+        purchase_count: count(OfferEffect::Purchase),
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nextbest::domain::{Credit, Effect, Origin, RecordBody};
+use nextbest::domain::attribution::short_hash;
+use nextbest::domain::{Credit, Effect, OfferEffect, Origin, Outcome, RecordBody};
 use nextbest::state::State;
 
 pub(super) fn compare(state: &State, standing: &[RecordBody]) {
+    compare_offers(state, standing);
     let mut effects = BTreeSet::new();
     let (mut stages, mut origins) = (BTreeMap::new(), BTreeMap::new());
     let mut others = 0;
@@ -13,14 +15,16 @@ pub(super) fn compare(state: &State, standing: &[RecordBody]) {
         let RecordBody::Event(event) = body else {
             continue;
         };
-        let (Some(Credit::Proven(proven)), Some(effect)) = (&event.credit, Effect::of(event.kind))
-        else {
+        let Some(Credit::Proven(proven)) = &event.credit else {
             continue;
         };
         if !proven.is_theirs {
             others += 1;
             continue;
         }
+        let Some(effect) = Effect::of(event.kind) else {
+            continue;
+        };
         for shown in &proven.shown {
             let decision = proven.decision.0;
             if effects.insert((decision, shown.product, effect as u8)) {
@@ -63,4 +67,70 @@ pub(super) fn compare(state: &State, standing: &[RecordBody]) {
         .collect();
     let learned = (seen.len() as u64, seen.intersection(&acted).count() as u64);
     assert_eq!(attributed.online.examples(), learned);
+}
+
+/// What became of the offers of answers, in the plainest way: sets of decision, offer and effect. An offer counts once
+/// it is known by its id.
+fn compare_offers(state: &State, standing: &[RecordBody]) {
+    let mut known = BTreeSet::new();
+    let mut effects = BTreeSet::new();
+    let mut counted: BTreeMap<(Option<u32>, u8), u64> = BTreeMap::new();
+    for body in standing {
+        match body {
+            RecordBody::OfferUpserted(offer) => {
+                known.insert(short_hash(offer.id.as_str()));
+            }
+            RecordBody::OfferReserved(reserved) => {
+                known.insert(short_hash(reserved.offer.as_str()));
+            }
+            RecordBody::OfferSpent(spent) => {
+                known.insert(short_hash(spent.offer.as_str()));
+            }
+            RecordBody::Event(event) => {
+                let effect = OfferEffect::of(event.kind);
+                if let (Some(Credit::Proven(proven)), Some(effect)) = (&event.credit, effect)
+                    && proven.is_theirs
+                    && let Some(decision) = &proven.offers
+                {
+                    let mut arms: Vec<Option<u32>> =
+                        decision.offers.iter().map(|o| Some(o.offer)).collect();
+                    if arms.is_empty() {
+                        arms.push(None);
+                    }
+                    for arm in arms {
+                        let is_known = arm.is_none_or(|offer| known.contains(&offer));
+                        let is_new = effects.insert((proven.decision.0, arm, effect as u8));
+                        if is_new && is_known {
+                            *counted.entry((arm, effect as u8)).or_default() += 1;
+                        }
+                    }
+                }
+                if let Some(offer) = event
+                    .offer
+                    .as_ref()
+                    .filter(|_| Outcome::of(event.kind).is_some())
+                {
+                    known.insert(short_hash(offer.as_str()));
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = BTreeMap::new();
+    for effect in OfferEffect::ALL {
+        let none = state.exposures.no_offer.of(effect);
+        found.insert((None, effect as u8), none);
+        for item in state.offers.items() {
+            let arm = Some(short_hash(&item.id));
+            found.insert((arm, effect as u8), item.attributed.of(effect));
+        }
+    }
+    found.retain(|_, count| *count > 0);
+    assert_eq!(found, counted);
+    let decisions: BTreeSet<_> = effects
+        .iter()
+        .filter(|(.., effect)| *effect == OfferEffect::Exposure as u8)
+        .map(|(decision, ..)| decision)
+        .collect();
+    assert_eq!(state.exposures.count(), decisions.len() as u64);
 }

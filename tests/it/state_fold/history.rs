@@ -1,13 +1,15 @@
 //! Random histories over few ids, so that everything collides: events, news of the catalog, identifications, erasures.
 
 use nextbest::application::ownership;
+use nextbest::domain::attribution::short_hash;
 use nextbest::domain::journey::{Journey, KindSet, Rule, Stage};
 use nextbest::domain::record::customer_fingerprint;
 use nextbest::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use nextbest::domain::{
     Attribution, CampaignId, Credit, Customer, CustomerId, Event, EventDraft, EventKind,
-    Fingerprint, InventorySet, Micros, Offer, OfferDraft, OfferId, OfferKind, Origin, Outcome,
-    Product, ProductId, Record, RecordBody, Shown, StageIndex, Timestamp, VisitorId,
+    Fingerprint, InventorySet, Micros, Offer, OfferDecision, OfferDraft, OfferId, OfferKind,
+    Offered, Origin, Outcome, Product, ProductId, Record, RecordBody, Shown, StageIndex, Timestamp,
+    VisitorId,
 };
 use nextbest::state::FoldSettings;
 use nextbest::store::{Journal, MemoryJournal};
@@ -150,10 +152,10 @@ fn visits() -> impl Strategy<Value = (i64, Option<usize>)> {
 /// What a token may have proved: few decisions with few products each, one in four of them for somebody else.
 fn attributions() -> impl Strategy<Value = Attribution> {
     let shown = prop::sample::subsequence(vec![1u32, 2, 3], 1..=3);
-    (0..2u8, shown, 0..4).prop_map(|(decision, products, theirs)| Attribution {
+    (0..3u8, shown, 0..4).prop_map(|(decision, products, theirs)| Attribution {
         decision: Fingerprint([decision; 16]),
         moment: slot(0),
-        stage: ["cart", "of old"][usize::from(decision)].into(),
+        stage: ["cart", "of old"][usize::from(decision.min(1))].into(),
         placement: decision.into(),
         revision: 0,
         is_theirs: theirs > 0,
@@ -167,7 +169,26 @@ fn attributions() -> impl Strategy<Value = Attribution> {
                 probability: 1.0,
             })
             .collect(),
+        // one decision for two offers, one for none
+        offers: offered_by(decision).map(|offers| OfferDecision {
+            offers,
+            none: 0.25,
+            others: Vec::new(),
+            is_held_out: false,
+        }),
     })
+}
+
+fn offered_by(decision: u8) -> Option<Vec<Offered>> {
+    let offered = |number: usize| Offered {
+        offer: short_hash(offer_id(number).as_str()),
+        probability: 0.5,
+    };
+    match decision {
+        0 => Some(vec![offered(0), offered(1)]),
+        1 => Some(Vec::new()),
+        _ => None,
+    }
 }
 
 /// Events: half of them with one of few ids, so that some come twice with another content.
