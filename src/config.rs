@@ -71,6 +71,8 @@ pub struct Settings {
     pub attribution: Attribution,
     /// Offers.
     pub offers: Offers,
+    /// Decisions.
+    pub decisions: Decisions,
     /// Learning.
     pub training: Training,
     /// Recipes.
@@ -139,6 +141,13 @@ pub struct Offers {
     pub holdout_seed: u64,
     /// How long a reservation holds, in hours.
     pub reservation_hours: u32,
+}
+
+/// `[decisions]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decisions {
+    /// How long an answer stands that was given under a key, in hours.
+    pub hours: u32,
 }
 
 /// `[training]`

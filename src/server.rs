@@ -197,6 +197,7 @@ impl Service {
             recipes: recipes.stages.clone(),
             segments: recipes.segments.clone(),
             offers: offer_policy(settings),
+            decision_ms: i64::from(settings.decisions.hours) * HOUR_MS,
             checkpoint_every: settings.journal.checkpoint_every_records,
             write_queue: settings.server.write_queue_batches,
             key,

@@ -7,6 +7,7 @@ pub mod appeal;
 pub mod attributed;
 pub mod book;
 pub mod candidates;
+pub mod decisions;
 pub mod neighbours;
 pub mod offers;
 pub mod people;
@@ -31,6 +32,7 @@ use crate::domain::{
     RecordBody, Subject as Who, Timestamp, VisitorId,
 };
 use crate::state::attributed::Attributed;
+use crate::state::decisions::Decisions;
 use crate::state::offers::Offers;
 use crate::state::people::{People, Person};
 use crate::state::products::Products;
@@ -38,7 +40,7 @@ use crate::state::reservations::Reservations;
 use crate::state::subjects::{OfferOutcome, Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 9;
+const FORMAT: u32 = 10;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.
@@ -80,6 +82,8 @@ pub struct State {
     pub attributed: Attributed,
     /// The reservations of offers.
     pub reservations: Reservations,
+    /// The answers that stay.
+    pub decisions: Decisions,
     /// The customers and visitors.
     pub people: People,
     /// By customer: the position of the record by which they became known.
@@ -113,6 +117,7 @@ impl State {
             offers: Offers::default(),
             attributed: Attributed::default(),
             reservations: Reservations::default(),
+            decisions: Decisions::default(),
             people: People::default(),
             customer_positions: Vec::new(),
             browsed_together: Covisitation::default(),
@@ -139,6 +144,7 @@ impl State {
         state.attributed.index();
         state.people.index();
         state.reservations.index();
+        state.decisions.index();
         Ok(state)
     }
 
@@ -209,6 +215,8 @@ impl State {
             }
             RecordBody::OfferReleased(released) => self.apply_released(released),
             RecordBody::OfferSpent(spent) => self.apply_spent(spent),
+            // a fetch makes nobody known
+            RecordBody::AnswerKept(kept) => self.decisions.keep(kept, self.end),
             RecordBody::CustomerUpserted(customer) => {
                 let person = self.people.intern_customer(&customer.id);
                 if let Some(subject) = self.people.subject_mut(person) {
@@ -238,6 +246,9 @@ impl State {
     /// Forgets what a customer did, at once, until the erased journal is folded anew: shop-wide counts still hold it.
     pub fn forget(&mut self, customer: &CustomerId) {
         let gone = self.people.forget(customer);
+        let visitors = gone.iter().flat_map(|gone| gone.visitors.iter());
+        let visitors = visitors.map(|visitor| &**visitor);
+        self.decisions.forget(customer.as_str(), visitors);
         if let Some(book) = gone.and_then(|gone| gone.book) {
             self.forget_book(&book);
         }

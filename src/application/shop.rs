@@ -99,6 +99,8 @@ pub struct ShopSettings {
     pub segments: Vec<Segment>,
     /// How offers are reserved, and who gets none.
     pub offers: OfferPolicy,
+    /// How long an answer stands that was given under a key, in milliseconds.
+    pub decision_ms: i64,
     /// After so many new records State is checkpointed.
     pub checkpoint_every: u64,
     /// How many batches may wait to be written.

@@ -7,8 +7,8 @@ use figment::Figment;
 use serde::Deserialize;
 
 use super::{
-    Attribution, Data, Durability, Journal, Log, LogFormat, LogLevel, Models, Offers, Server,
-    SettingFault, Settings, State, Training,
+    Attribution, Data, Decisions, Durability, Journal, Log, LogFormat, LogLevel, Models, Offers,
+    Server, SettingFault, Settings, State, Training,
 };
 use crate::application::spelling::suggestion;
 
@@ -22,6 +22,7 @@ struct Raw {
     state: RawState,
     attribution: RawAttribution,
     offers: RawOffers,
+    decisions: RawDecisions,
     training: RawTraining,
     models: RawModels,
     log: RawLog,
@@ -71,6 +72,12 @@ struct RawOffers {
     holdout_per_mille: i64,
     holdout_seed: i64,
     reservation_hours: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDecisions {
+    hours: i64,
 }
 
 #[derive(Deserialize)]
@@ -219,6 +226,9 @@ pub(super) fn settings(
             key_file: path(&raw.attribution.key_file),
         },
         offers: offers(c, &raw.offers),
+        decisions: Decisions {
+            hours: c.range("decisions.hours", raw.decisions.hours, 1, 720),
+        },
         training: training(c, &raw.training),
         models: Models {
             folder: path(&raw.models.folder),

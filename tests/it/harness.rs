@@ -77,12 +77,22 @@ impl Harness {
         limits: Limits,
         recipes: &Recipes,
     ) -> Self {
+        Self::start_at(journal, limits, recipes, Clock::system()).await
+    }
+
+    /// As [`Harness::start_on`], by a clock of one's own.
+    pub(crate) async fn start_at(
+        journal: Arc<dyn Journal>,
+        limits: Limits,
+        recipes: &Recipes,
+        clock: Clock,
+    ) -> Self {
         let models = tempfile::tempdir().unwrap();
         let service = Service::with(
             journal,
             None,
             Artefacts::open(models.path()).unwrap(),
-            Clock::system(),
+            clock,
             &settings(),
             recipes,
         )

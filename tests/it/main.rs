@@ -31,6 +31,7 @@ mod state_derived;
 mod state_fold;
 mod wire_bad_input;
 mod wire_bad_offers;
+mod wire_decisions;
 mod wire_expressions;
 mod wire_guard;
 mod wire_lifecycle;

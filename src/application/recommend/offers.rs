@@ -103,6 +103,31 @@ impl Proposal {
         }
     }
 
+    /// What must be reserved first.
+    pub(in crate::application) fn wish(&self) -> Option<&Wish> {
+        self.wish.as_ref()
+    }
+
+    pub(in crate::application) fn product_count(&self) -> usize {
+        self.answer.products.len()
+    }
+
+    /// The answer with what was reserved, if anything had to be.
+    pub(in crate::application) fn promised(self, picks: Option<&[Pick]>) -> Answer {
+        match picks {
+            Some(picks) => self.with(picks),
+            None => self.answer,
+        }
+    }
+
+    /// The answer where nothing can be reserved.
+    pub(in crate::application) fn unpromised(mut self) -> Answer {
+        match self.wish.take() {
+            Some(wish) => self.without(&wish),
+            None => self.answer,
+        }
+    }
+
     /// The answer with what was reserved.
     fn with(mut self, picks: &[Pick]) -> Answer {
         self.answer.offers = picked(&self.kept, picks);
