@@ -108,6 +108,8 @@ pub struct Journal {
 pub struct Server {
     /// Address and port; beyond loopback only with `allow_remote_without_authentication`.
     pub listen: SocketAddr,
+    /// Address and port of HTTP; absent: there is no HTTP. Beyond loopback as `listen`.
+    pub http_address: Option<SocketAddr>,
     /// Whether anybody may reach the service.
     pub allow_remote_without_authentication: bool,
     /// How long calls under way may take at the end, in seconds.

@@ -148,6 +148,17 @@ impl Customers {
         }
     }
 
+    /// The expression of a segment of the journey, or the names there are.
+    ///
+    /// # Errors
+    /// The names, if there is no such segment.
+    pub fn segment(&self, name: &str) -> Result<String, Vec<&str>> {
+        let segments = &self.shop.settings.segments;
+        let found = segments.iter().find(|segment| segment.name == name);
+        let names = || segments.iter().map(|segment| &*segment.name).collect();
+        found.map(|segment| segment.text.clone()).ok_or_else(names)
+    }
+
     /// Sets the traits of a customer.
     ///
     /// # Errors

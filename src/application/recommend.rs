@@ -1,6 +1,7 @@
 //! The question nextbest exists for: what is the next best product for this customer, at this stage?
 
 mod admission;
+mod fallback;
 pub mod offers;
 mod reasons;
 

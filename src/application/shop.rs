@@ -1,6 +1,6 @@
 //! The shop as it is known now: the journal, its fold, the recipes and the live model. What every use case shares.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
@@ -200,6 +200,16 @@ impl Shop {
     pub fn known(&self) -> RwLockReadGuard<'_, Known> {
         // folding cannot fail, so State is whole even if a reader panicked
         self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known, unless one would have to wait for it.
+    pub fn try_known(&self) -> Option<RwLockReadGuard<'_, Known>> {
+        match self.known.try_read() {
+            Ok(known) => Some(known),
+            // as for `known`
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn known_mut(&self) -> RwLockWriteGuard<'_, Known> {

@@ -48,6 +48,7 @@ struct RawJournal {
 #[serde(deny_unknown_fields)]
 struct RawServer {
     listen: String,
+    http_address: String,
     allow_remote_without_authentication: bool,
     drain_seconds: i64,
     max_concurrent_calls: i64,
@@ -148,13 +149,10 @@ impl Checks<'_> {
         names[0].1
     }
 
-    fn listen(&mut self, raw: &RawServer) -> SocketAddr {
-        let key = "server.listen";
-        let Ok(address) = raw.listen.parse::<SocketAddr>() else {
-            let given = &raw.listen;
-            let message = format!(
-                "{key} must be an IP address and a port such as \"127.0.0.1:50051\", not {given:?}"
-            );
+    fn listen(&mut self, raw: &RawServer, key: &str, given: &str, like: &str) -> SocketAddr {
+        let Ok(address) = given.parse::<SocketAddr>() else {
+            let message =
+                format!("{key} must be an IP address and a port such as \"{like}\", not {given:?}");
             self.fault(key, message);
             return SocketAddr::from(([127, 0, 0, 1], 0));
         };
@@ -260,7 +258,11 @@ const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogF
 
 fn server(c: &mut Checks<'_>, raw: &RawServer) -> Server {
     Server {
-        listen: c.listen(raw),
+        listen: c.listen(raw, "server.listen", &raw.listen, "127.0.0.1:50051"),
+        http_address: (!raw.http_address.trim().is_empty()).then(|| {
+            let given = &raw.http_address;
+            c.listen(raw, "server.http_address", given, "127.0.0.1:50052")
+        }),
         allow_remote_without_authentication: raw.allow_remote_without_authentication,
         drain_seconds: c.range("server.drain_seconds", raw.drain_seconds, 0, 3_600),
         max_concurrent_calls: c.range(

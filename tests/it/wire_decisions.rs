@@ -31,14 +31,14 @@ fn keyed(customer: &str, key: &str) -> v1::RecommendRequest {
     }
 }
 
-fn limited(units: i64) -> v1::Offer {
+pub(crate) fn limited(units: i64) -> v1::Offer {
     v1::Offer {
         budget_units: Some(units),
         ..plain("limited")
     }
 }
 
-async fn catalog(clients: &mut Clients) {
+pub(crate) async fn catalog(clients: &mut Clients) {
     let request = v1::BatchUpsertProductsRequest {
         products: (0..6).map(|number| product("audio", number)).collect(),
         validate_only: false,
@@ -199,7 +199,7 @@ async fn a_key_that_cannot_be_is_refused_and_one_that_stands_for_another_questio
 }
 
 /// A service whose clock is set by hand.
-async fn timed(journal: MemoryJournal) -> (Harness, Clients, Arc<AtomicI64>) {
+pub(crate) async fn timed(journal: MemoryJournal) -> (Harness, Clients, Arc<AtomicI64>) {
     let clock = Arc::new(AtomicI64::new(1_700_000_000_000));
     let told = clock.clone();
     let clock_of_shop = Clock::telling(move || Timestamp::from_ms(told.load(Ordering::SeqCst)));

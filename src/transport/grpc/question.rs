@@ -23,7 +23,10 @@ const NOBODY: &str = "nobody";
 ///
 /// # Errors
 /// `Invalid` with every fault.
-pub(super) fn parse(request: &v1::RecommendRequest, now: Timestamp) -> Result<Question, AppError> {
+pub(in crate::transport) fn parse(
+    request: &v1::RecommendRequest,
+    now: Timestamp,
+) -> Result<Question, AppError> {
     let mut faults = Faults::new();
     let who = parse_who(&mut faults, request);
     field::name(&mut faults, "stage", &request.stage);

@@ -33,13 +33,13 @@ const CAMPAIGN_PAGE: usize = 256;
 #[derive(Debug, Clone)]
 pub struct RecommendationApi {
     /// Answers questions.
-    pub(super) recommender: Recommender,
+    pub(in crate::transport) recommender: Recommender,
     /// Whom a stream goes over.
-    pub(super) customers: Customers,
+    pub(in crate::transport) customers: Customers,
     /// The clock.
-    pub(super) ingest: Ingest,
+    pub(in crate::transport) ingest: Ingest,
     /// What streams share.
-    pub(super) streams: Streams,
+    pub(in crate::transport) streams: Streams,
 }
 
 #[tonic::async_trait]
@@ -200,7 +200,7 @@ enum Proposed {
 }
 
 /// One question must not be as large as a batch of them; tonic knows one bound for a whole service.
-fn check_size(request: &v1::RecommendRequest) -> Result<(), Status> {
+pub(in crate::transport) fn check_size(request: &v1::RecommendRequest) -> Result<(), Status> {
     let bytes = request.encoded_len();
     if bytes > MAX_QUESTION_BYTES {
         let text = format!("{bytes} bytes in a question; at most {MAX_QUESTION_BYTES} are taken");
@@ -409,7 +409,7 @@ fn render_item(answer: Result<v1::RecommendResponse, AppError>) -> v1::BatchReco
     }
 }
 
-fn render(answer: &Answer) -> v1::RecommendResponse {
+pub(in crate::transport) fn render(answer: &Answer) -> v1::RecommendResponse {
     v1::RecommendResponse {
         stage: Some(render_stage(&answer.stage)),
         products: answer
