@@ -115,7 +115,7 @@ impl Recommender {
     pub fn decide(
         &self,
         ingest: &Ingest,
-        open: Vec<(Proposal, Decision)>,
+        open: &[(Proposal, Decision)],
         encode: Encode,
     ) -> Result<Vec<Result<Vec<u8>, AppError>>, AppError> {
         let mut decided = Vec::with_capacity(open.len());

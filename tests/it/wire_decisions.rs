@@ -89,7 +89,6 @@ async fn first_questions_at_the_same_time_get_the_same_bytes() {
     // the shop changes, the answer does not
     let gone = v1::DeleteProductRequest {
         product_id: answer.products[0].product_id.clone(),
-        ..v1::DeleteProductRequest::default()
     };
     clients.catalog.delete_product(gone).await.unwrap();
     let redeem = v1::RedeemOfferRequest {

@@ -586,7 +586,7 @@ class Email(Story):
         code = text.split("```python\n")[1].split("```")[0]
         path = pathlib.Path(self.folder.name).with_suffix(".py")
         path.write_text(code, encoding="utf-8")
-        self.addCleanup(path.unlink)
+        self.addCleanup(path.unlink, missing_ok=True)
         command = [sys.executable, "-B", str(path), self.service.http, *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 

@@ -244,6 +244,16 @@ fn promise_batch(
     Ok(answers.into_iter().map(render_item).collect())
 }
 
+/// Where an answer comes from.
+enum Place {
+    /// It is here.
+    Here(Box<Result<v1::RecommendResponse, AppError>>),
+    /// The next one of those that do not have to stay.
+    Plain,
+    /// The next one of those that do.
+    Open,
+}
+
 /// Answers in the order of what was proposed.
 fn promise_some(
     recommender: &Recommender,
@@ -251,36 +261,32 @@ fn promise_some(
     proposed: Vec<Result<Proposed, AppError>>,
 ) -> Result<Vec<Result<v1::RecommendResponse, AppError>>, AppError> {
     let (mut plain, mut open) = (Vec::new(), Vec::new());
-    // where each answer will come from
-    enum From {
-        Here(Result<v1::RecommendResponse, AppError>),
-        Plain,
-        Open,
-    }
     let mut items = Vec::with_capacity(proposed.len());
     for item in proposed {
         items.push(match item {
-            Err(error) => From::Here(Err(error)),
-            Ok(Proposed::Checked) => From::Here(Ok(v1::RecommendResponse::default())),
-            Ok(Proposed::Keyed(Undecided::Stands(answer))) => From::Here(decode(&answer)),
+            Err(error) => Place::Here(Box::new(Err(error))),
+            Ok(Proposed::Checked) => Place::Here(Box::new(Ok(v1::RecommendResponse::default()))),
+            Ok(Proposed::Keyed(Undecided::Stands(answer))) => {
+                Place::Here(Box::new(decode(&answer)))
+            }
             Ok(Proposed::Plain(proposal)) => {
                 plain.push(*proposal);
-                From::Plain
+                Place::Plain
             }
             Ok(Proposed::Keyed(Undecided::Open(proposal, decision))) => {
                 open.push((*proposal, decision));
-                From::Open
+                Place::Open
             }
         });
     }
     let mut plain = promise_all(ingest, plain)?.into_iter();
     let encode = |answer: &Answer| render(answer).encode_to_vec();
-    let mut decided = recommender.decide(ingest, open, encode)?.into_iter();
+    let mut decided = recommender.decide(ingest, &open, encode)?.into_iter();
     let lost = || AppError::Internal("an answer got lost".to_owned());
     let answers = items.into_iter().map(|item| match item {
-        From::Here(answer) => answer,
-        From::Plain => plain.next().as_ref().map(render).ok_or_else(lost),
-        From::Open => decode(&decided.next().ok_or_else(lost)??),
+        Place::Here(answer) => *answer,
+        Place::Plain => plain.next().as_ref().map(render).ok_or_else(lost),
+        Place::Open => decode(&decided.next().ok_or_else(lost)??),
     });
     Ok(answers.collect())
 }
