@@ -20,6 +20,7 @@ use crate::domain::{
     ReservationId, ReservationStatus, Subject, Timestamp, VisitorId,
 };
 use crate::state::State;
+use crate::state::decisions::MAX_DECISIONS;
 use crate::store::{JournalError, MAX_BLOCK_RECORDS};
 
 /// The most events of one batch.
@@ -316,6 +317,7 @@ impl Worker {
             let terms = DeskTerms {
                 reservation_ms: self.shop.settings.offers.reservation_ms,
                 decision_ms: self.shop.settings.decision_ms,
+                most_decisions: MAX_DECISIONS,
             };
             let mut desk = Desk::new(state, now, terms, self.shop.journal.end().0);
             let settled: Vec<_> = demands

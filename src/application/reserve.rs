@@ -228,13 +228,15 @@ pub(super) struct Desk<'a> {
     kept: HashMap<Fingerprint, (Fingerprint, Vec<u8>)>,
 }
 
-/// How long promises hold, in milliseconds.
+/// How long promises hold, in milliseconds, and how many there may be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DeskTerms {
     /// Reservations.
     pub(super) reservation_ms: i64,
     /// Answers.
     pub(super) decision_ms: i64,
+    /// At most so many answers stand at a time.
+    pub(super) most_decisions: usize,
 }
 
 impl<'a> Desk<'a> {

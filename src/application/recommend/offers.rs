@@ -95,7 +95,7 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    pub(super) fn new(answer: Answer, offers: ChosenOffers) -> Self {
+    pub(in crate::application) fn new(answer: Answer, offers: ChosenOffers) -> Self {
         Self {
             answer,
             wish: offers.wish,
