@@ -313,7 +313,7 @@ fn answers(
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = service.serve(listener, async {
+        let serving = service.serve(listener, None, async {
             stopped.await.ok();
         });
         let calling = async {

@@ -5,6 +5,7 @@ pub mod acceptance;
 pub mod attribution;
 pub mod catalog;
 pub mod customers;
+pub mod decision;
 pub mod error;
 pub mod evaluate;
 pub mod expression;

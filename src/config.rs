@@ -73,6 +73,8 @@ pub struct Settings {
     pub attribution: Attribution,
     /// Offers.
     pub offers: Offers,
+    /// Decisions.
+    pub decisions: Decisions,
     /// Learning.
     pub training: Training,
     /// Recipes.
@@ -108,6 +110,8 @@ pub struct Journal {
 pub struct Server {
     /// Address and port; beyond loopback only with `allow_remote_without_authentication`.
     pub listen: SocketAddr,
+    /// Address and port of HTTP; absent: there is no HTTP. Beyond loopback as `listen`.
+    pub http_address: Option<SocketAddr>,
     /// Whether anybody may reach the service.
     pub allow_remote_without_authentication: bool,
     /// How long calls under way may take at the end, in seconds.
@@ -157,6 +161,13 @@ pub struct Offers {
     pub holdout_seed: u64,
     /// How long a reservation holds, in hours.
     pub reservation_hours: u32,
+}
+
+/// `[decisions]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decisions {
+    /// How long an answer stands that was given under a key, in hours.
+    pub hours: u32,
 }
 
 /// `[training]`

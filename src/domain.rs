@@ -3,6 +3,7 @@
 pub mod attribution;
 pub mod catalog;
 pub mod customer;
+pub mod decision;
 pub mod event;
 pub mod fault;
 pub mod fingerprint;
@@ -20,11 +21,13 @@ pub use attribution::{
 };
 pub use catalog::{CategoryPath, InventorySet, Product, ProductDraft};
 pub use customer::{Customer, CustomerDraft, Subject, Traits};
+pub use decision::AnswerKept;
 pub use event::{Event, EventDraft, EventKind};
 pub use fault::{Fault, FaultCode, Faults};
 pub use fingerprint::Fingerprint;
 pub use id::{
-    CampaignId, CustomerId, EventId, OfferId, OrderId, ProductId, SessionId, Touchpoint, VisitorId,
+    CampaignId, CustomerId, DecisionKey, EventId, OfferId, OrderId, ProductId, SessionId,
+    Touchpoint, VisitorId,
 };
 pub use journey::{Journey, StageIndex};
 pub use money::{Currency, Micros, Price};

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::application::catalog::Catalog;
 use crate::application::customers::Customers;
@@ -29,6 +30,7 @@ use crate::store::{
 use crate::transport::csv::Repetitions;
 use crate::transport::grpc::limits::Limits;
 use crate::transport::grpc::{self, ServeError, UseCases};
+use crate::transport::http::{self, limits::HttpLimits};
 
 /// How many different contents of a file are counted in memory, about 40 bytes each; more go to the disk.
 const REPETITIONS_IN_MEMORY: usize = 1 << 20;
@@ -210,6 +212,7 @@ impl Service {
             recipes: recipes.stages.clone(),
             segments: recipes.segments.clone(),
             offers: offer_policy(settings),
+            decision_ms: i64::from(settings.decisions.hours) * HOUR_MS,
             checkpoint_every: settings.journal.checkpoint_every_records,
             write_queue: settings.server.write_queue_batches,
             key,
@@ -245,13 +248,14 @@ impl Service {
         })
     }
 
-    /// Serves until `shutdown`, then drains.
+    /// Serves gRPC, and HTTP if it is to be, until `shutdown`, then drains.
     ///
     /// # Errors
     /// [`ServerError`].
     pub async fn serve(
         &self,
         listener: TcpListener,
+        http: Option<TcpListener>,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServerError> {
         let limits = Limits {
@@ -262,9 +266,37 @@ impl Service {
         };
         let jobs = jobs::Jobs::start(&self.shop, &self.use_cases.models, &self.settings.training);
         let ready = self.shop.ready();
-        let served = grpc::serve(listener, self.use_cases.clone(), &limits, ready, shutdown).await;
+        let (stop, stopping) = watch::channel(false);
+        let ends = |mut stopping: watch::Receiver<bool>| async move {
+            // an error means that `serve` is being dropped
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        };
+        let over_grpc = async {
+            let (use_cases, ends) = (self.use_cases.clone(), ends(stopping.clone()));
+            let served = grpc::serve(listener, use_cases, &limits, ready.clone(), ends).await;
+            served.map_err(ServerError::from)
+        };
+        let over_http = async {
+            let Some(listener) = http else {
+                return Ok(());
+            };
+            let limits = HttpLimits {
+                calls: limits.recommendation_calls,
+                drain: limits.drain,
+                ..HttpLimits::default()
+            };
+            let (use_cases, ends) = (self.use_cases.clone(), ends(stopping.clone()));
+            let served = http::serve(listener, use_cases, &limits, ready.clone(), ends).await;
+            served.map_err(io_error("HTTP"))
+        };
+        let told = async {
+            shutdown.await;
+            stop.send_replace(true);
+            Ok(())
+        };
+        let served = tokio::try_join!(over_grpc, over_http, told);
         jobs.stop();
-        Ok(served?)
+        served.map(|_| ())
     }
 
     /// Ends in order: runs are cancelled, what is queued is written, State is checkpointed. Blocks.

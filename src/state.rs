@@ -7,6 +7,7 @@ pub mod appeal;
 pub mod attributed;
 pub mod book;
 pub mod candidates;
+pub mod decisions;
 pub mod exposures;
 pub mod neighbours;
 pub mod offers;
@@ -33,6 +34,7 @@ use crate::domain::{
     Position, Record, RecordBody, Subject as Who, Timestamp, VisitorId,
 };
 use crate::state::attributed::Attributed;
+use crate::state::decisions::Decisions;
 use crate::state::exposures::Exposures;
 use crate::state::offers::Offers;
 use crate::state::people::{People, Person};
@@ -85,6 +87,8 @@ pub struct State {
     pub exposures: Exposures,
     /// The reservations of offers.
     pub reservations: Reservations,
+    /// The answers that stay.
+    pub decisions: Decisions,
     /// The customers and visitors.
     pub people: People,
     /// By customer: the position of the record by which they became known.
@@ -119,6 +123,7 @@ impl State {
             attributed: Attributed::default(),
             exposures: Exposures::default(),
             reservations: Reservations::default(),
+            decisions: Decisions::default(),
             people: People::default(),
             customer_positions: Vec::new(),
             browsed_together: Covisitation::default(),
@@ -146,6 +151,7 @@ impl State {
         state.exposures.index();
         state.people.index();
         state.reservations.index();
+        state.decisions.index();
         Ok(state)
     }
 
@@ -216,6 +222,8 @@ impl State {
             }
             RecordBody::OfferReleased(released) => self.apply_released(released),
             RecordBody::OfferSpent(spent) => self.apply_spent(spent),
+            // a fetch makes nobody known
+            RecordBody::AnswerKept(kept) => self.decisions.keep(kept, self.end),
             RecordBody::CustomerUpserted(customer) => {
                 let person = self.people.intern_customer(&customer.id);
                 if let Some(subject) = self.people.subject_mut(person) {
@@ -245,6 +253,9 @@ impl State {
     /// Forgets what a customer did, at once, until the erased journal is folded anew: shop-wide counts still hold it.
     pub fn forget(&mut self, customer: &CustomerId) {
         let gone = self.people.forget(customer);
+        let visitors = gone.iter().flat_map(|gone| gone.visitors.iter());
+        let visitors = visitors.map(|visitor| &**visitor);
+        self.decisions.forget(customer.as_str(), visitors);
         if let Some(book) = gone.and_then(|gone| gone.book) {
             self.forget_book(&book);
         }

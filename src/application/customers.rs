@@ -11,7 +11,7 @@ use crate::application::recommend::{StageAnswer, Who, person, stage_of};
 use crate::application::shop::Shop;
 use crate::domain::journey::Journey;
 use crate::domain::{
-    Customer, CustomerId, Event, Position, RecordBody, Timestamp, Traits, VisitorId,
+    AnswerKept, Customer, CustomerId, Event, Position, RecordBody, Timestamp, Traits, VisitorId,
 };
 use crate::state::State;
 use crate::state::people::Person;
@@ -148,6 +148,17 @@ impl Customers {
         }
     }
 
+    /// The expression of a segment of the journey, or the names there are.
+    ///
+    /// # Errors
+    /// The names, if there is no such segment.
+    pub fn segment(&self, name: &str) -> Result<String, Vec<&str>> {
+        let segments = &self.shop.settings.segments;
+        let found = segments.iter().find(|segment| segment.name == name);
+        let names = || segments.iter().map(|segment| &*segment.name).collect();
+        found.map(|segment| segment.text.clone()).ok_or_else(names)
+    }
+
     /// Sets the traits of a customer.
     ///
     /// # Errors
@@ -212,6 +223,37 @@ impl Customers {
         limit: usize,
         gone: &dyn Fn() -> bool,
     ) -> Result<Page<Event>, AppError> {
+        self.page(theirs, from, limit, gone, |body| match body {
+            RecordBody::Event(event) => Some(*event),
+            _ => None,
+        })
+    }
+
+    /// As [`Customers::events`], of the answers that were kept for somebody.
+    ///
+    /// # Errors
+    /// `DataLoss`.
+    pub fn decisions(
+        &self,
+        theirs: &Ownership,
+        from: u64,
+        limit: usize,
+        gone: &dyn Fn() -> bool,
+    ) -> Result<Page<AnswerKept>, AppError> {
+        self.page(theirs, from, limit, gone, |body| match body {
+            RecordBody::AnswerKept(kept) => Some(*kept),
+            _ => None,
+        })
+    }
+
+    fn page<T>(
+        &self,
+        theirs: &Ownership,
+        from: u64,
+        limit: usize,
+        gone: &dyn Fn() -> bool,
+        pick: impl Fn(RecordBody) -> Option<T>,
+    ) -> Result<Page<T>, AppError> {
         let mut items = Vec::new();
         for record in self.shop.journal.read_from(Position(from)) {
             if gone() {
@@ -221,7 +263,7 @@ impl Customers {
             if !theirs.holds(position, &record) {
                 continue;
             }
-            let RecordBody::Event(event) = record.body else {
+            let Some(item) = pick(record.body) else {
                 continue;
             };
             if items.len() == limit {
@@ -230,7 +272,7 @@ impl Customers {
                     next: Some(position.0),
                 });
             }
-            items.push(*event);
+            items.push(item);
         }
         Ok(Page { items, next: None })
     }

@@ -97,6 +97,14 @@ pub enum AppError {
         /// Which.
         id: String,
     },
+    /// The key stands for the answer to another question.
+    #[error(
+        "the decision_key {key} stands for the answer to another question of this customer or visitor"
+    )]
+    DecisionKeyReused {
+        /// Which.
+        key: String,
+    },
     /// Nothing is known of that customer or visitor.
     #[error("nothing is known of this customer or visitor")]
     CustomerNotFound,

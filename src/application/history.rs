@@ -37,6 +37,7 @@ impl History {
                 RecordBody::OfferReserved(_)
                 | RecordBody::OfferReleased(_)
                 | RecordBody::OfferSpent(_)
+                | RecordBody::AnswerKept(_)
                 | RecordBody::CustomerErased(_)
                 | RecordBody::ModelActivated(_)
                 | RecordBody::Redacted => {}

@@ -7,9 +7,12 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::application::attribution::{self, UnattributedCounts};
+use crate::application::decision::Keep;
 use crate::application::error::AppError;
 use crate::application::ownership;
-use crate::application::reserve::{Demand, Desk, Pick, Redeemed, Redemption, Settled, Wish};
+use crate::application::reserve::{
+    Demand, Desk, DeskTerms, Keeping, Pick, Redeemed, Redemption, Settled, Wish,
+};
 use crate::application::shop::Shop;
 use crate::domain::record::customer_fingerprint;
 use crate::domain::{
@@ -17,6 +20,7 @@ use crate::domain::{
     ReservationId, ReservationStatus, Subject, Timestamp, VisitorId,
 };
 use crate::state::State;
+use crate::state::decisions::MAX_DECISIONS;
 use crate::store::{JournalError, MAX_BLOCK_RECORDS};
 
 /// The most events of one batch.
@@ -146,13 +150,26 @@ impl Ingest {
     /// # Errors
     /// As [`Ingest::write`].
     pub fn reserve_blocking(&self, wishes: Vec<Wish>) -> Result<Vec<Vec<Pick>>, AppError> {
+        Ok(reserved(self.settle_blocking(Demand::Reserve(wishes))?))
+    }
+
+    /// Decides which answers stand; durable when it returns. For threads that may block.
+    ///
+    /// # Errors
+    /// As [`Ingest::write`].
+    pub(super) fn keep_blocking(&self, keeps: Vec<Keep>) -> Result<Vec<Keeping>, AppError> {
+        match self.settle_blocking(Demand::Keep(keeps))? {
+            Settled::Kept(kept) => Ok(kept),
+            other => unreachable!("answers were to be kept, not {other:?}"),
+        }
+    }
+
+    fn settle_blocking(&self, demand: Demand) -> Result<Settled, AppError> {
         let (reply, answer) = oneshot::channel();
-        let demand = Demand::Reserve(wishes);
         self.commands
             .blocking_send(Command::Settle { demand, reply })
             .map_err(|_| AppError::Stopping)?;
-        let settled = answer.blocking_recv().map_err(|_| AppError::Stopping)?;
-        Ok(reserved(settled?))
+        answer.blocking_recv().map_err(|_| AppError::Stopping)?
     }
 
     /// Redeems an offer; asked again, it says so and changes nothing.
@@ -303,8 +320,12 @@ impl Worker {
             let state = &known.state;
             // a clock that was set back must not open again what was over
             let now = self.shop.clock.not_before(state.recorded());
-            let holds_ms = self.shop.settings.offers.reservation_ms;
-            let mut desk = Desk::new(state, now, holds_ms, self.shop.journal.end().0);
+            let terms = DeskTerms {
+                reservation_ms: self.shop.settings.offers.reservation_ms,
+                decision_ms: self.shop.settings.decision_ms,
+                most_decisions: MAX_DECISIONS,
+            };
+            let mut desk = Desk::new(state, now, terms, self.shop.journal.end().0);
             let settled: Vec<_> = demands
                 .iter()
                 .map(|(demand, _)| {
@@ -528,6 +549,7 @@ pub(super) fn weight_of(body: &RecordBody) -> usize {
             Some(Credit::Claimed(token)) => 1 + 2 * token.len() / EVENT_BYTES,
             _ => 1,
         },
+        RecordBody::AnswerKept(kept) => 1 + kept.answer.len() / EVENT_BYTES,
         _ => 1,
     }
 }
@@ -591,6 +613,7 @@ fn topic(body: &RecordBody) -> Option<Topic> {
         RecordBody::OfferReserved(_)
         | RecordBody::OfferReleased(_)
         | RecordBody::OfferSpent(_)
+        | RecordBody::AnswerKept(_)
         | RecordBody::CustomerErased(_)
         | RecordBody::ModelActivated(_)
         | RecordBody::Redacted => None,

@@ -89,6 +89,7 @@ impl Ownership {
             RecordBody::Event(event) => self.is_of(position, &event.subject),
             RecordBody::OfferReserved(reserved) => self.is_of(position, &reserved.subject),
             RecordBody::OfferReleased(released) => self.is_of(position, &released.subject),
+            RecordBody::AnswerKept(kept) => self.is_of(position, &kept.subject),
             RecordBody::CustomerUpserted(customer) => is_theirs(&customer.id),
             RecordBody::VisitorIdentified { customer, .. } => is_theirs(customer),
             RecordBody::ProductUpserted(_)

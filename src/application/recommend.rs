@@ -1,6 +1,7 @@
 //! The question nextbest exists for: what is the next best product for this customer, at this stage?
 
 mod admission;
+mod fallback;
 pub mod offers;
 mod reasons;
 
@@ -130,6 +131,10 @@ pub struct Answer {
     pub offer_holdout: bool,
     /// An offer was left out because nothing could be reserved.
     pub offers_incomplete: bool,
+    /// Until when the same key gives this answer; absent: it was given under none, or does not stay.
+    pub decision_until: Option<Timestamp>,
+    /// It was given under a key, and does not stay.
+    pub decision_not_kept: bool,
 }
 
 impl Question {
@@ -240,6 +245,10 @@ impl Recommender {
     #[must_use]
     pub fn new(shop: Arc<Shop>) -> Self {
         Self { shop }
+    }
+
+    pub(super) fn shop(&self) -> &Shop {
+        &self.shop
     }
 
     /// Answers one question. Takes well under a millisecond; no IO: of the offers that must be reserved, only those
@@ -430,6 +439,8 @@ impl Recommender {
             offer_decision: offers.decision.clone(),
             offer_holdout: offers.is_held_out,
             offers_incomplete: false,
+            decision_until: None,
+            decision_not_kept: false,
             stage: stage_answer(state, prepared, &view, &standing, context.len()),
             products,
             fallback: unknown || live.is_none(),

@@ -3,8 +3,11 @@
 //! Only the committer decides, over State and what it has accepted in the block at hand, and what it decides is durable
 //! before anybody hears of it. So no number of callers can take more than there is.
 
+mod keeping;
+
 use std::collections::{HashMap, HashSet};
 
+use crate::application::decision::Keep;
 use crate::application::error::AppError;
 use crate::domain::{
     CustomerId, EventDraft, Fingerprint, OfferId, OfferReleased, OfferReserved, OrderId, Record,
@@ -16,6 +19,8 @@ use crate::state::people::Person;
 use crate::state::reservations::{
     Ledger, Party, Pending, Reservation, event_identity, order_identity,
 };
+
+pub(super) use keeping::Keeping;
 
 /// The most offers of one answer.
 pub const MAX_OFFERS: usize = 10;
@@ -92,9 +97,10 @@ pub struct Redeemed {
 }
 
 /// What the committer decides.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) enum Demand {
     Reserve(Vec<Wish>),
+    Keep(Vec<Keep>),
     Redeem(Redemption),
     Release(ReservationId),
 }
@@ -103,6 +109,7 @@ pub(super) enum Demand {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Settled {
     Reserved(Vec<Vec<Pick>>),
+    Kept(Vec<Keeping>),
     Redeemed(Redeemed),
     Released(ReservationStatus),
 }
@@ -112,6 +119,7 @@ impl Demand {
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Reserve(wishes) => wishes.iter().map(|wish| wish.most).sum(),
+            Self::Keep(keeps) => keeps.iter().map(Keep::weight).sum(),
             Self::Redeem(_) | Self::Release(_) => 1,
         }
     }
@@ -208,7 +216,7 @@ pub(super) struct Desk<'a> {
     ledger: Ledger<'a>,
     pending: Pending,
     now: Timestamp,
-    holds_ms: i64,
+    terms: DeskTerms,
     /// The end of the journal: no two blocks have the same.
     end: u64,
     records: Vec<Record>,
@@ -216,21 +224,35 @@ pub(super) struct Desk<'a> {
     fresh: HashMap<Fingerprint, Redeemed>,
     /// What it releases.
     released: HashSet<ReservationId>,
+    /// What it keeps: the question and the answer, by decision.
+    kept: HashMap<Fingerprint, (Fingerprint, Vec<u8>)>,
+}
+
+/// How long promises hold, in milliseconds, and how many there may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DeskTerms {
+    /// Reservations.
+    pub(super) reservation_ms: i64,
+    /// Answers.
+    pub(super) decision_ms: i64,
+    /// At most so many answers stand at a time.
+    pub(super) most_decisions: usize,
 }
 
 impl<'a> Desk<'a> {
-    /// At `now`; reservations hold for `holds_ms`.
-    pub(super) fn new(state: &'a State, now: Timestamp, holds_ms: i64, end: u64) -> Self {
+    /// At `now`.
+    pub(super) fn new(state: &'a State, now: Timestamp, terms: DeskTerms, end: u64) -> Self {
         Self {
             state,
             ledger: Ledger::new(state, now),
             pending: Pending::default(),
             now,
-            holds_ms,
+            terms,
             end,
             records: Vec::new(),
             fresh: HashMap::new(),
             released: HashSet::new(),
+            kept: HashMap::new(),
         }
     }
 
@@ -253,6 +275,11 @@ impl<'a> Desk<'a> {
                 let wishes = wishes.iter();
                 let picks = wishes.map(|wish| self.reserve(wish, &mut depends));
                 Ok(Settled::Reserved(picks.collect()))
+            }
+            Demand::Keep(keeps) => {
+                let keeps = keeps.iter();
+                let kept = keeps.map(|keep| self.keep(keep, &mut depends));
+                Ok(Settled::Kept(kept.collect()))
             }
             Demand::Redeem(redemption) => self.redeem(redemption, &mut depends),
             Demand::Release(id) => self.release(*id),
@@ -282,7 +309,7 @@ impl<'a> Desk<'a> {
         let moment = self.now.ms().to_le_bytes();
         let parts = [&self.end.to_le_bytes()[..], &index.to_le_bytes(), &moment];
         let id = ReservationId(Fingerprint::of("reservation", &parts));
-        let over = self.now.plus_ms(self.holds_ms);
+        let over = self.now.plus_ms(self.terms.reservation_ms);
         let expires_at = terms.ends_at.map_or(over, |end| end.min(over));
         let held = Held {
             offer,

@@ -1,7 +1,7 @@
 //! The shop as it is known now: the journal, its fold, the recipes and the live model. What every use case shares.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
@@ -144,6 +144,8 @@ pub struct ShopSettings {
     pub segments: Vec<Segment>,
     /// How offers are reserved, and who gets none.
     pub offers: OfferPolicy,
+    /// How long an answer stands that was given under a key, in milliseconds.
+    pub decision_ms: i64,
     /// After so many new records State is checkpointed.
     pub checkpoint_every: u64,
     /// How many batches may wait to be written.
@@ -244,6 +246,16 @@ impl Shop {
     pub fn known(&self) -> RwLockReadGuard<'_, Known> {
         // folding cannot fail, so State is whole even if a reader panicked
         self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known, unless one would have to wait for it.
+    pub fn try_known(&self) -> Option<RwLockReadGuard<'_, Known>> {
+        match self.known.try_read() {
+            Ok(known) => Some(known),
+            // as for `known`
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn known_mut(&self) -> RwLockWriteGuard<'_, Known> {

@@ -1,4 +1,4 @@
-//! `nextbest serve`: answers over gRPC until it is told to stop.
+//! `nextbest serve`: answers over gRPC and HTTP until it is told to stop.
 
 use std::process::ExitCode;
 
@@ -19,6 +19,9 @@ pub struct Args {
     /// Address and port (server.listen); port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+    /// Address and port of HTTP (server.http_address); port 0 takes a free one, "" is none
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<String>,
 }
 
 /// Serves until Ctrl-C or SIGTERM.
@@ -32,6 +35,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|address| format!("server.listen={address}")),
     );
+    let http = args.http.iter();
+    flags
+        .set
+        .extend(http.map(|address| format!("server.http_address={address}")));
     let settings = flags.load()?.settings;
     telemetry::install(&settings.log);
     let recipes = config::recipes(settings.models.folder.as_deref())?;
@@ -50,7 +57,12 @@ pub fn serve(
     listening: impl FnOnce(std::net::SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let address = settings.server.listen;
-    if !address.ip().is_loopback() && !settings.server.allow_remote_without_authentication {
+    let http_address = settings.server.http_address;
+    let may_be_remote = settings.server.allow_remote_without_authentication;
+    for address in std::iter::once(address).chain(http_address) {
+        if address.ip().is_loopback() || may_be_remote {
+            continue;
+        }
         bail!(
             "{address} can be reached from other machines and there is no authentication; listen \
              on 127.0.0.1 or set server.allow_remote_without_authentication = true"
@@ -65,10 +77,21 @@ pub fn serve(
             .await
             .with_context(|| format!("cannot listen on {address}"))?;
         let bound = listener.local_addr()?;
+        let http = match http_address {
+            None => None,
+            Some(address) => {
+                let listener = TcpListener::bind(address).await;
+                let name = "server.http_address";
+                Some(listener.with_context(|| format!("cannot listen on {address} ({name})"))?)
+            }
+        };
+        if let Some(listener) = &http {
+            println!("HTTP on http://{}", listener.local_addr()?);
+        }
         // tests and scripts wait for this line
         println!("listening on {bound}");
         listening(bound)?;
-        service.serve(listener, stop_signal()).await?;
+        service.serve(listener, http, stop_signal()).await?;
         anyhow::Ok(())
     })?;
     tracing::info!("stopped; writing the checkpoint");

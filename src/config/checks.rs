@@ -7,8 +7,8 @@ use figment::Figment;
 use serde::Deserialize;
 
 use super::{
-    Attribution, Clock, ClockSource, Data, Durability, Journal, Log, LogFormat, LogLevel, Models,
-    Offers, Server, SettingFault, Settings, State, Training,
+    Attribution, Clock, ClockSource, Data, Decisions, Durability, Journal, Log, LogFormat,
+    LogLevel, Models, Offers, Server, SettingFault, Settings, State, Training,
 };
 use crate::application::spelling::suggestion;
 
@@ -23,6 +23,7 @@ struct Raw {
     state: RawState,
     attribution: RawAttribution,
     offers: RawOffers,
+    decisions: RawDecisions,
     training: RawTraining,
     models: RawModels,
     log: RawLog,
@@ -48,6 +49,7 @@ struct RawJournal {
 #[serde(deny_unknown_fields)]
 struct RawServer {
     listen: String,
+    http_address: String,
     allow_remote_without_authentication: bool,
     drain_seconds: i64,
     max_concurrent_calls: i64,
@@ -78,6 +80,12 @@ struct RawOffers {
     holdout_per_mille: i64,
     holdout_seed: i64,
     reservation_hours: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDecisions {
+    hours: i64,
 }
 
 #[derive(Deserialize)]
@@ -148,13 +156,10 @@ impl Checks<'_> {
         names[0].1
     }
 
-    fn listen(&mut self, raw: &RawServer) -> SocketAddr {
-        let key = "server.listen";
-        let Ok(address) = raw.listen.parse::<SocketAddr>() else {
-            let given = &raw.listen;
-            let message = format!(
-                "{key} must be an IP address and a port such as \"127.0.0.1:50051\", not {given:?}"
-            );
+    fn listen(&mut self, raw: &RawServer, key: &str, given: &str, like: &str) -> SocketAddr {
+        let Ok(address) = given.parse::<SocketAddr>() else {
+            let message =
+                format!("{key} must be an IP address and a port such as \"{like}\", not {given:?}");
             self.fault(key, message);
             return SocketAddr::from(([127, 0, 0, 1], 0));
         };
@@ -229,6 +234,9 @@ pub(super) fn settings(
             key_file: path(&raw.attribution.key_file),
         },
         offers: offers(c, &raw.offers),
+        decisions: Decisions {
+            hours: c.range("decisions.hours", raw.decisions.hours, 1, 720),
+        },
         training: training(c, &raw.training),
         models: Models {
             folder: path(&raw.models.folder),
@@ -264,7 +272,11 @@ const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogF
 
 fn server(c: &mut Checks<'_>, raw: &RawServer) -> Server {
     Server {
-        listen: c.listen(raw),
+        listen: c.listen(raw, "server.listen", &raw.listen, "127.0.0.1:50051"),
+        http_address: (!raw.http_address.trim().is_empty()).then(|| {
+            let given = &raw.http_address;
+            c.listen(raw, "server.http_address", given, "127.0.0.1:50052")
+        }),
         allow_remote_without_authentication: raw.allow_remote_without_authentication,
         drain_seconds: c.range("server.drain_seconds", raw.drain_seconds, 0, 3_600),
         max_concurrent_calls: c.range(

@@ -77,6 +77,7 @@ id!(/** A basket. */ OrderId, MAX_ID_BYTES);
 id!(/** A session. */ SessionId, MAX_ID_BYTES);
 id!(/** An offer. */ OfferId, MAX_ID_BYTES);
 id!(/** A campaign: offers that belong together. */ CampaignId, MAX_ID_BYTES);
+id!(/** What the caller names a decision by. */ DecisionKey, MAX_ID_BYTES);
 id!(/** Where something happened: `email`, `store`, `search_ad`, … */ Touchpoint, MAX_NAME_BYTES);
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::catalog::{InventorySet, Product};
 use crate::domain::customer::Customer;
+use crate::domain::decision::AnswerKept;
 use crate::domain::event::Event;
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::id::{CustomerId, OfferId, ProductId, VisitorId};
@@ -55,6 +56,8 @@ pub enum RecordBody {
     OfferReleased(Box<OfferReleased>),
     /// What somebody who is erased had redeemed stays spent.
     OfferSpent(Box<OfferSpent>),
+    /// An answer stays until it expires.
+    AnswerKept(Box<AnswerKept>),
     /// A customer's traits are set.
     CustomerUpserted(Box<Customer>),
     /// A visitor turned out to be a customer.

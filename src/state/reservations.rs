@@ -180,6 +180,7 @@ impl State {
             self.close(id, ReservationStatus::Expired);
         }
         self.reservations.forget_closed(self.recorded);
+        self.decisions.forget_expired(self.recorded);
     }
 
     pub(super) fn apply_reserved(&mut self, reserved: &OfferReserved, recorded_at: Timestamp) {

@@ -88,6 +88,7 @@ fn body_to_wire(body: &RecordBody) -> Body {
             Body::OfferReleased(reservation::released_to_wire(released))
         }
         RecordBody::OfferSpent(spent) => Body::OfferSpent(reservation::spent_to_wire(spent)),
+        RecordBody::AnswerKept(kept) => Body::AnswerKept(reservation::kept_to_wire(kept)),
         RecordBody::CustomerUpserted(customer) => Body::CustomerUpserted(wire::Customer {
             customer_id: customer.id.as_str().to_owned(),
             traits: traits_to_wire(&customer.traits),
@@ -135,6 +136,9 @@ fn body_from_wire(body: Body) -> Result<RecordBody, CodecError> {
         }
         Body::OfferSpent(kept) => {
             RecordBody::OfferSpent(Box::new(reservation::spent_from_wire(kept)?))
+        }
+        Body::AnswerKept(kept) => {
+            RecordBody::AnswerKept(Box::new(reservation::kept_from_wire(kept)?))
         }
         Body::CustomerUpserted(customer) => RecordBody::CustomerUpserted(Box::new(Customer {
             id: CustomerId::trusted(customer.customer_id),
@@ -540,11 +544,12 @@ pub(crate) mod tests {
         })
     }
 
-    /// Any record of a reservation.
+    /// Any record of a reservation or a decision.
     fn reservation() -> impl Strategy<Value = RecordBody> {
+        use crate::domain::{AnswerKept, DecisionKey};
         use crate::domain::{OfferReleased, OfferReserved, OfferSpent, ReservationId};
         let identity = (any::<[u8; 16]>().prop_map(Fingerprint), id(), subject());
-        let amounts = (any::<i64>(), any::<i64>(), any::<u64>(), 0..3u8);
+        let amounts = (any::<i64>(), any::<i64>(), any::<u64>(), 0..4u8);
         (identity, amounts).prop_map(|((key, offer, subject), (time, amount, units, which))| {
             let (id, offer) = (ReservationId(key), OfferId::trusted(offer));
             let amount = Micros(amount);
@@ -557,6 +562,13 @@ pub(crate) mod tests {
                     amount,
                 })),
                 1 => RecordBody::OfferReleased(Box::new(OfferReleased { id, subject })),
+                2 => RecordBody::AnswerKept(Box::new(AnswerKept {
+                    key: DecisionKey::trusted(offer.to_string()),
+                    subject,
+                    question: key,
+                    expires_at: Timestamp::from_ms(time),
+                    answer: units.to_le_bytes().into(),
+                })),
                 _ => RecordBody::OfferSpent(Box::new(OfferSpent {
                     key,
                     offer,

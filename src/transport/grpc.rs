@@ -12,11 +12,11 @@ mod mask;
 pub mod model;
 pub mod offer;
 pub mod page_token;
-mod question;
+pub(in crate::transport) mod question;
 pub mod recommendation;
 pub mod rescue;
 pub mod status;
-mod work;
+pub(in crate::transport) mod work;
 
 use std::future::Future;
 

@@ -55,6 +55,7 @@ impl Desk {
                 reservation_ms: HOLDS_MS,
                 ..OfferPolicy::default()
             },
+            decision_ms: 6 * 3_600_000,
             checkpoint_every: 1_000_000,
             write_queue: 64,
             key: SigningKey::random().unwrap(),

@@ -38,13 +38,22 @@ const SEED: u64 = 7;
 pub(crate) struct Process {
     child: Child,
     address: String,
+    /// Where it answers HTTP.
+    pub(crate) http: String,
 }
 
 impl Process {
     /// Starts it on a folder with more flags, and waits until it says where it listens.
     pub(crate) fn start(folder: &Path, flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nextbest"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--http",
+            "127.0.0.1:0",
+            "--data",
+        ]);
         command.arg(folder).arg("--set");
         command.arg(format!(
             "journal.checkpoint_every_records={CHECKPOINT_EVERY}"
@@ -59,12 +68,20 @@ impl Process {
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut http = String::new();
         let address = lines.find_map(|line| {
             let line = line.unwrap();
+            if let Some(address) = line.strip_prefix("HTTP on http://") {
+                http = address.to_owned();
+            }
             line.strip_prefix("listening on ").map(str::to_owned)
         });
         let address = address.expect("it starts after any kill");
-        Self { child, address }
+        Self {
+            child,
+            address,
+            http,
+        }
     }
 
     pub(crate) async fn clients(&self) -> Clients {

@@ -200,6 +200,18 @@ fn listening_beyond_this_machine_must_be_said_in_plain_words() {
     let allowed = format!("{open}allow_remote_without_authentication = true\n");
     assert!(layers(&allowed, &[], &[]).is_ok());
     assert!(layers("[server]\nlisten = \"[::1]:0\"\n", &[], &[]).is_ok());
+    // HTTP as well as gRPC; empty: there is none
+    let open = "[server]\nhttp_address = \"0.0.0.0:80\"\n";
+    check(
+        open,
+        &["own.toml:2:", "server.http_address", "no authentication"],
+    );
+    check(
+        "[server]\nhttp_address = \"localhost\"\n",
+        &["own.toml:2:", "127.0.0.1:50052"],
+    );
+    let off = layers("[server]\nhttp_address = \"\"\n", &[], &[]).unwrap();
+    assert_eq!(off.settings.server.http_address, None);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod attributed;
 mod bounds;
+mod decisions;
 mod hands;
 pub(crate) mod history;
 pub(crate) mod model;
@@ -72,6 +73,7 @@ proptest! {
         compare_people(&state, &world);
         offers::compare(&state, &world, &records);
         attributed::compare(&state, &standing);
+        decisions::compare(&state, &records);
         compare_gaps("anything", &state.products.gaps, world.gaps(None));
         compare_sessions(&state, &world);
         compare_pairs(&state, &state.browsed_together, &world.browsed_together);

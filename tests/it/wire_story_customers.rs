@@ -160,6 +160,7 @@ async fn a_customer_is_exported_whole() {
             Part::VisitorId(id) => visitors.push(id),
             Part::Event(event) => events.push(event),
             Part::Customer(_) => panic!("the profile comes once"),
+            Part::Decision(_) => panic!("no answer was kept"),
         }
     }
     assert_eq!(visitors, ["phone"]);

@@ -48,11 +48,13 @@ class Service:
         self.data = data
         self.process = None
         self.address = None
+        self.http = None
 
     def start(self):
         """Starts, and waits for the line that says where it listens."""
         binary = os.environ["TEST_BIN"]
         command = [binary, "serve", "--data", str(self.data), "--listen", "127.0.0.1:0"]
+        command += ["--http", "127.0.0.1:0"]
         # those of the tests are no settings of the service
         env = {k: v for k, v in os.environ.items() if not k.startswith("NEXTBEST_")}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
@@ -68,6 +70,8 @@ class Service:
             line = lines.get(timeout=START_TIMEOUT_S)
             if line is None:
                 raise RuntimeError(f"the service ended with {self.process.wait()}")
+            if line.startswith("HTTP on "):
+                self.http = line.removeprefix("HTTP on ").strip()
             if line.startswith("listening on "):
                 self.address = line.removeprefix("listening on ").strip()
                 return

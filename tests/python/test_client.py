@@ -3,9 +3,15 @@
 Run: TEST_BIN=path/to/nextbest python -m unittest discover -s tests/python -v
 """
 
+import json
 import math
+import pathlib
+import subprocess
+import sys
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 import grpc
 from google.protobuf import field_mask_pb2
@@ -14,7 +20,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from service import Service, generate_stubs, new_data_folder, read_error, time_of
+from service import ROOT, Service, generate_stubs, new_data_folder, read_error, time_of
 
 DAY_S = 86_400
 SERVICES = ["Recommendation", "Event", "Catalog", "Offer", "Customer", "Model"]
@@ -570,6 +576,61 @@ class BadInput(Story):
         self.refused("INVALID_ARGUMENT", "MALFORMED_MESSAGE", call, b"\x0a\xff\x01")
         call = self.channel.unary_unary("/nextbest.v1.EventService/NoSuchMethod")
         self.refused("UNIMPLEMENTED", "METHOD_NOT_FOUND", call, b"")
+
+
+class Email(Story):
+    """The scripts of docs/email.md, with the HTTP client of the standard library."""
+
+    def script(self, *arguments):
+        text = (ROOT / "docs" / "email.md").read_text(encoding="utf-8")
+        code = text.split("```python\n")[1].split("```")[0]
+        path = pathlib.Path(self.folder.name).with_suffix(".py")
+        path.write_text(code, encoding="utf-8")
+        self.addCleanup(path.unlink, missing_ok=True)
+        command = [sys.executable, "-B", str(path), self.service.http, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    def test_the_campaign_script_gets_the_same_answers_again(self):
+        v1 = self.v1
+        offer = v1.Offer(
+            offer_id="spring",
+            kind=v1.OFFER_KIND_AMOUNT,
+            value=1.0,
+            currency_code="EUR",
+            budget_units=1_000,
+        )
+        self.offers.CreateOffer(v1.CreateOfferRequest(offer=offer))
+        customers = [f"customer-{number}" for number in range(20)]
+        first = self.script("spring.send-1", *customers)
+        self.assertEqual(0, first.returncode, first.stderr)
+        again = self.script("spring.send-1", *customers)
+        self.assertEqual(first.stdout, again.stdout)
+        lines = [json.loads(line) for line in first.stdout.splitlines()]
+        self.assertEqual(customers, [line[0] for line in lines])
+        self.assertTrue(all(len(line[1]) == 3 for line in lines))
+        # some customers are held out of offers; not all of them
+        offered = [line[0] for line in lines if line[2]]
+        self.assertTrue(offered)
+        sent = self.offers.GetOffer(v1.GetOfferRequest(offer_id="spring")).outcomes.sent_count
+        self.assertEqual(len(offered), sent)
+        usage = self.offers.GetOfferUsage(v1.GetOfferUsageRequest(offer_id="spring"))
+        self.assertEqual(len(offered), usage.reserved_units)
+
+    def test_a_campaign_script_hears_what_is_wrong_with_its_question(self):
+        refused = self.script("x" * 129, "customer-1")
+        self.assertNotEqual(0, refused.returncode)
+        self.assertIn("decision_key: 129 bytes", refused.stderr)
+
+    def test_a_cache_is_told_that_nothing_has_changed(self):
+        url = f"{self.service.http}/v1/recommendations?customer_id=customer-2&decision_key=k"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            tag = answer.headers["ETag"]
+            self.assertIn("private, max-age=", answer.headers["Cache-Control"])
+        request = urllib.request.Request(url, headers={"If-None-Match": tag})
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=10)
+        self.assertEqual(304, caught.exception.code)
+        caught.exception.close()
 
 
 class Kill(Story):

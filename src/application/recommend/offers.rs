@@ -103,18 +103,47 @@ pub struct Proposal {
 
 /// What signs the token of an answer again whose offers turned out to be others.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Seal {
+pub(in crate::application) struct Seal {
     pub(super) key: SigningKey,
     pub(super) statement: Statement,
 }
 
 impl Proposal {
-    pub(super) fn new(answer: Answer, offers: ChosenOffers, seal: Option<Seal>) -> Self {
+    pub(in crate::application) fn new(
+        answer: Answer,
+        offers: ChosenOffers,
+        seal: Option<Seal>,
+    ) -> Self {
         Self {
             answer,
             wish: offers.wish,
             kept: offers.kept,
             seal,
+        }
+    }
+
+    /// What must be reserved first.
+    pub(in crate::application) fn wish(&self) -> Option<&Wish> {
+        self.wish.as_ref()
+    }
+
+    pub(in crate::application) fn product_count(&self) -> usize {
+        self.answer.products.len()
+    }
+
+    /// The answer with what was reserved, if anything had to be.
+    pub(in crate::application) fn promised(self, picks: Option<&[Pick]>) -> Answer {
+        match picks {
+            Some(picks) => self.with(picks),
+            None => self.answer,
+        }
+    }
+
+    /// The answer where nothing can be reserved.
+    pub(in crate::application) fn unpromised(mut self) -> Answer {
+        match self.wish.take() {
+            Some(wish) => self.without(&wish),
+            None => self.answer,
         }
     }
 

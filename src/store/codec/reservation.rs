@@ -1,9 +1,9 @@
-//! Records of reservations as bytes.
+//! Records of reservations and decisions as bytes.
 
 use super::{CodecError, fingerprint, present, unknown};
 use crate::domain::{
-    CustomerId, Micros, OfferId, OfferReleased, OfferReserved, OfferSpent, ReservationId, Subject,
-    Timestamp, VisitorId,
+    AnswerKept, CustomerId, DecisionKey, Micros, OfferId, OfferReleased, OfferReserved, OfferSpent,
+    ReservationId, Subject, Timestamp, VisitorId,
 };
 use crate::proto::journal as wire;
 
@@ -60,6 +60,28 @@ pub(super) fn spent_from_wire(kept: wire::OfferSpent) -> Result<OfferSpent, Code
         offer: OfferId::trusted(kept.offer_id),
         units: kept.units,
         amount: Micros(kept.amount_micros),
+    })
+}
+
+pub(super) fn kept_to_wire(kept: &AnswerKept) -> wire::AnswerKept {
+    let (customer_id, visitor_id) = subject_to_wire(&kept.subject);
+    wire::AnswerKept {
+        decision_key: kept.key.as_str().to_owned(),
+        customer_id,
+        visitor_id,
+        question: kept.question.0.to_vec(),
+        expires_at_ms: kept.expires_at.ms(),
+        answer: kept.answer.to_vec(),
+    }
+}
+
+pub(super) fn kept_from_wire(kept: wire::AnswerKept) -> Result<AnswerKept, CodecError> {
+    Ok(AnswerKept {
+        key: DecisionKey::trusted(kept.decision_key),
+        subject: subject_from_wire(kept.customer_id, kept.visitor_id)?,
+        question: fingerprint(&kept.question)?,
+        expires_at: Timestamp::from_ms(kept.expires_at_ms),
+        answer: kept.answer.into_boxed_slice(),
     })
 }
 

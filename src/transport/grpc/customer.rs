@@ -17,6 +17,8 @@ use crate::transport::grpc::work::{Answers, Ended, Outlet, Streams, blocking};
 
 /// Events that are read from the journal at a time for an export.
 const EXPORT_PAGE: usize = 500;
+/// Kept answers that are read at a time for an export.
+const KEPT_PAGE: usize = 16;
 
 /// Answers CustomerService.
 #[derive(Debug, Clone)]
@@ -128,7 +130,7 @@ impl CustomerService for CustomerApi {
     }
 }
 
-/// The profile, then the visitors, then the events, page by page.
+/// The profile, then the visitors, then the events and the kept answers, page by page.
 fn export(
     customers: &Customers,
     customer: &CustomerId,
@@ -148,6 +150,18 @@ fn export(
         let page = customers.events(&theirs, position, EXPORT_PAGE, &gone)?;
         for event in &page.items {
             send(Part::Event(event::render(event)))?;
+        }
+        from = page.next;
+    }
+    let mut from = Some(0);
+    while let Some(position) = from {
+        let page = customers.decisions(&theirs, position, KEPT_PAGE, &gone)?;
+        for kept in page.items {
+            send(Part::Decision(v1::KeptDecision {
+                decision_key: kept.key.as_str().to_owned(),
+                expire_time: Some(render_time(kept.expires_at)),
+                response: kept.answer.into_vec(),
+            }))?;
         }
         from = page.next;
     }

@@ -26,9 +26,9 @@ use crate::transport::grpc::work::blocking;
 #[derive(Debug, Clone)]
 pub struct EventApi {
     /// The way into the journal.
-    pub(super) ingest: Ingest,
+    pub(in crate::transport) ingest: Ingest,
     /// What is kept of whom.
-    pub(super) customers: Customers,
+    pub(in crate::transport) customers: Customers,
 }
 
 #[tonic::async_trait]

@@ -1,12 +1,19 @@
 //! A question of the wire, parsed: all its faults at once.
 
+use prost::Message as _;
+
 use crate::application::AppError;
+use crate::application::decision::Decision;
 use crate::application::recommend::{
     DEFAULT_PRODUCTS, MAX_CONTEXT_EVENTS, MAX_EXCLUDED, MAX_PRODUCTS, Question, Who,
 };
 use crate::application::reserve::MAX_OFFERS;
-use crate::domain::{CustomerId, Event, FaultCode, Faults, ProductId, Timestamp, VisitorId};
+use crate::domain::{
+    CustomerId, DecisionKey, Event, FaultCode, Faults, Fingerprint, ProductId, Subject, Timestamp,
+    VisitorId,
+};
 use crate::proto::v1;
+use crate::transport::grpc::field::count32;
 use crate::transport::grpc::{event, field};
 
 /// Stands in for the subject of a context event of somebody unknown; it is never stored.
@@ -16,7 +23,10 @@ const NOBODY: &str = "nobody";
 ///
 /// # Errors
 /// `Invalid` with every fault.
-pub(super) fn parse(request: &v1::RecommendRequest, now: Timestamp) -> Result<Question, AppError> {
+pub(in crate::transport) fn parse(
+    request: &v1::RecommendRequest,
+    now: Timestamp,
+) -> Result<Question, AppError> {
     let mut faults = Faults::new();
     let who = parse_who(&mut faults, request);
     field::name(&mut faults, "stage", &request.stage);
@@ -40,6 +50,13 @@ pub(super) fn parse(request: &v1::RecommendRequest, now: Timestamp) -> Result<Qu
     field::expression(&mut faults, "filter", &request.filter);
     field::expression(&mut faults, "boost", &request.boost);
     let exclude = parse_excluded(&mut faults, &request.exclude_product_ids);
+    if !request.decision_key.is_empty() {
+        faults.take("decision_key", DecisionKey::parse(&request.decision_key));
+        if request.customer_id.is_empty() && request.visitor_id.is_empty() {
+            let reason = "needs customer_id or visitor_id";
+            faults.add("decision_key", FaultCode::NotAllowed, reason);
+        }
+    }
     Ok(faults.into_result(|| Question {
         who,
         stage: Some(request.stage.clone()).filter(|stage| !stage.is_empty()),
@@ -57,6 +74,34 @@ pub(super) fn parse(request: &v1::RecommendRequest, now: Timestamp) -> Result<Qu
     })?)
 }
 
+/// What makes the answer to a question stay, if it is to.
+pub(super) fn decision(request: &v1::RecommendRequest, question: &Question) -> Option<Decision> {
+    if request.decision_key.is_empty() {
+        return None;
+    }
+    let subject = match &question.who {
+        Who::Customer(customer) => Subject::Customer {
+            customer: customer.clone(),
+            visitor: None,
+        },
+        Who::Visitor(visitor) => Subject::Visitor(visitor.clone()),
+        Who::Nobody => return None,
+    };
+    // what is happening right now may differ from one rendering to the next
+    let asked = v1::RecommendRequest {
+        page_size: count32(question.count),
+        context_events: Vec::new(),
+        validate_only: false,
+        ..request.clone()
+    };
+    Some(Decision {
+        key: DecisionKey::trusted(request.decision_key.clone()),
+        subject,
+        // no maps in the message, so equal questions have equal bytes
+        question: Fingerprint::of("question", &[&asked.encode_to_vec()]),
+    })
+}
+
 /// The faults of a template: it asks for everybody, so it names nobody.
 pub(super) fn check_template(template: &v1::RecommendRequest) -> Faults {
     let mut faults = Faults::new();
@@ -65,6 +110,7 @@ pub(super) fn check_template(template: &v1::RecommendRequest) -> Faults {
         ("visitor_id", !template.visitor_id.is_empty()),
         ("context_events", !template.context_events.is_empty()),
         ("validate_only", template.validate_only),
+        ("decision_key", !template.decision_key.is_empty()),
     ];
     for (field, _) in set.iter().filter(|(_, set)| *set) {
         let reason = "must be empty in a template";
@@ -202,6 +248,7 @@ mod tests {
             filter: "x".repeat(2_049),
             boost: "x".repeat(2_049),
             exclude_product_ids: vec!["p1".to_owned(), String::new()],
+            decision_key: "k".repeat(129),
             ..v1::RecommendRequest::default()
         };
         let error = parse(&request, Timestamp::MIN).unwrap_err();
@@ -227,6 +274,7 @@ mod tests {
                 ("filter", FaultCode::TooLong),
                 ("boost", FaultCode::TooLong),
                 ("exclude_product_ids[1]", FaultCode::Required),
+                ("decision_key", FaultCode::TooLong),
             ]
         );
     }

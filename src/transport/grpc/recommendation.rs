@@ -7,6 +7,7 @@ use tonic::{Code, Request, Response, Status};
 use crate::application::AppError;
 use crate::application::attribution::Outcomes;
 use crate::application::customers::{Customers, Selection};
+use crate::application::decision::Undecided;
 use crate::application::ingest::Ingest;
 use crate::application::recommend::offers::{Proposal, RankedOffer, promise, promise_all};
 use crate::application::recommend::{
@@ -33,13 +34,13 @@ const CAMPAIGN_PAGE: usize = 256;
 #[derive(Debug, Clone)]
 pub struct RecommendationApi {
     /// Answers questions.
-    pub(super) recommender: Recommender,
+    pub(in crate::transport) recommender: Recommender,
     /// Whom a stream goes over.
-    pub(super) customers: Customers,
+    pub(in crate::transport) customers: Customers,
     /// The clock.
-    pub(super) ingest: Ingest,
+    pub(in crate::transport) ingest: Ingest,
     /// What streams share.
-    pub(super) streams: Streams,
+    pub(in crate::transport) streams: Streams,
 }
 
 #[tonic::async_trait]
@@ -50,21 +51,7 @@ impl RecommendationService for RecommendationApi {
         &self,
         request: Request<v1::RecommendRequest>,
     ) -> Result<Response<v1::RecommendResponse>, Status> {
-        let request = request.into_inner();
-        check_size(&request)?;
-        let now = self.ingest.now();
-        let proposed = if request.filter.is_empty() && request.boost.is_empty() {
-            // in place: an answer takes less time than handing the question to another thread
-            propose(&self.recommender, &request, now)?
-        } else {
-            // a filter that refuses nearly everything is asked about thousands of products
-            let recommender = self.recommender.clone();
-            blocking(move |_| propose(&recommender, &request, now)).await?
-        };
-        let answer = match proposed {
-            Some(proposal) => render(&promise(&self.ingest, proposal).await?),
-            None => v1::RecommendResponse::default(),
-        };
+        let answer = self.answer(request.into_inner()).await?;
         let small = answer.encoded_len() < COMPRESS_FROM_BYTES;
         let mut response = Response::new(answer);
         if small {
@@ -90,7 +77,7 @@ impl RecommendationService for RecommendationApi {
                 }
                 proposed.push(propose(&recommender, request, now));
             }
-            promise_batch(&ingest, proposed)
+            promise_batch(&recommender, &ingest, proposed)
         })
         .await?;
         Ok(Response::new(v1::BatchRecommendResponse { results }))
@@ -171,8 +158,50 @@ impl RecommendationService for RecommendationApi {
     }
 }
 
+impl RecommendationApi {
+    /// The answer to one question; empty if it is only to be checked.
+    pub(in crate::transport) async fn answer(
+        &self,
+        request: v1::RecommendRequest,
+    ) -> Result<v1::RecommendResponse, Status> {
+        check_size(&request)?;
+        let now = self.ingest.now();
+        let (recommender, ingest) = (self.recommender.clone(), self.ingest.clone());
+        if !request.decision_key.is_empty() {
+            // what stands is read from the journal
+            let answers = blocking(move |_| {
+                let proposed = propose(&recommender, &request, now)?;
+                promise_some(&recommender, &ingest, vec![Ok(proposed)])
+            });
+            let answer = answers.await?.pop();
+            return Ok(answer.transpose()?.unwrap_or_default());
+        }
+        let proposed = if request.filter.is_empty() && request.boost.is_empty() {
+            // in place: an answer takes less time than handing the question to another thread
+            propose(&recommender, &request, now)?
+        } else {
+            // a filter that refuses nearly everything is asked about thousands of products
+            blocking(move |_| propose(&recommender, &request, now)).await?
+        };
+        match proposed {
+            Proposed::Plain(proposal) => Ok(render(&promise(&ingest, *proposal).await?)),
+            Proposed::Keyed(_) | Proposed::Checked => Ok(v1::RecommendResponse::default()),
+        }
+    }
+}
+
+/// What is found for a question before anything is promised.
+enum Proposed {
+    /// It was only to be checked.
+    Checked,
+    /// An answer that does not have to stay.
+    Plain(Box<Proposal>),
+    /// One that does.
+    Keyed(Undecided),
+}
+
 /// One question must not be as large as a batch of them; tonic knows one bound for a whole service.
-fn check_size(request: &v1::RecommendRequest) -> Result<(), Status> {
+pub(in crate::transport) fn check_size(request: &v1::RecommendRequest) -> Result<(), Status> {
     let bytes = request.encoded_len();
     if bytes > MAX_QUESTION_BYTES {
         let text = format!("{bytes} bytes in a question; at most {MAX_QUESTION_BYTES} are taken");
@@ -186,41 +215,87 @@ fn check_size(request: &v1::RecommendRequest) -> Result<(), Status> {
     }
 }
 
-/// Nothing for a request that is only to be checked.
 fn propose(
     recommender: &Recommender,
     request: &v1::RecommendRequest,
     now: Timestamp,
-) -> Result<Option<Proposal>, AppError> {
+) -> Result<Proposed, AppError> {
     let question = question::parse(request, now)?;
-    // what is wrong with an expression may show only when it is asked about products
-    let proposal = recommender.propose(&question)?;
-    Ok(Some(proposal).filter(|_| !request.validate_only))
+    let decision = question::decision(request, &question);
+    match decision.filter(|_| !request.validate_only) {
+        Some(decision) => Ok(Proposed::Keyed(recommender.undecided(&question, decision)?)),
+        None => {
+            // what is wrong with an expression may show only when it is asked about products
+            let proposal = recommender.propose(&question)?;
+            Ok(match request.validate_only {
+                true => Proposed::Checked,
+                false => Proposed::Plain(Box::new(proposal)),
+            })
+        }
+    }
 }
 
 /// The answers of a batch, each with its own status; what they reserve is written together.
 fn promise_batch(
+    recommender: &Recommender,
     ingest: &Ingest,
-    proposed: Vec<Result<Option<Proposal>, AppError>>,
+    proposed: Vec<Result<Proposed, AppError>>,
 ) -> Result<Vec<v1::BatchRecommendResult>, AppError> {
-    let mut proposals = Vec::new();
+    let answers = promise_some(recommender, ingest, proposed)?;
+    Ok(answers.into_iter().map(render_item).collect())
+}
+
+/// Where an answer comes from.
+enum Place {
+    /// It is here.
+    Here(Box<Result<v1::RecommendResponse, AppError>>),
+    /// The next one of those that do not have to stay.
+    Plain,
+    /// The next one of those that do.
+    Open,
+}
+
+/// Answers in the order of what was proposed.
+fn promise_some(
+    recommender: &Recommender,
+    ingest: &Ingest,
+    proposed: Vec<Result<Proposed, AppError>>,
+) -> Result<Vec<Result<v1::RecommendResponse, AppError>>, AppError> {
+    let (mut plain, mut open) = (Vec::new(), Vec::new());
     let mut items = Vec::with_capacity(proposed.len());
     for item in proposed {
-        items.push(item.map(|proposal| {
-            let has_answer = proposal.is_some();
-            proposals.extend(proposal);
-            has_answer
-        }));
+        items.push(match item {
+            Err(error) => Place::Here(Box::new(Err(error))),
+            Ok(Proposed::Checked) => Place::Here(Box::new(Ok(v1::RecommendResponse::default()))),
+            Ok(Proposed::Keyed(Undecided::Stands(answer))) => {
+                Place::Here(Box::new(decode(&answer)))
+            }
+            Ok(Proposed::Plain(proposal)) => {
+                plain.push(*proposal);
+                Place::Plain
+            }
+            Ok(Proposed::Keyed(Undecided::Open(proposal, decision))) => {
+                open.push((*proposal, decision));
+                Place::Open
+            }
+        });
     }
-    let mut answers = promise_all(ingest, proposals)?.into_iter();
-    let mut rendered = |has_answer: bool| {
-        let answer = if has_answer { answers.next() } else { None };
-        answer.as_ref().map(render).unwrap_or_default()
-    };
-    let items = items.into_iter();
-    Ok(items
-        .map(|item| render_item(item.map(&mut rendered)))
-        .collect())
+    let mut plain = promise_all(ingest, plain)?.into_iter();
+    let encode = |answer: &Answer| render(answer).encode_to_vec();
+    let mut decided = recommender.decide(ingest, &open, encode)?.into_iter();
+    let lost = || AppError::Internal("an answer got lost".to_owned());
+    let answers = items.into_iter().map(|item| match item {
+        Place::Here(answer) => *answer,
+        Place::Plain => plain.next().as_ref().map(render).ok_or_else(lost),
+        Place::Open => decode(&decided.next().ok_or_else(lost)??),
+    });
+    Ok(answers.collect())
+}
+
+/// An answer that stands.
+fn decode(answer: &[u8]) -> Result<v1::RecommendResponse, AppError> {
+    let decoded = v1::RecommendResponse::decode(answer);
+    decoded.map_err(|error| AppError::DataLoss(format!("a kept answer: {error}")))
 }
 
 /// A stream of answers over customers.
@@ -341,7 +416,7 @@ fn render_item(answer: Result<v1::RecommendResponse, AppError>) -> v1::BatchReco
     }
 }
 
-fn render(answer: &Answer) -> v1::RecommendResponse {
+pub(in crate::transport) fn render(answer: &Answer) -> v1::RecommendResponse {
     v1::RecommendResponse {
         stage: Some(render_stage(&answer.stage)),
         products: answer
@@ -356,6 +431,8 @@ fn render(answer: &Answer) -> v1::RecommendResponse {
         offers: render_offers(&answer.offers),
         offer_holdout: answer.offer_holdout,
         offers_incomplete: answer.offers_incomplete,
+        decision_expire_time: answer.decision_until.map(render_time),
+        decision_not_kept: answer.decision_not_kept,
     }
 }
 

@@ -64,16 +64,16 @@ where
 }
 
 /// A handler panicked; the panic hook has told the log.
-pub(super) struct Panicked;
+pub(in crate::transport) struct Panicked;
 
 /// What a caller hears of a panic.
-pub(super) fn panicked() -> Status {
+pub(in crate::transport) fn panicked() -> Status {
     tracing::error!("a call panicked; the process goes on");
     let text = "internal error; the service's log says more";
     transport_status(Code::Internal, reason::INTERNAL, text)
 }
 
-async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
+pub(in crate::transport) async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
     let mut future = std::pin::pin!(future);
     // after a panic the future is never polled again, only dropped
     poll_fn(

@@ -79,6 +79,7 @@ pub fn code_and_reason(error: &AppError) -> (Code, &'static str) {
         AppError::ReservationExpired { .. } => (Code::FailedPrecondition, "RESERVATION_EXPIRED"),
         AppError::ReservationReleased { .. } => (Code::FailedPrecondition, "RESERVATION_RELEASED"),
         AppError::ReservationRedeemed { .. } => (Code::FailedPrecondition, "RESERVATION_REDEEMED"),
+        AppError::DecisionKeyReused { .. } => (Code::AlreadyExists, "DECISION_KEY_REUSED"),
         AppError::CustomerNotFound => (Code::NotFound, "CUSTOMER_NOT_FOUND"),
         AppError::UnknownStage { .. } => (Code::InvalidArgument, "UNKNOWN_STAGE"),
         AppError::TrainingRunNotFound { .. } => (Code::NotFound, "TRAINING_RUN_NOT_FOUND"),
@@ -179,6 +180,7 @@ fn metadata(error: &AppError) -> HashMap<String, String> {
         AppError::OfferNotFound { id }
         | AppError::OfferExists { id }
         | AppError::OfferDeleted { id } => vec![("offer_id", shortened(id))],
+        AppError::DecisionKeyReused { key } => vec![("decision_key", shortened(key))],
         AppError::UnknownStage { field, known, .. } => {
             vec![("field", (*field).to_owned()), ("known", shortened(known))]
         }
@@ -256,6 +258,7 @@ fn describe(error: &AppError, details: &mut ErrorDetails) {
         AppError::BatchEmpty
         | AppError::BatchTooLarge { .. }
         | AppError::NoPreviousRevision
+        | AppError::DecisionKeyReused { .. }
         | AppError::DataLoss(_)
         | AppError::Internal(_) => {}
     }
@@ -326,6 +329,7 @@ mod tests {
             AppError::InvalidPageToken {
                 field: "page_token",
             },
+            AppError::DecisionKeyReused { key: id() },
             AppError::ProductNotFound { id: id() },
             AppError::ProductExists { id: id() },
             AppError::OfferNotFound { id: id() },

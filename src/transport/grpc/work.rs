@@ -14,7 +14,7 @@ use crate::transport::grpc::rescue::panicked;
 use crate::transport::grpc::status::{reason, transport_status};
 
 /// The answers of a stream.
-pub(super) type Answers<T> = ReceiverStream<Result<T, Status>>;
+pub(in crate::transport) type Answers<T> = ReceiverStream<Result<T, Status>>;
 
 /// Whether anybody still waits for the answer.
 pub(super) struct Caller(oneshot::Sender<()>);
@@ -41,7 +41,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// What long streams share: how many there may be, and whether the service ends.
 #[derive(Debug, Clone)]
-pub(super) struct Streams {
+pub(in crate::transport) struct Streams {
     bulk: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
 }
@@ -90,7 +90,7 @@ impl<T> Outlet<T> {
 
 impl Streams {
     /// At most `bulk` bulk streams at a time; all end when `stopping` says so.
-    pub(super) fn new(bulk: usize, stopping: watch::Receiver<bool>) -> Self {
+    pub(in crate::transport) fn new(bulk: usize, stopping: watch::Receiver<bool>) -> Self {
         Self {
             bulk: Arc::new(Semaphore::new(bulk)),
             stopping,

@@ -179,6 +179,7 @@ fn used_layer(named: &Named, depth: usize) -> Option<&str> {
 /// Crates (and what belongs to them) that are for some layers only.
 const CRATES: &[(&str, &[&str])] = &[
     ("tonic", &["transport", "proto", "server"]),
+    ("hyper", &["transport"]),
     ("prost", &["transport", "store", "proto"]),
     ("sled", &["store"]),
     ("cel", &["application"]),

@@ -6,10 +6,10 @@ use nextbest::domain::journey::{Journey, KindSet, Rule, Stage};
 use nextbest::domain::record::customer_fingerprint;
 use nextbest::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use nextbest::domain::{
-    Attribution, CampaignId, Credit, Customer, CustomerId, Event, EventDraft, EventKind,
-    Fingerprint, InventorySet, Micros, Offer, OfferDecision, OfferDraft, OfferId, OfferKind,
-    Offered, Origin, Outcome, Product, ProductId, Record, RecordBody, Shown, StageIndex, Timestamp,
-    VisitorId,
+    AnswerKept, Attribution, CampaignId, Credit, Customer, CustomerId, DecisionKey, Event,
+    EventDraft, EventKind, Fingerprint, InventorySet, Micros, Offer, OfferDecision, OfferDraft,
+    OfferId, OfferKind, Offered, Origin, Outcome, Product, ProductId, Record, RecordBody, Shown,
+    StageIndex, Subject, Timestamp, VisitorId,
 };
 use nextbest::state::FoldSettings;
 use nextbest::store::{Journal, MemoryJournal};
@@ -334,7 +334,26 @@ pub(crate) fn news() -> impl Strategy<Value = RecordBody> {
         visitor: visitor(v),
         customer: customer(c),
     });
+    let kept = (0..PEOPLE, any::<bool>(), 0..2u8, -2..3i64);
+    let kept = kept.prop_map(|(number, by_customer, key, hours)| {
+        let subject = match by_customer {
+            true => Subject::Customer {
+                customer: customer(number),
+                visitor: None,
+            },
+            false => Subject::Visitor(visitor(number)),
+        };
+        RecordBody::AnswerKept(Box::new(AnswerKept {
+            key: DecisionKey::trusted(format!("key-{key}")),
+            subject,
+            question: Fingerprint([key; 16]),
+            // every record is taken in at the first slot: some of these are over at once
+            expires_at: slot(0).plus_ms(hours * HOUR_MS),
+            answer: [key].into(),
+        }))
+    });
     prop_oneof![
+        2 => kept,
         3 => upsert,
         1 => (0..PRODUCTS).prop_map(|number| RecordBody::ProductDeleted(product(number))),
         3 => stock,

@@ -370,6 +370,8 @@ impl World {
             RecordBody::OfferReserved(_)
             | RecordBody::OfferReleased(_)
             | RecordBody::OfferSpent(_) => unreachable!("offer_ledger has histories of these"),
+            // what it gives is told by `decisions`
+            RecordBody::AnswerKept(_) => {}
             RecordBody::CustomerErased(_) | RecordBody::Redacted => {}
         }
     }

@@ -40,6 +40,7 @@ impl Service {
             recipes: Vec::new(),
             segments: Vec::new(),
             offers: OfferPolicy::default(),
+            decision_ms: 6 * 3_600_000,
             checkpoint_every: 7,
             write_queue: 4,
             key: SigningKey::random().unwrap(),
