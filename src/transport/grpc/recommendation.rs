@@ -356,6 +356,7 @@ fn render(answer: &Answer) -> v1::RecommendResponse {
         offers: render_offers(&answer.offers),
         offer_holdout: answer.offer_holdout,
         offers_incomplete: answer.offers_incomplete,
+        no_offer_probability: answer.no_offer_probability,
     }
 }
 
@@ -375,6 +376,8 @@ fn render_offer(rank: usize, offer: &RankedOffer) -> v1::RecommendedOffer {
         probability: offer.probability,
         fallback: offer.fallback,
         campaign_id: text(offer.campaign.as_ref(), |id| id.as_str()),
+        purchase_probability: offer.bought.map(|[with, _]| with),
+        purchase_probability_without: offer.bought.map(|[_, without]| without),
     }
 }
 
