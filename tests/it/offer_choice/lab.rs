@@ -270,8 +270,8 @@ impl Lab {
         self.write(&sent);
     }
 
-    /// A week: what they do before the mail, the mail, and what comes of it.
-    pub(crate) fn week(&mut self) {
+    /// What they do before the mail of a week.
+    pub(crate) fn look_around(&mut self) {
         let customers = self.kinds.len();
         let mut before = Vec::new();
         for customer in 0..customers {
@@ -286,6 +286,12 @@ impl Lab {
             }
         }
         self.write(&before);
+    }
+
+    /// A week: what they do before the mail, the mail, and what comes of it.
+    pub(crate) fn week(&mut self) {
+        let customers = self.kinds.len();
+        self.look_around();
         let answers = self.promise_together(customers);
         self.send(&answers);
         self.pass_days(3);
