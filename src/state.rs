@@ -16,7 +16,9 @@ pub mod products;
 pub mod relations;
 mod remembered;
 pub mod reservations;
+pub mod sales;
 pub mod scratch;
+pub mod shopper;
 pub mod slate;
 pub mod subjects;
 pub mod taste;
@@ -40,10 +42,11 @@ use crate::state::offers::Offers;
 use crate::state::people::{People, Person};
 use crate::state::products::Products;
 use crate::state::reservations::Reservations;
+use crate::state::sales::{Sale, Sales};
 use crate::state::subjects::{OfferOutcome, Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 10;
+const FORMAT: u32 = 12;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.
@@ -85,6 +88,8 @@ pub struct State {
     pub attributed: Attributed,
     /// What became of decisions about offers.
     pub exposures: Exposures,
+    /// What was sold, in money.
+    pub sales: Sales,
     /// The reservations of offers.
     pub reservations: Reservations,
     /// The answers that stay.
@@ -122,6 +127,7 @@ impl State {
             offers: Offers::default(),
             attributed: Attributed::default(),
             exposures: Exposures::default(),
+            sales: Sales::default(),
             reservations: Reservations::default(),
             decisions: Decisions::default(),
             people: People::default(),
@@ -208,6 +214,7 @@ impl State {
     /// checked before it was written.
     pub fn apply(&mut self, record: &Record) {
         self.pass_time(record.recorded_at);
+        self.settle_trials();
         match &record.body {
             RecordBody::Event(event) => self.apply_event(event),
             RecordBody::ProductUpserted(product) => self.products.upsert(product, self.end),
@@ -264,7 +271,7 @@ impl State {
     fn apply_event(&mut self, event: &Event) {
         self.newest = self.newest.max(event.time);
         if let Some(Credit::Proven(proven)) = &event.credit {
-            self.apply_credit(event.kind, proven);
+            self.apply_credit(event, proven);
         }
         let person = match &event.subject {
             Who::Customer { customer, visitor } => {
@@ -314,8 +321,8 @@ impl State {
         }
     }
 
-    fn apply_credit(&mut self, kind: EventKind, proven: &Attribution) {
-        let (effect, on_offers) = (Effect::of(kind), OfferEffect::of(kind));
+    fn apply_credit(&mut self, event: &Event, proven: &Attribution) {
+        let (effect, on_offers) = (Effect::of(event.kind), OfferEffect::of(event.kind));
         if !proven.is_theirs {
             self.attributed.take_other();
             return;
@@ -324,7 +331,7 @@ impl State {
             self.attributed.take(proven, effect);
         }
         if let Some(effect) = on_offers {
-            self.apply_to_offers(proven, effect);
+            self.apply_to_offers(event, proven, effect);
         }
     }
 
@@ -335,6 +342,10 @@ impl State {
         let stage = self.settings.journey.stage_at(&subject.steps, event.time);
         let key = basket_key(event);
         let added = subject.add_line(event.time, key, product, event.quantity as f32);
+        let listing = self.products.item(product).listing.as_deref();
+        if let Some(sale) = Sale::of(event.quantity, event.unit_price, listing) {
+            self.sales.add(sale, added.new_basket);
+        }
         if added.new_line {
             subject.trim();
             self.products

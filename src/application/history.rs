@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use crate::domain::journey::KindSet;
-use crate::domain::{EventKind, Position, ProductId, Record, RecordBody, Subject, Timestamp};
+use crate::domain::{
+    Event, EventKind, Position, ProductId, Record, RecordBody, Subject, Timestamp,
+};
 use crate::store::{Journal, JournalError};
 
 /// The records of a journal or of files, in the order of time.
@@ -200,6 +202,18 @@ impl<'a> Ahead<'a> {
         places[..before]
             .last()
             .map(|&place| &self.moments[place as usize])
+    }
+
+    /// The events of the person of the event at `place`, in order, from that one on.
+    pub fn events_from(&self, place: usize) -> impl Iterator<Item = &'a Event> {
+        let places = self.persons[place].map_or(&[][..], |person| &self.places[person as usize]);
+        let from = places.partition_point(|&other| (other as usize) < place);
+        places[from..]
+            .iter()
+            .filter_map(|&place| match &self.moments[place as usize].body {
+                RecordBody::Event(event) => Some(&**event),
+                _ => None,
+            })
     }
 
     /// What a person did next of `kind`, from `place` on and until `end`: the products of the first basket for

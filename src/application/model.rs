@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::algorithms::boosting::FittedBoosting;
 use crate::algorithms::calibration::Calibration;
 use crate::algorithms::features::{self, Asker, COUNT, Candidate, NAMES};
+use crate::algorithms::offer_response::FittedOfferResponse;
 use crate::algorithms::ranker::FittedRanker;
 use crate::algorithms::rows::{self, COLUMNS};
 use crate::domain::{Fingerprint, Ranker, Recipe, StageIndex, Timestamp};
@@ -14,7 +15,7 @@ use crate::state::tuning::Tuning;
 /// How many of the best candidates are corrected by the trees: beyond them hardly anything moves up.
 pub const CORRECTED: usize = 80;
 /// Grows with every change of the features or the format.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// What an answer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct Model {
     pub next: Scorer,
     /// Ranks for [`Aim::Discover`]; absent where too little is known.
     pub discovery: Option<Scorer>,
+    /// What offers do; absent where too little is known.
+    pub offers: Option<FittedOfferResponse>,
     /// The seed of its run.
     pub seed: u64,
     /// The last moment of the history it learned from: it must not be judged on what came before.
@@ -86,6 +89,7 @@ impl Model {
             tuning,
             next,
             discovery,
+            offers: None,
             seed,
             learned_until,
         }

@@ -14,7 +14,8 @@ use crate::application::ingest::Ingest;
 use crate::application::model::{Model, ModelError};
 use crate::application::shop::{Live, Shop};
 use crate::application::train::{
-    FigureTable, GateComparison, Lesson, Progress, TrainError, TrainSettings, Trained, train,
+    FigureTable, GateComparison, Lesson, OfferFigures, Progress, TrainError, TrainSettings,
+    Trained, train,
 };
 use crate::domain::{RecordBody, Timestamp};
 use crate::store::{ArtefactError, Artefacts};
@@ -94,6 +95,8 @@ pub struct RevisionInfo {
     pub gate: Vec<GateComparison>,
     /// Expected calibration error on the questions it was calibrated with.
     pub calibration_error: f64,
+    /// How learning what offers do went.
+    pub offers: OfferFigures,
     /// Why it was refused; empty otherwise.
     pub refusal: String,
     /// Seed of its run.
@@ -111,6 +114,8 @@ struct Kept {
     #[serde(default)]
     gate: Vec<GateComparison>,
     calibration_error: f64,
+    #[serde(default)]
+    offers: OfferFigures,
     refusal: String,
     seed: u64,
 }
@@ -314,6 +319,7 @@ impl Models {
             figures: kept.figures.0,
             gate: kept.gate,
             calibration_error: kept.calibration_error,
+            offers: kept.offers,
             refusal: kept.refusal,
             seed: kept.seed,
         })
@@ -403,6 +409,7 @@ impl Models {
             figures: trained.figures,
             gate: trained.gate,
             calibration_error: trained.calibration_error,
+            offers: trained.offers,
             refusal: trained.refusal.clone(),
             seed: trained.model.seed,
         };
@@ -475,6 +482,7 @@ impl RevisionInfo {
             figures: Vec::new(),
             gate: Vec::new(),
             calibration_error: 0.0,
+            offers: OfferFigures::default(),
             refusal: String::new(),
             seed: 0,
         }

@@ -19,6 +19,7 @@ use crate::application::model::{Aim, Ranked, Ranking};
 use crate::application::shop::{Known, Shop};
 use crate::domain::attribution::short_hash;
 use crate::domain::journey::Step;
+use crate::domain::time::DAY_MS;
 use crate::domain::{
     CustomerId, Event, EventKind, Fingerprint, OfferDecision, Origin, ProductId, Source,
     StageIndex, Timestamp, VisitorId,
@@ -127,6 +128,8 @@ pub struct Answer {
     pub offers: Vec<RankedOffer>,
     /// What was decided about offers; absent: nothing was.
     pub offer_decision: Option<OfferDecision>,
+    /// The probability with which there was no offer.
+    pub no_offer_probability: f64,
     /// They never get an offer.
     pub offer_holdout: bool,
     /// An offer was left out because nothing could be reserved.
@@ -430,6 +433,8 @@ impl Recommender {
             person,
             subject,
             stage: view.stage,
+            view: &view,
+            live: live.as_ref().map(|live| &live.model),
             products: &products,
             explain,
         });
@@ -437,6 +442,7 @@ impl Recommender {
             attribution_token: String::new(),
             offers: offers.answered.clone(),
             offer_decision: offers.decision.clone(),
+            no_offer_probability: offers.none,
             offer_holdout: offers.is_held_out,
             offers_incomplete: false,
             decision_until: None,
@@ -561,6 +567,20 @@ impl Prepared<'_> {
         let placement = self.question.placement.as_bytes();
         let parts = [kind.as_bytes(), id.as_bytes(), &moment, placement];
         Fingerprint::of("exploration", &parts).as_u128() as u64
+    }
+
+    /// A number that is the same for a person and a placement all day (in UTC): whoever loads a page again is not drawn
+    /// anew. Of somebody unknown every moment is drawn anew.
+    fn draw_of_day(&self) -> u64 {
+        let (kind, id) = match &self.question.who {
+            Who::Customer(id) => ("customer", id.as_str()),
+            Who::Visitor(id) => ("visitor", id.as_str()),
+            Who::Nobody => return self.draw(),
+        };
+        let day = self.now.ms().div_euclid(DAY_MS).to_le_bytes();
+        let placement = self.question.placement.as_bytes();
+        let parts = [kind.as_bytes(), id.as_bytes(), &day, placement];
+        Fingerprint::of("offer of the day", &parts).as_u128() as u64
     }
 
     /// What the expressions are about, if there are any.

@@ -4,15 +4,18 @@
 mod gate;
 mod judge;
 mod learner;
+mod offers;
 mod questions;
 mod tuning;
 
 pub use gate::{GateComparison, MIN_QUESTIONS, Verdict};
 pub use judge::{FigureTable, Judge, Judged, Scope, Standings};
+pub use offers::{OfferFigures, OfferPolicyValue};
 pub use questions::{Moment, QuestionSettings, choose, choose_since};
 pub use tuning::{Trial, Tuned};
 
 use learner::{Asked, FitSettings, Learner};
+use offers::{LearnedOffers, OfferLearner, is_exposure};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::boosting::BoostingParams;
@@ -114,6 +117,8 @@ pub struct Trained {
     pub gate: Vec<GateComparison>,
     /// Expected calibration error on the questions the calibration was fitted on.
     pub calibration_error: f64,
+    /// How learning what offers do went.
+    pub offers: OfferFigures,
     /// Why it must not go live; empty: it may.
     pub refusal: String,
 }
@@ -187,6 +192,7 @@ pub fn train(
         questions: [0; 3],
         learners: [Aim::Next, Aim::Discover].map(|aim| Learner::new(aim, fit, settings.seed)),
         judge: Judge::new(&[GATE_K], lesson.recipes.len()),
+        offers: OfferLearner::default(),
         lesson,
         part: 0,
         tuned,
@@ -210,6 +216,7 @@ struct Run<'a> {
     part: usize,
     learners: [Learner<'a>; 2],
     judge: Judge,
+    offers: OfferLearner,
     tuned: Tuned,
 }
 
@@ -235,7 +242,10 @@ impl Run<'_> {
                     return Err(TrainError::Cancelled);
                 }
             }
-            for record in &history.moments[folded..moment.place] {
+            for place in folded..moment.place {
+                let record = &history.moments[place];
+                self.offers
+                    .observe(&state, self.lesson.recipes, record, place);
                 self.judge.fold(&mut state, record);
             }
             folded = moment.place;
@@ -256,6 +266,16 @@ impl Run<'_> {
                 self.ask(learner, &mut gathered, &truth, moment.person);
             }
         }
+        // decisions that came back after the last question
+        if history.moments[folded..].iter().any(is_exposure) {
+            for (place, record) in history.moments.iter().enumerate().skip(folded) {
+                self.offers
+                    .observe(&state, self.lesson.recipes, record, place);
+                state.apply(record);
+            }
+        }
+        let until = history.span().map_or(Timestamp::MIN, |(_, last)| last);
+        self.offers.settle(&state, ahead, until);
         self.enter(2, progress)
     }
 
@@ -344,6 +364,9 @@ impl Run<'_> {
             progress.at("fitting", share);
             scorers.push(learner.finish(&mut || !progress.is_cancelled())?);
         }
+        progress.at("judging", 0.95);
+        let LearnedOffers { response, figures } =
+            std::mem::take(&mut self.offers).finish(self.live, self.settings.seed);
         progress.at("judging", 0.98);
         let discovery = scorers.pop().flatten();
         let Some(next) = scorers.pop().flatten() else {
@@ -363,15 +386,18 @@ impl Run<'_> {
             .iter()
             .map(|recipe| recipe.stage.clone());
         let learned_until = history.span().map_or(Timestamp::MIN, |(_, last)| last);
+        let mut model = Model::new(
+            stages.collect(),
+            self.tuned.tuning,
+            next,
+            discovery,
+            self.settings.seed,
+            learned_until,
+        );
+        model.offers = response;
         Ok(Trained {
-            model: Model::new(
-                stages.collect(),
-                self.tuned.tuning,
-                next,
-                discovery,
-                self.settings.seed,
-                learned_until,
-            ),
+            model,
+            offers: figures,
             tuned: self.tuned,
             records: (history.known.len() + history.moments.len()) as u64,
             training_questions: self.questions[0] + self.questions[1],

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::flags::{self, SettingsFlags};
 use crate::application::models::{Models, RevisionInfo, RunState, TrainingRun};
-use crate::application::train::{GateComparison, Verdict};
+use crate::application::train::{GateComparison, OfferFigures, Verdict};
 use crate::config;
 use crate::server::Service;
 use crate::telemetry;
@@ -110,6 +110,39 @@ pub fn table(info: &RevisionInfo) -> String {
     );
     text.push_str(&figures(&info.figures));
     text.push_str(&comparisons(&info.gate));
+    text.push_str(&offers(&info.offers));
+    text
+}
+
+/// What was learned of offers; nothing where no decision came back.
+#[must_use]
+pub fn offers(offers: &OfferFigures) -> String {
+    if offers.verdict.is_empty() {
+        return String::new();
+    }
+    let OfferFigures {
+        rows,
+        rows_without,
+        judged_rows,
+        verdict,
+        ..
+    } = offers;
+    let mut text =
+        format!("offers: {rows} exposures, {rows_without} without an offer: {verdict}\n");
+    if offers.log_loss > 0.0 {
+        let agreement = offers.agreement;
+        let agreement = agreement.map_or("cannot tell".to_owned(), |a| format!("agrees by {a:.2}"));
+        text.push_str(&format!(
+            "offers: log-loss {:.4} ({:.4} by the share that buys), calibration error {:.4}, a T-learner {agreement}\n",
+            offers.log_loss, offers.base_log_loss, offers.calibration_error
+        ));
+    }
+    for value in &offers.values {
+        text.push_str(&format!(
+            "offers: {:16} brings {:>9.4} a decision ({:.4} to {:.4}), by {judged_rows} exposures\n",
+            value.policy, value.value, value.low, value.high
+        ));
+    }
     text
 }
 

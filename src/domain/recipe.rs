@@ -109,7 +109,13 @@ pub struct OfferRules {
     pub objective: OfferObjective,
     /// What is earned where an offer is taken and no price says it.
     pub assumed_gain: Micros,
+    /// The share of decisions that goes to all arms alike once it is learned what becomes of them, 0 to 1; at least
+    /// [`MIN_EXPLORE`] does.
+    pub explore: f64,
 }
+
+/// What is never shown is never learned of.
+pub const MIN_EXPLORE: f64 = 0.01;
 
 impl Default for OfferRules {
     fn default() -> Self {
@@ -117,6 +123,7 @@ impl Default for OfferRules {
             max: 1,
             objective: OfferObjective::Value,
             assumed_gain: Micros(10_000_000),
+            explore: 0.05,
         }
     }
 }

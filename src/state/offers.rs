@@ -9,7 +9,7 @@ use crate::domain::attribution::short_hash;
 use crate::domain::{
     CampaignId, Offer, OfferId, OfferState, OfferTerms, Outcome, Position, ProductId, Timestamp,
 };
-use crate::state::exposures::OfferCounts;
+use crate::state::exposures::{ArmTrials, OfferCounts};
 use crate::state::products::Products;
 use crate::state::reservations::Usage;
 
@@ -75,6 +75,8 @@ pub struct Item {
     pub outcomes: OutcomeCounts,
     /// What became of it by events with the tokens of answers.
     pub attributed: OfferCounts,
+    /// What people did whom an answer with it reached.
+    pub trials: ArmTrials,
     /// What of it is reserved and redeemed, as the last record left it.
     pub usage: Usage,
 }
@@ -250,6 +252,10 @@ impl Offers {
         &mut self.items[number as usize].attributed
     }
 
+    pub(super) fn trials_mut(&mut self, number: u32) -> &mut ArmTrials {
+        &mut self.items[number as usize].trials
+    }
+
     pub(super) fn usage_mut(&mut self, number: u32) -> &mut Usage {
         &mut self.items[number as usize].usage
     }
@@ -267,6 +273,7 @@ impl Offers {
             listing: None,
             outcomes: OutcomeCounts::default(),
             attributed: OfferCounts::default(),
+            trials: ArmTrials::default(),
             usage: Usage::default(),
         });
         number

@@ -25,6 +25,7 @@ mod journal_erase;
 mod journal_kill;
 mod journal_speed;
 mod journal_stories;
+mod offer_choice;
 mod offer_kill;
 mod offer_ledger;
 mod python_client;

@@ -245,7 +245,7 @@ fn read_answer(section: &Section<'_>) -> Option<AnswerRules> {
 }
 
 fn read_offers(section: &Section<'_>) -> Option<OfferRules> {
-    section.only(&["max", "objective", "assumed_gain"]);
+    section.only(&["max", "objective", "assumed_gain", "explore"]);
     let default = OfferRules::default();
     let max = match section.has("max") {
         true => section.count("max", 0..MAX_OFFERS + 1).map(|at| at.value),
@@ -270,10 +270,15 @@ fn read_offers(section: &Section<'_>) -> Option<OfferRules> {
             .and_then(|at| Micros::from_units(at.value).ok()),
         false => Some(default.assumed_gain),
     };
+    let explore = match section.has("explore") {
+        true => section.number("explore", 0.0, 1.0).map(|at| at.value),
+        false => Some(default.explore),
+    };
     Some(OfferRules {
         max: max?,
         objective: objective?,
         assumed_gain: assumed_gain?,
+        explore: explore?,
     })
 }
 

@@ -2,14 +2,20 @@
 //! of the best have room.
 
 mod admission;
+mod choice;
+mod promise;
 mod scorer;
 
+pub use self::choice::{OfferKnown, arm_of, cost_of, expected_best};
+pub(super) use self::promise::Seal;
+pub use self::promise::{Proposal, promise, promise_all};
+
 use self::admission::OfferAdmission;
+use self::choice::{Chooser, Draw, MAX_ARMS, Prospect, micros, place};
 use self::scorer::{ExpectedValue, OfferCandidate, OfferQuestion, OfferScore, OfferScorer};
 use super::reasons::name;
-use super::{Answer, Prepared, RankedProduct, Reason, Who, product_id};
-use crate::application::error::AppError;
-use crate::application::ingest::Ingest;
+use super::{Prepared, RankedProduct, Reason, Who, product_id};
+use crate::application::model::Model;
 use crate::application::reserve::{self, Choice, Granted, Pick, Wish};
 use crate::application::shop::Shop;
 use crate::domain::attribution::{MAX_DECIDED, short_hash};
@@ -21,9 +27,9 @@ use crate::state::State;
 use crate::state::offers::{Item, Listing};
 use crate::state::people::Person;
 use crate::state::reservations::Pending;
+use crate::state::shopper;
 use crate::state::subjects::Subject;
-use crate::store::SigningKey;
-use crate::store::token::Statement;
+use crate::state::view::View;
 
 /// The trait by which somebody says that they want no offers.
 pub const CONSENT_TRAIT: &str = "marketing_consent";
@@ -57,8 +63,10 @@ pub struct RankedOffer {
     pub reasons: Vec<Reason>,
     /// Its reservation, where it has a budget or a cap.
     pub reservation: Option<Granted>,
-    /// The probability with which it came to stand there.
+    /// The probability with which it came to stand there; 0: not known, for it stands in for one that was gone.
     pub probability: f64,
+    /// The probabilities to buy with it and without any, where they were learned.
+    pub bought: Option<[f64; 2]>,
     /// Shown only because no other offer can be.
     pub fallback: bool,
 }
@@ -85,182 +93,10 @@ pub struct ChosenOffers {
     pub(super) wish: Option<Wish>,
     /// What was decided; absent: there was nothing to decide.
     pub decision: Option<OfferDecision>,
+    /// The probability with which there was no offer.
+    pub none: f64,
     /// They never get an offer.
     pub is_held_out: bool,
-}
-
-/// An answer whose offers may still have to be reserved.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Proposal {
-    /// The answer; with a wish, its offers are not promised yet.
-    answer: Answer,
-    /// What must be reserved first.
-    wish: Option<Wish>,
-    kept: Vec<RankedOffer>,
-    /// What signs the token again, where there is a wish.
-    seal: Option<Seal>,
-}
-
-/// What signs the token of an answer again whose offers turned out to be others.
-#[derive(Debug, Clone, PartialEq)]
-pub(in crate::application) struct Seal {
-    pub(super) key: SigningKey,
-    pub(super) statement: Statement,
-}
-
-impl Proposal {
-    pub(in crate::application) fn new(
-        answer: Answer,
-        offers: ChosenOffers,
-        seal: Option<Seal>,
-    ) -> Self {
-        Self {
-            answer,
-            wish: offers.wish,
-            kept: offers.kept,
-            seal,
-        }
-    }
-
-    /// What must be reserved first.
-    pub(in crate::application) fn wish(&self) -> Option<&Wish> {
-        self.wish.as_ref()
-    }
-
-    pub(in crate::application) fn product_count(&self) -> usize {
-        self.answer.products.len()
-    }
-
-    /// The answer with what was reserved, if anything had to be.
-    pub(in crate::application) fn promised(self, picks: Option<&[Pick]>) -> Answer {
-        match picks {
-            Some(picks) => self.with(picks),
-            None => self.answer,
-        }
-    }
-
-    /// The answer where nothing can be reserved.
-    pub(in crate::application) fn unpromised(mut self) -> Answer {
-        match self.wish.take() {
-            Some(wish) => self.without(&wish),
-            None => self.answer,
-        }
-    }
-
-    /// The answer with what was reserved.
-    fn with(mut self, picks: &[Pick]) -> Answer {
-        self.answer.offers = picked(&self.kept, picks);
-        self.sealed()
-    }
-
-    /// The answer with what its offers have become. An offer that stands in for another one came to stand there by
-    /// chance, and nobody knows with which.
-    fn sealed(mut self) -> Answer {
-        let Some((decision, seal)) = self.answer.offer_decision.as_mut().zip(self.seal) else {
-            return self.answer;
-        };
-        let before = decision.clone();
-        let offers = self.answer.offers.iter_mut().enumerate();
-        decision.offers = offers
-            .map(|(place, offer)| {
-                let hash = short_hash(offer.offer.as_str());
-                let same = before.offers.get(place).filter(|same| same.offer == hash);
-                if same.is_none() {
-                    offer.probability = 0.0;
-                }
-                offered(offer)
-            })
-            .collect();
-        if *decision != before {
-            let gone = before.offers.iter().map(|offered| offered.offer);
-            decision.others.extend(gone);
-            let taken = &decision.offers;
-            decision
-                .others
-                .retain(|&other| !taken.iter().any(|offered| offered.offer == other));
-            decision.others.truncate(MAX_DECIDED);
-            let statement = Statement {
-                offers: Some(decision.clone()),
-                ..seal.statement
-            };
-            self.answer.attribution_token = seal.key.sign(&statement);
-        }
-        self.answer
-    }
-
-    /// The answer where nothing can be reserved: with the offers that need no reservation.
-    fn without(mut self, wish: &Wish) -> Answer {
-        let limited = |offer: &RankedOffer| {
-            let mut choices = wish.choices.iter();
-            choices.any(|choice| choice.offer == offer.offer && choice.is_limited)
-        };
-        let offers = &mut self.answer.offers;
-        let before = offers.len();
-        offers.retain(|offer| offer.reservation.is_some() || !limited(offer));
-        self.answer.offers_incomplete = offers.len() < before;
-        self.sealed()
-    }
-}
-
-/// The answer of a proposal, once what must be reserved is.
-///
-/// # Errors
-/// `Stopping`. Where the journal takes no writes the answer is without the offers that must be reserved.
-pub async fn promise(ingest: &Ingest, mut proposal: Proposal) -> Result<Answer, AppError> {
-    let Some(wish) = proposal.wish.take() else {
-        return Ok(proposal.answer);
-    };
-    match ingest.reserve(vec![wish.clone()]).await {
-        Ok(picks) => Ok(proposal.with(picks.first().map_or(&[], Vec::as_slice))),
-        Err(AppError::JournalUnavailable(_)) => Ok(proposal.without(&wish)),
-        Err(error) => Err(error),
-    }
-}
-
-/// As [`promise`], for many at once and for threads that may block.
-///
-/// # Errors
-/// As [`promise`].
-pub fn promise_all(ingest: &Ingest, proposals: Vec<Proposal>) -> Result<Vec<Answer>, AppError> {
-    let wishes = proposals
-        .iter()
-        .filter_map(|proposal| proposal.wish.clone());
-    let wishes: Vec<Wish> = wishes.collect();
-    let picks = match wishes.is_empty() {
-        true => Some(Vec::new()),
-        false => match ingest.reserve_blocking(wishes) {
-            Ok(picks) => Some(picks),
-            Err(AppError::JournalUnavailable(_)) => None,
-            Err(error) => return Err(error),
-        },
-    };
-    let mut picks = picks.map(Vec::into_iter);
-    let answers = proposals.into_iter().map(|mut proposal| {
-        let Some(wish) = proposal.wish.take() else {
-            return proposal.answer;
-        };
-        match &mut picks {
-            Some(picks) => proposal.with(&picks.next().unwrap_or_default()),
-            None => proposal.without(&wish),
-        }
-    });
-    Ok(answers.collect())
-}
-
-fn offered(offer: &RankedOffer) -> Offered {
-    Offered {
-        offer: short_hash(offer.offer.as_str()),
-        probability: offer.probability as f32,
-    }
-}
-
-fn picked(kept: &[RankedOffer], picks: &[Pick]) -> Vec<RankedOffer> {
-    let picks = picks.iter();
-    let offers = picks.map(|pick| RankedOffer {
-        reservation: pick.reservation,
-        ..kept[pick.choice].clone()
-    });
-    offers.collect()
 }
 
 /// What an answer's offers are chosen from.
@@ -271,6 +107,9 @@ pub(super) struct Asked<'a> {
     pub(super) person: Option<Person>,
     pub(super) subject: Option<&'a Subject>,
     pub(super) stage: StageIndex,
+    pub(super) view: &'a View<'a>,
+    /// The model that is live.
+    pub(super) live: Option<&'a Model>,
     /// The products of the answer.
     pub(super) products: &'a [RankedProduct],
     pub(super) explain: bool,
@@ -283,12 +122,16 @@ pub(super) fn choose(asked: &Asked<'_>) -> ChosenOffers {
     let most = question.offers.unwrap_or(rules.max);
     let offers = &asked.state.offers;
     if !asked.explain && (most == 0 || offers.is_over(asked.prepared.now)) {
-        return ChosenOffers::default();
+        return ChosenOffers {
+            none: if most > 0 { 1.0 } else { 0.0 },
+            ..ChosenOffers::default()
+        };
     }
     let is_held_out = is_held_out(asked);
     if is_held_out && !asked.explain {
         return ChosenOffers {
             is_held_out,
+            none: 1.0,
             decision: (most > 0).then(|| OfferDecision {
                 none: 1.0,
                 is_held_out,
@@ -299,8 +142,15 @@ pub(super) fn choose(asked: &Asked<'_>) -> ChosenOffers {
     }
     let mut admission = OfferAdmission::new(asked, is_held_out);
     let mut dropped = Vec::new();
-    let scored = scored(asked, &mut admission, rules, &mut dropped);
-    let mut chosen = chosen(asked, &mut admission, &scored, most, &mut dropped);
+    let products = asked.products.iter();
+    let products = products.filter_map(|ranked| {
+        let id = ranked.product.as_str();
+        asked.state.products.number(id)
+    });
+    let products: Vec<u32> = products.collect();
+    let scoring = Scoring::new(asked, &products, rules);
+    let scored = scored(asked, &mut admission, &scoring, &mut dropped);
+    let mut chosen = chosen(asked, &mut admission, &scoring, &scored, most, &mut dropped);
     chosen.is_held_out = is_held_out;
     if asked.explain {
         let offers = &asked.state.offers;
@@ -338,30 +188,59 @@ struct Scored<'a> {
     item: &'a Item,
     listing: &'a Listing,
     score: OfferScore,
+    /// What it is expected to do, where that was learned.
+    prospect: Option<Prospect>,
 }
 
 /// What was dropped: the offer's number, and why.
 type Dropped = Vec<(u32, &'static str)>;
 
+/// What offers are scored by.
+struct Scoring<'a> {
+    question: OfferQuestion<'a>,
+    /// Where decisions have come back.
+    chooser: Option<Chooser<'a>>,
+}
+
+impl<'a> Scoring<'a> {
+    fn new(asked: &Asked<'a>, products: &'a [u32], rules: OfferRules) -> Self {
+        let state = asked.state;
+        let question = OfferQuestion {
+            state,
+            products,
+            assumed_gain: rules.assumed_gain,
+        };
+        let stage = state.journey().name(asked.stage);
+        let place = place(state, stage, &asked.prepared.question.placement);
+        let fitted = asked.live.and_then(|model| model.offers.as_ref());
+        // while no decision has come back there is nothing to learn from
+        if fitted.is_none() && state.exposures.count() == 0 {
+            return Self {
+                question,
+                chooser: None,
+            };
+        }
+        let now = asked.prepared.now;
+        let basket = state.sales.basket_of(asked.subject, &state.products, now);
+        let learned = fitted.and_then(|response| {
+            let x = shopper::features(asked.view, Some(asked.stage), basket);
+            response.fits(x.len()).then_some((response, x))
+        });
+        Self {
+            question,
+            chooser: Some(Chooser::new(question, place, basket, rules, learned)),
+        }
+    }
+}
+
 /// Those that pass everything but eligibility, best first.
 fn scored<'a>(
     asked: &Asked<'a>,
     admission: &mut OfferAdmission<'_>,
-    rules: OfferRules,
+    scoring: &Scoring<'_>,
     dropped: &mut Dropped,
 ) -> Vec<Scored<'a>> {
     let offers = &asked.state.offers;
-    let products = asked.products.iter();
-    let products = products.filter_map(|ranked| {
-        let id = ranked.product.as_str();
-        asked.state.products.number(id)
-    });
-    let products: Vec<u32> = products.collect();
-    let question = OfferQuestion {
-        state: asked.state,
-        products: &products,
-        assumed_gain: rules.assumed_gain,
-    };
     let mut scored: Vec<Scored<'a>> = Vec::new();
     let mut ask = |number: u32| {
         let item = offers.item(number);
@@ -376,17 +255,23 @@ fn scored<'a>(
             listing,
             outcomes: &item.outcomes,
         };
-        let score = ExpectedValue.score(&question, &candidate);
-        // no offer is worth nothing, and costs nothing
+        let mut score = ExpectedValue.score(&scoring.question, &candidate);
+        // no offer is worth nothing, and costs nothing; what costs more than it earns needs not be tried
         if score.value.0 <= 0 {
             dropped.push((number, "OFFER_WITHOUT_VALUE"));
             return;
+        }
+        let chooser = scoring.chooser.as_ref();
+        let prospect = chooser.map(|chooser| chooser.prospect(item, listing));
+        if let Some(prospect) = &prospect {
+            score.value = micros(prospect.value);
         }
         scored.push(Scored {
             number,
             item,
             listing,
             score,
+            prospect,
         });
     };
     if asked.explain {
@@ -406,17 +291,23 @@ fn scored<'a>(
     scored
 }
 
-/// Asks the best whether the customer is eligible, until there are enough; then takes those that have room.
+/// An offer that the customer is eligible for.
+struct Kept<'s, 'a> {
+    offer: &'s Scored<'a>,
+    choice: Choice,
+}
+
+/// Asks the best whether the customer is eligible, until there are enough; draws one of them or none, and takes those
+/// that have room.
 fn chosen(
     asked: &Asked<'_>,
     admission: &mut OfferAdmission<'_>,
+    scoring: &Scoring<'_>,
     scored: &[Scored<'_>],
     most: usize,
     dropped: &mut Dropped,
 ) -> ChosenOffers {
-    let mut kept: Vec<RankedOffer> = Vec::new();
-    let mut choices = Vec::new();
-    let mut groups = Vec::new();
+    let mut kept: Vec<Kept<'_, '_>> = Vec::new();
     for offer in scored {
         if !asked.explain && kept.len() >= most + SPARE {
             break;
@@ -426,56 +317,208 @@ fn chosen(
             dropped.push((offer.number, code));
             continue;
         }
-        let ranked = ranked(asked, admission, offer);
-        choices.push(Choice {
-            offer: ranked.offer.clone(),
-            fallback: ranked.fallback,
+        let choice = Choice {
+            offer: OfferId::trusted(offer.item.id.to_string()),
+            fallback: terms.fallback,
             is_limited: terms.is_limited(),
-        });
-        groups.push((offer.number, terms.exclusivity_group.as_deref()));
-        kept.push(ranked);
+        };
+        kept.push(Kept { offer, choice });
     }
-    let (state, party) = (asked.state, admission.party());
-    let ledger = admission.ledger();
-    let drafts = reserve::choose(state, ledger, party, &Pending::default(), &choices, most);
-    let picks: Vec<Pick> = drafts.iter().map(reserve::Draft::pick).collect();
-    let answered = picked(&kept, &picks);
-    let decision = (most > 0).then(|| decision(&answered, &kept));
+    let draw = draw(asked, admission, scoring, &kept);
+    let room = Room {
+        state: asked.state,
+        admission,
+        most,
+    };
+    let answer = room.list(&kept, draw.first);
+    let probabilities = room.probabilities(&kept, &draw, &answer.picks);
+    let chances: Vec<f64> = (0..kept.len())
+        .map(|place| draw.arms.get(place).copied().unwrap_or(0.0))
+        .collect();
+    let mut all: Vec<RankedOffer> = Vec::with_capacity(kept.len());
+    for (kept, &probability) in kept.iter().zip(&chances) {
+        all.push(ranked(asked, admission, kept.offer, probability));
+    }
+    let mut answered = picked(&all, &answer.picks);
+    for (offer, probability) in answered.iter_mut().zip(probabilities) {
+        offer.probability = probability;
+    }
+    let decision = (most > 0).then(|| decision(&answered, &all[..draw.arms.len()], draw.none));
     let owner = owner(&asked.prepared.question.who);
-    let must_reserve = drafts.iter().any(|draft| draft.is_new);
-    let wish = owner.filter(|_| must_reserve).map(|subject| Wish {
+    let wish = owner.filter(|_| answer.must_reserve).map(|subject| Wish {
         subject,
         most,
-        choices,
+        choices: answer
+            .order
+            .iter()
+            .map(|&place| kept[place].choice.clone())
+            .collect(),
     });
-    if asked.explain {
-        let taken: Vec<&str> = picks.iter().filter_map(|p| groups[p.choice].1).collect();
-        let is_answered = |place: usize| picks.iter().any(|pick| pick.choice == place);
+    let all = if asked.explain {
+        let group = |place: usize| kept[place].offer.listing.terms.exclusivity_group.as_deref();
+        let taken = answer.picks.iter().filter_map(|pick| group(pick.choice));
+        let taken: Vec<&str> = taken.collect();
+        let is_answered = |place: usize| answer.picks.iter().any(|pick| pick.choice == place);
         for place in (0..kept.len()).rev() {
-            let (number, group) = groups[place];
-            if !is_answered(place) && group.is_some_and(|group| taken.contains(&group)) {
-                kept.remove(place);
-                dropped.push((number, "OFFER_EXCLUSIVE"));
+            if !is_answered(place) && group(place).is_some_and(|group| taken.contains(&group)) {
+                all.remove(place);
+                dropped.push((kept[place].offer.number, "OFFER_EXCLUSIVE"));
             }
         }
-    }
+        all
+    } else {
+        // as the choices of the wish, with the probabilities of their places
+        for (pick, offer) in answer.picks.iter().zip(&answered) {
+            all[pick.choice].probability = offer.probability;
+        }
+        answer
+            .order
+            .iter()
+            .map(|&place| all[place].clone())
+            .collect()
+    };
     ChosenOffers {
         answered,
-        kept,
+        kept: all,
         dropped: Vec::new(),
         wish,
         decision,
+        none: draw.none,
         is_held_out: false,
     }
 }
 
+/// Which of the kept stands first, or that there is none.
+fn draw(
+    asked: &Asked<'_>,
+    admission: &OfferAdmission<'_>,
+    scoring: &Scoring<'_>,
+    kept: &[Kept<'_, '_>],
+) -> Draw {
+    // those that only stand in are none while there is another
+    let is_fallback = kept.first().is_some_and(|first| first.choice.fallback);
+    let arms = kept
+        .iter()
+        .take_while(|kept| kept.choice.fallback == is_fallback);
+    let arms: Vec<&Kept<'_, '_>> = arms.take(MAX_ARMS).collect();
+    let Some(chooser) = scoring.chooser.as_ref().filter(|_| !arms.is_empty()) else {
+        let best = (!arms.is_empty()).then_some(0);
+        return Draw::sure(arms.len(), best);
+    };
+    // what is reserved for them they get again
+    if let Some(held) = arms
+        .iter()
+        .position(|arm| admission.holds(arm.offer.number))
+    {
+        return Draw::sure(arms.len(), Some(held));
+    }
+    let prospects: Vec<Prospect> = arms.iter().filter_map(|arm| arm.offer.prospect).collect();
+    let ids: Vec<&str> = arms.iter().map(|arm| &*arm.offer.item.id).collect();
+    Draw::by(
+        &chooser.probabilities(&prospects),
+        &ids,
+        asked.prepared.draw_of_day(),
+    )
+}
+
+/// A list of offers, as State has room.
+struct Listed {
+    /// Places of all that may stand in it, best first.
+    order: Vec<usize>,
+    /// Those that do; each by its place among the kept.
+    picks: Vec<Pick>,
+    must_reserve: bool,
+}
+
+/// What makes a list of the kept and the one that stands first.
+struct Room<'r, 'a> {
+    state: &'r State,
+    admission: &'r OfferAdmission<'a>,
+    most: usize,
+}
+
+impl Room<'_, '_> {
+    /// The list with `first` at its head; behind it, and in its place if it is gone, those that are worth something.
+    /// Without a first one there is no offer.
+    fn list(&self, kept: &[Kept<'_, '_>], first: Option<usize>) -> Listed {
+        let Some(first) = first else {
+            return Listed {
+                order: Vec::new(),
+                picks: Vec::new(),
+                must_reserve: false,
+            };
+        };
+        let rest = (0..kept.len()).filter(|&place| place != first);
+        let rest = rest.filter(|&place| kept[place].offer.score.value.0 > 0);
+        let order: Vec<usize> = std::iter::once(first).chain(rest).collect();
+        let choices: Vec<Choice> = order
+            .iter()
+            .map(|&place| kept[place].choice.clone())
+            .collect();
+        let (party, ledger) = (self.admission.party(), self.admission.ledger());
+        let pending = Pending::default();
+        let drafts = reserve::choose(self.state, ledger, party, &pending, &choices, self.most);
+        let picks = drafts.iter().map(|draft| {
+            let pick = draft.pick();
+            Pick {
+                choice: order[pick.choice],
+                ..pick
+            }
+        });
+        Listed {
+            picks: picks.collect(),
+            must_reserve: drafts.iter().any(|draft| draft.is_new),
+            order,
+        }
+    }
+
+    /// The probability of each of the `picks` to stand at its place: the sum of those of the arms that bring it there.
+    fn probabilities(&self, kept: &[Kept<'_, '_>], draw: &Draw, picks: &[Pick]) -> Vec<f64> {
+        let mut probabilities = vec![0.0; picks.len()];
+        for (arm, &probability) in draw.arms.iter().enumerate() {
+            if probability <= 0.0 || picks.is_empty() {
+                continue;
+            }
+            // of one place it is known without asking
+            let at: Vec<usize> = if self.most == 1 {
+                vec![arm]
+            } else {
+                let listed = self.list(kept, Some(arm));
+                listed.picks.iter().map(|pick| pick.choice).collect()
+            };
+            for ((sum, pick), other) in probabilities.iter_mut().zip(picks).zip(at) {
+                if pick.choice == other {
+                    *sum += probability;
+                }
+            }
+        }
+        probabilities
+    }
+}
+
+fn offered(offer: &RankedOffer) -> Offered {
+    Offered {
+        offer: short_hash(offer.offer.as_str()),
+        probability: offer.probability as f32,
+    }
+}
+
+fn picked(kept: &[RankedOffer], picks: &[Pick]) -> Vec<RankedOffer> {
+    let picks = picks.iter();
+    let offers = picks.map(|pick| RankedOffer {
+        reservation: pick.reservation,
+        ..kept[pick.choice].clone()
+    });
+    offers.collect()
+}
+
 /// What was decided, with the others that could have been.
-fn decision(answered: &[RankedOffer], kept: &[RankedOffer]) -> OfferDecision {
+fn decision(answered: &[RankedOffer], arms: &[RankedOffer], none: f64) -> OfferDecision {
     let offers: Vec<Offered> = answered.iter().take(MAX_DECIDED).map(offered).collect();
-    let others = kept.iter().map(|offer| short_hash(offer.offer.as_str()));
+    let others = arms.iter().map(|offer| short_hash(offer.offer.as_str()));
     let others = others.filter(|&other| !offers.iter().any(|offered| offered.offer == other));
     OfferDecision {
-        none: if offers.is_empty() { 1.0 } else { 0.0 },
+        none: if offers.is_empty() { none as f32 } else { 0.0 },
         others: others.take(MAX_DECIDED).collect(),
         offers,
         is_held_out: false,
@@ -498,6 +541,7 @@ fn ranked(
     asked: &Asked<'_>,
     admission: &mut OfferAdmission<'_>,
     offer: &Scored<'_>,
+    probability: f64,
 ) -> RankedOffer {
     let terms = &offer.listing.terms;
     RankedOffer {
@@ -509,7 +553,8 @@ fn ranked(
         currency: terms.currency,
         reasons: reasons(asked, admission, offer),
         reservation: None,
-        probability: 1.0,
+        probability,
+        bought: offer.prospect.map(|found| [found.bought, found.without]),
         fallback: terms.fallback,
     }
 }

@@ -116,6 +116,7 @@ mod tests {
             attribution_token: String::new(),
             offers: Vec::new(),
             offer_decision: None,
+            no_offer_probability: 0.0,
             offer_holdout: false,
             offers_incomplete: false,
             decision_until: None,

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 use crate::application::AppError;
 use crate::application::catalog::Page;
 use crate::application::models::{Models, RevisionInfo, RevisionState, RunState, TrainingRun};
-use crate::application::train::{GateComparison, Verdict};
+use crate::application::train::{GateComparison, OfferFigures, Verdict};
 use crate::domain::Faults;
 use crate::proto::v1;
 use crate::proto::v1::model_service_server::ModelService;
@@ -189,6 +189,28 @@ fn render_revision(revision: &RevisionInfo) -> v1::ModelRevision {
         seed: revision.seed,
         gate_comparisons: revision.gate.iter().map(render_comparison).collect(),
         calibration_error: revision.calibration_error,
+        offers: Some(render_offers(&revision.offers)),
+    }
+}
+
+fn render_offers(offers: &OfferFigures) -> v1::OfferLearning {
+    let values = offers.values.iter().map(|value| v1::OfferPolicyValue {
+        policy: value.policy.clone(),
+        value: value.value,
+        low: value.low,
+        high: value.high,
+    });
+    v1::OfferLearning {
+        exposure_count: count64(offers.rows),
+        exposure_count_without: count64(offers.rows_without),
+        judged_count: count64(offers.judged_rows),
+        log_loss: offers.log_loss,
+        base_log_loss: offers.base_log_loss,
+        calibration_error: offers.calibration_error,
+        agreement: offers.agreement,
+        values: values.collect(),
+        chooses: offers.chooses,
+        verdict: offers.verdict.clone(),
     }
 }
 

@@ -433,6 +433,7 @@ pub(in crate::transport) fn render(answer: &Answer) -> v1::RecommendResponse {
         offers_incomplete: answer.offers_incomplete,
         decision_expire_time: answer.decision_until.map(render_time),
         decision_not_kept: answer.decision_not_kept,
+        no_offer_probability: answer.no_offer_probability,
     }
 }
 
@@ -452,6 +453,8 @@ fn render_offer(rank: usize, offer: &RankedOffer) -> v1::RecommendedOffer {
         probability: offer.probability,
         fallback: offer.fallback,
         campaign_id: text(offer.campaign.as_ref(), |id| id.as_str()),
+        purchase_probability: offer.bought.map(|[with, _]| with),
+        purchase_probability_without: offer.bought.map(|[_, without]| without),
     }
 }
 

@@ -98,6 +98,13 @@ impl<'a> OfferAdmission<'a> {
         None
     }
 
+    /// True if an offer is reserved for the customer.
+    pub(super) fn holds(&self, number: u32) -> bool {
+        let party = self.party.as_ref();
+        let room = party.map(|party| self.ledger.room(number, party, &self.pending));
+        matches!(room, Some(Ok(Some(_))))
+    }
+
     /// Why there is no room for one more.
     fn full(&self, number: u32, is_limited: bool) -> Option<&'static str> {
         let Some(party) = &self.party else {

@@ -1,12 +1,12 @@
 //! What an offer is worth to the shop: the seam where a learned choice takes its place.
 
+use super::choice::micros;
 use crate::domain::{CategoryPath, Micros, OfferKind};
 use crate::state::State;
 use crate::state::offers::{Listing, OutcomeCounts};
 use crate::state::products;
+use crate::state::sales::{Sale, USUAL_MARGIN};
 
-/// What is earned of a price where no cost of the product says it.
-const USUAL_MARGIN: f64 = 0.3;
 /// Of so many people who were shown an offer before anybody was, …
 const PRIOR_SHOWN: f64 = 20.0;
 /// … so many took it.
@@ -61,8 +61,7 @@ impl OfferScorer for ExpectedValue {
         let value = taken * (deal.margin - cost(offer.listing, &deal));
         OfferScore {
             taken,
-            // no money is as much as this
-            value: Micros(value.clamp(-1e15, 1e15).round() as i64),
+            value: micros(value),
             product,
         }
     }
@@ -74,16 +73,9 @@ fn taken(outcomes: &OutcomeCounts) -> f64 {
     (outcomes.redeemed as f64 + PRIOR_TAKEN) / (shown as f64 + PRIOR_SHOWN)
 }
 
-/// What is bought with an offer, in micros.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Deal {
-    price: f64,
-    margin: f64,
-}
-
 /// What is bought with an offer: the best product of the answer that it is about, or else the first it names; with an
 /// offer for everything at least what the recipe assumes, for it may be a whole cart.
-fn deal(question: &OfferQuestion<'_>, listing: &Listing) -> (Option<u32>, Deal) {
+pub(super) fn deal(question: &OfferQuestion<'_>, listing: &Listing) -> (Option<u32>, Sale) {
     let state = question.state;
     let terms = &listing.terms;
     let is_for_all = listing.products.is_empty() && terms.categories.is_empty();
@@ -96,7 +88,7 @@ fn deal(question: &OfferQuestion<'_>, listing: &Listing) -> (Option<u32>, Deal) 
     let first = || question.products.first().copied().filter(|_| is_for_all);
     let product = answered.or_else(named).or_else(first);
     let gain = question.assumed_gain.0 as f64;
-    let assumed = Deal {
+    let assumed = Sale {
         price: gain / USUAL_MARGIN,
         margin: gain,
     };
@@ -108,7 +100,7 @@ fn deal(question: &OfferQuestion<'_>, listing: &Listing) -> (Option<u32>, Deal) 
         let price = item.price.filter(|_| is_same)?.0 as f64;
         let cost = item.unit_cost.map(|cost| cost.0 as f64);
         let margin = cost.map_or(price * USUAL_MARGIN, |cost| price - cost);
-        Some(Deal { price, margin })
+        Some(Sale { price, margin })
     });
     let deal = match priced {
         Some(deal) if is_for_all && deal.margin < assumed.margin => assumed,
@@ -119,7 +111,7 @@ fn deal(question: &OfferQuestion<'_>, listing: &Listing) -> (Option<u32>, Deal) 
 }
 
 /// What an offer costs the shop when it is taken, in micros.
-fn cost(listing: &Listing, deal: &Deal) -> f64 {
+pub(super) fn cost(listing: &Listing, deal: &Sale) -> f64 {
     let benefit = listing.terms.benefit;
     if let Some(cost) = listing.terms.unit_cost {
         return cost.0 as f64;
