@@ -24,6 +24,7 @@ use crate::domain::{
 };
 use crate::state::State;
 use crate::state::exposures::{HORIZON_DAYS, teaches};
+use crate::state::offers::Listing;
 use crate::state::sales::{Sale, USUAL_MARGIN};
 use crate::state::shopper;
 use crate::state::view::View;
@@ -244,6 +245,8 @@ impl OfferLearner {
             let end = exposure.time.plus_ms(horizon);
             let offer = exposure.chosen.map(|place| exposure.arms[place].arm.offer);
             let mut sold = Sale::default();
+            // every price is what was paid, as events say it, after the offer
+            let mut is_paid = true;
             for event in ahead.events_from(exposure.place) {
                 if event.time > end {
                     break;
@@ -259,6 +262,7 @@ impl OfferLearner {
                         let sale = sale.unwrap_or_default();
                         sold.price += sale.price;
                         sold.margin += sale.margin;
+                        is_paid &= event.unit_price.is_some();
                     }
                     (EventKind::OfferRedeemed, _) if offer.is_some() && named == offer => {
                         exposure.redeemed = true;
@@ -268,8 +272,10 @@ impl OfferLearner {
             }
             let listing = offer.and_then(|hash| state.offers.of_hash(hash));
             let listing = listing.and_then(|number| state.offers.item(number).listing.as_deref());
+            let shows_in_price =
+                |listing: &Listing| is_paid && listing.terms.benefit.kind().lowers_price();
             let cost = listing
-                .filter(|_| exposure.redeemed)
+                .filter(|listing| exposure.redeemed && !shows_in_price(listing))
                 .map_or(0.0, |listing| {
                     let known = OfferKnown {
                         state,

@@ -32,6 +32,12 @@ macro_rules! kinds {
                 }
             }
 
+            /// True if what it gives shows in the price that is paid, or in how many units it is paid for.
+            #[must_use]
+            pub fn lowers_price(self) -> bool {
+                matches!(self, Self::Percentage | Self::Amount | Self::BuyXGetY)
+            }
+
             /// The kind of that name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
