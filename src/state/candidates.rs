@@ -128,8 +128,8 @@ impl<'v> Gathered<'v> {
         candidates
     }
 
-    /// What each of the recipe's sources proposes with `budget` times the candidates it may, best first, in the order of
-    /// the recipe.
+    /// What each of the recipe's sources proposes with `budget` times the candidates it may, best first, in the order
+    /// of the recipe.
     pub fn lists(
         &mut self,
         recipe: &Recipe,

@@ -419,7 +419,7 @@ fn tuning(report: &Report) -> String {
             stayed.to_owned(),
         ]);
     }
-    let text = "What the sources were tuned by, chosen inside the history: settings by the ndcg@20 of the source alone, shares \
-                by how much of what came next is among the candidates.";
+    let text = "What the sources were tuned by, chosen inside the history: settings by the ndcg@20 of the source \
+                alone, shares by how much of what came next is among the candidates.";
     section("Settings of the sources", text, &table.html())
 }
