@@ -87,16 +87,6 @@ pub fn best_probabilities(arms: &[Belief]) -> Vec<f64> {
     probabilities.into_iter().map(share).collect()
 }
 
-/// The arm with the highest mean gets everything; of several, the first.
-#[must_use]
-pub fn greedy(means: &[f64]) -> Vec<f64> {
-    let highest = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let best = means.iter().position(|&mean| mean >= highest);
-    (0..means.len())
-        .map(|place| f64::from(Some(place) == best))
-        .collect()
-}
-
 /// Spreads a share of `explore` evenly over all arms: (1 − ε)·p + ε/n.
 #[must_use]
 pub fn explored(probabilities: &[f64], explore: f64) -> Vec<f64> {
@@ -215,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn the_best_gets_what_exploration_leaves() {
-        let found = explored(&greedy(&[-1.0, 2.0, 0.0, 2.0]), 0.2);
-        let expected = [0.05, 0.85, 0.05, 0.05];
+    fn exploration_takes_a_share_of_all_and_gives_it_to_each() {
+        let found = explored(&[0.0, 0.75, 0.25, 0.0], 0.2);
+        let expected = [0.05, 0.65, 0.25, 0.05];
         for (found, expected) in found.iter().zip(expected) {
             near(*found, expected, 1e-12);
         }
-        assert_eq!(greedy(&[]), Vec::<f64>::new());
+        assert_eq!(explored(&[], 0.2), Vec::<f64>::new());
     }
 
     #[test]

@@ -195,15 +195,20 @@ fn the_learned_policy_is_worth_more_than_none_and_than_any_single_offer() {
         assert!(chosen > value + 0.5, "{chosen}, arm {arm} alone {value}");
     }
     assert!(chosen > 0.9 * best, "{chosen} of {best}");
-    // above the floor the best arm has what exploration leaves: 0.95 + 0.05 / 3
+    // exploration leaves each arm its share; after some two thousand trials an arm that is surely better has nearly all
     for customer in 0..40 {
+        let kind = lab.kinds[customer];
         let probabilities = told(&lab, customer);
-        let most = probabilities.into_iter().fold(0.0, f64::max);
-        assert!(
-            (most - (0.95 + 0.05 / 3.0)).abs() < 1e-9,
-            "{probabilities:?}"
-        );
         assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        assert!(probabilities.iter().all(|p| *p > 0.05 / 3.0 - 1e-9));
+        let values = kind.values();
+        let best = (0..3).max_by(|&a, &b| values[a].total_cmp(&values[b]));
+        let best = best.unwrap();
+        let second = (0..3).filter(|&arm| arm != best).map(|arm| values[arm]);
+        // who buys nothing whatever comes has no best arm worth the name
+        if values[best] > second.fold(0.0, f64::max) + 2.0 {
+            assert!(probabilities[best] > 0.9, "{kind:?} {probabilities:?}");
+        }
     }
     lab.check_fold();
 }

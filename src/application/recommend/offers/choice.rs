@@ -3,11 +3,12 @@
 //!
 //! Thompson sampling: of each arm (an offer, or none) at this stage and placement it is believed how many of those whom
 //! it reaches buy within a week; the probability of an arm to be drawn is that of being the best in money.
-//! A fitted model, once one is live, says it of each customer, and the best arm is drawn, but for exploration.
+//! A fitted model, once one is live, says it of each customer; how sure that is follows from the trials of the arm, so
+//! that an arm of which little was seen is still tried.
 
 use super::scorer::{ExpectedValue, OfferCandidate, OfferQuestion, OfferScorer, cost, deal};
 use crate::algorithms::choice::{
-    Belief, Chance, Rate, best_probabilities, drawn, explored, greedy, number,
+    Belief, Chance, Rate, best_probabilities, drawn, explored, number,
 };
 use crate::algorithms::offer_response::{FittedOfferResponse, OfferArm, Standing};
 use crate::domain::attribution::short_hash;
@@ -109,13 +110,14 @@ impl<'a> Chooser<'a> {
         if let Some(learned) = &self.learned {
             let arm = Some(arm_of(item, listing));
             let bought = learned.response.expect(&learned.standing, arm);
+            let chance = fitted(bought, item.trials.all);
             return Prospect {
                 bought,
                 without: learned.without,
                 value: bought * earned - learned.without * margin,
                 belief: Belief {
                     mean: bought * earned,
-                    deviation: 0.0,
+                    deviation: chance.deviation() * earned.abs(),
                 },
             };
         }
@@ -142,18 +144,25 @@ impl<'a> Chooser<'a> {
     /// The probability of each arm, none last.
     pub(super) fn probabilities(&self, arms: &[Prospect]) -> Vec<f64> {
         let margin = self.basket.margin;
-        if self.learned.is_some() {
-            // no offer is worth 0
-            let values: Vec<f64> = arms.iter().map(|arm| arm.value).chain([0.0]).collect();
-            return explored(&greedy(&values), self.explore);
-        }
+        let chance = match &self.learned {
+            Some(learned) => fitted(learned.without, self.question.state.exposures.none.all),
+            None => self.none,
+        };
         let none = Belief {
-            mean: self.none.mean * margin,
-            deviation: self.none.deviation() * margin.abs(),
+            mean: chance.mean * margin,
+            deviation: chance.deviation() * margin.abs(),
         };
         let beliefs = arms.iter().map(|arm| arm.belief);
         let beliefs: Vec<Belief> = beliefs.chain([none]).collect();
         explored(&best_probabilities(&beliefs), self.explore)
+    }
+}
+
+/// The chance a fitted model says: no surer than the trials of its arm make a share.
+fn fitted(mean: f64, trials: Trials) -> Chance {
+    Chance {
+        mean,
+        weight: PRIOR_TRIALS + trials.shown as f64,
     }
 }
 
