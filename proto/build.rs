@@ -2,10 +2,11 @@
 
 use prost::Message as _;
 
-const API: [&str; 6] = [
+const API: [&str; 7] = [
     "nextbest/v1/catalog.proto",
     "nextbest/v1/customer.proto",
     "nextbest/v1/event.proto",
+    "nextbest/v1/journey.proto",
     "nextbest/v1/model.proto",
     "nextbest/v1/offer.proto",
     "nextbest/v1/recommendation.proto",
