@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use self::admission::Admission;
-use self::offers::{ChosenOffers, Proposal, RankedOffer, Seal};
+use self::offers::{Allotment, Bidding, ChosenOffers, Proposal, RankedOffer, Seal};
 use crate::algorithms::features::Candidate;
 use crate::algorithms::online::Setting;
 use crate::application::attribution::{self, Outcomes};
@@ -241,6 +241,8 @@ struct Prepared<'q> {
     boost: Option<Expression>,
     stage: Option<StageIndex>,
     now: Timestamp,
+    /// Who gets what is not there for everybody; absent: who asks first.
+    allotment: Option<&'q Allotment>,
 }
 
 impl Recommender {
@@ -270,7 +272,22 @@ impl Recommender {
     /// # Errors
     /// As [`Recommender::recommend`].
     pub fn propose(&self, question: &Question) -> Result<Proposal, AppError> {
-        let prepared = self.prepare(question)?;
+        self.propose_within(question, None)
+    }
+
+    /// As [`Recommender::propose`], of a campaign: of offers that are not there for everybody only what was allotted.
+    ///
+    /// # Errors
+    /// As [`Recommender::recommend`].
+    pub fn propose_within(
+        &self,
+        question: &Question,
+        allotment: Option<&Allotment>,
+    ) -> Result<Proposal, AppError> {
+        let prepared = Prepared {
+            allotment,
+            ..self.prepare(question)?
+        };
         let known = self.shop.known();
         let found = self.find(&prepared, &known, false)?;
         // what is reserved decides what is answered, so its token is signed after that
@@ -280,6 +297,21 @@ impl Recommender {
             statement: attribution::statement(key, question, &found.answer, prepared.now),
         });
         Ok(Proposal::new(found.answer, found.offers, sealed))
+    }
+
+    /// Collects who asks for what, before a campaign is answered; absent if every live offer is there for everybody.
+    ///
+    /// # Errors
+    /// `NotReady`.
+    pub fn bidding(&self) -> Result<Option<Bidding>, AppError> {
+        self.shop.check_ready()?;
+        let known = self.shop.known();
+        let customers = known.state.people.customers().len();
+        Ok(Bidding::over(
+            &known.state,
+            self.shop.clock.now(),
+            customers,
+        ))
     }
 
     /// Checks a question without answering it.
@@ -329,6 +361,7 @@ impl Recommender {
             boost: Expression::boost(&question.boost, VARIABLES)?,
             stage,
             now: question.at.unwrap_or_else(|| self.shop.clock.now()),
+            allotment: None,
         })
     }
 

@@ -456,6 +456,26 @@ impl<'a> Ledger<'a> {
         usage
     }
 
+    /// How many units of an offer can still be reserved; absent: without end.
+    #[must_use]
+    pub fn units_left(&self, offer: u32) -> Option<u64> {
+        let terms = &self.state.offers.item(offer).listing.as_ref()?.terms;
+        let usage = self.usage(offer);
+        let mut sum = usage.redeemed;
+        sum.add(usage.reserved);
+        let units = terms.budget_units;
+        let units = units.map(|budget| budget.saturating_sub(sum.units));
+        let cost = terms.unit_amount().0;
+        let money = terms.budget_amount.filter(|_| cost > 0).map(|budget| {
+            let left = budget.0.saturating_sub(sum.amount.0) / cost;
+            u64::try_from(left).unwrap_or_default()
+        });
+        match (units, money) {
+            (Some(units), Some(money)) => Some(units.min(money)),
+            (units, money) => units.or(money),
+        }
+    }
+
     /// Whom a subject is.
     #[must_use]
     pub fn party(&self, subject: &Who) -> Party {

@@ -1,5 +1,6 @@
 //! The gRPC face: one file per service, and what stands before and around them.
 
+mod campaign;
 pub mod catalog;
 pub mod client;
 pub mod customer;

@@ -38,6 +38,7 @@ mod state_derived;
 mod state_fold;
 mod wire_bad_input;
 mod wire_bad_offers;
+mod wire_campaign;
 mod wire_decisions;
 mod wire_expressions;
 mod wire_guard;

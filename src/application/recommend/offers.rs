@@ -2,10 +2,12 @@
 //! of the best have room.
 
 mod admission;
+mod allotment;
 mod choice;
 mod promise;
 mod scorer;
 
+pub use self::allotment::{Allotment, Bidding};
 pub use self::choice::{OfferKnown, arm_of, cost_of, expected_best};
 pub(super) use self::promise::Seal;
 pub use self::promise::{Proposal, promise, promise_all};
@@ -259,6 +261,13 @@ fn scored<'a>(
         // no offer is worth nothing, and costs nothing; what costs more than it earns needs not be tried
         if score.value.0 <= 0 {
             dropped.push((number, "OFFER_WITHOUT_VALUE"));
+            return;
+        }
+        let allotment = asked.prepared.allotment;
+        let is_kept = |them: &Allotment| them.keeps_from(&asked.prepared.question.who, &item.id);
+        if allotment.is_some_and(is_kept) && !admission.holds(number) {
+            // what is left is allotted to others
+            dropped.push((number, "OFFER_BUDGET_EXHAUSTED"));
             return;
         }
         let chooser = scoring.chooser.as_ref();

@@ -11,13 +11,14 @@ use crate::application::decision::Undecided;
 use crate::application::ingest::Ingest;
 use crate::application::recommend::offers::{Proposal, RankedOffer, promise, promise_all};
 use crate::application::recommend::{
-    Answer, Explanation, MAX_BATCH, Question, RankedProduct, Reason, Recommender, Who,
+    Answer, Explanation, MAX_BATCH, Question, RankedProduct, Reason, Recommender,
 };
 use crate::domain::{Faults, OfferEffect, Timestamp};
 use crate::proto::v1;
 use crate::proto::v1::batch_recommend_result::Result as ItemResult;
 use crate::proto::v1::recommendation_service_server::RecommendationService;
 use crate::state::exposures::OfferCounts;
+use crate::transport::grpc::campaign::Campaign;
 use crate::transport::grpc::customer::render_stage;
 use crate::transport::grpc::field::{self, count32, count64, render_time, text};
 use crate::transport::grpc::limits::{COMPRESS_FROM_BYTES, MAX_QUESTION_BYTES};
@@ -25,10 +26,7 @@ use crate::transport::grpc::offer::render_kind;
 use crate::transport::grpc::page_token::Binding;
 use crate::transport::grpc::question;
 use crate::transport::grpc::status::{code_and_reason, message, reason, transport_status};
-use crate::transport::grpc::work::{Answers, Ended, Outlet, Streams, blocking};
-
-/// Customers that are read at a time for a stream.
-const CAMPAIGN_PAGE: usize = 256;
+use crate::transport::grpc::work::{Answers, Streams, blocking};
 
 /// Answers RecommendationService.
 #[derive(Debug, Clone)]
@@ -298,56 +296,6 @@ fn decode(answer: &[u8]) -> Result<v1::RecommendResponse, AppError> {
     decoded.map_err(|error| AppError::DataLoss(format!("a kept answer: {error}")))
 }
 
-/// A stream of answers over customers.
-struct Campaign {
-    recommender: Recommender,
-    ingest: Ingest,
-    customers: Customers,
-    selection: Selection,
-    question: Question,
-    fields: [String; 3],
-}
-
-impl Campaign {
-    /// Goes over the customers page by page; every answer has the exact place to go on after it.
-    fn run(
-        mut self,
-        from: u64,
-        outlet: &Outlet<v1::StreamRecommendationsResponse>,
-    ) -> Result<(), Ended> {
-        let fields = self.fields.each_ref().map(String::as_str);
-        let binding = stream_binding(&fields);
-        let mut at = Some(from);
-        while let Some(from) = at {
-            outlet.check()?;
-            let page = self.customers.list(from, CAMPAIGN_PAGE, &self.selection)?;
-            let (mut asked, mut proposals) = (Vec::new(), Vec::new());
-            for profile in page.items {
-                let (Who::Customer(customer), Some(place)) = (&profile.who, profile.position)
-                else {
-                    continue;
-                };
-                asked.push((customer.as_str().to_owned(), place));
-                self.question.who = profile.who;
-                proposals.push(self.recommender.propose(&self.question)?);
-                outlet.check()?;
-            }
-            // a page's reservations are written together; what is not sent is answered again to who resumes
-            let answers = promise_all(&self.ingest, proposals)?;
-            for ((customer_id, place), answer) in asked.into_iter().zip(answers) {
-                outlet.send(v1::StreamRecommendationsResponse {
-                    customer_id,
-                    response: Some(render(&answer)),
-                    // also after the last one: those follow who became known since
-                    resume_token: binding.token(Some(place.plus(1).0)),
-                })?;
-            }
-            at = page.next;
-        }
-        Ok(())
-    }
-}
-
 /// The name of a question's field where the question is a template.
 fn of_template(field: &'static str) -> &'static str {
     match field {
@@ -367,7 +315,7 @@ fn of_selection(field: &'static str) -> &'static str {
     }
 }
 
-fn stream_binding<'a>(fields: &'a [&'a str]) -> Binding<'a> {
+pub(super) fn stream_binding<'a>(fields: &'a [&'a str]) -> Binding<'a> {
     Binding {
         method: "StreamRecommendations",
         fields,

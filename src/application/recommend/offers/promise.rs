@@ -1,10 +1,11 @@
 //! From a proposal to an answer: what must be reserved is, and the token says what came of it.
 
-use super::{ChosenOffers, RankedOffer, offered, picked};
+use super::{Bidding, ChosenOffers, RankedOffer, offered, picked};
 use crate::application::error::AppError;
 use crate::application::ingest::Ingest;
 use crate::application::recommend::Answer;
 use crate::application::reserve::{Pick, Wish};
+use crate::domain::CustomerId;
 use crate::domain::attribution::{MAX_DECIDED, short_hash};
 use crate::store::SigningKey;
 use crate::store::token::Statement;
@@ -45,6 +46,13 @@ impl Proposal {
     /// What must be reserved first.
     pub(in crate::application) fn wish(&self) -> Option<&Wish> {
         self.wish.as_ref()
+    }
+
+    /// Says in the bidding of a campaign what the customer asks for.
+    pub fn bid(&self, customer: &CustomerId, bidding: &mut Bidding) {
+        if let Some(wish) = &self.wish {
+            bidding.ask(customer.as_str(), wish.most, &self.kept);
+        }
     }
 
     pub(in crate::application) fn product_count(&self) -> usize {
