@@ -63,6 +63,22 @@ pub(super) fn factor(matrix: &mut [f64], size: usize) -> Option<()> {
     Some(())
 }
 
+/// Solves L·Lᵀ x = b for what [`factor`] made, in place of b.
+pub(super) fn solve(factor: &[f64], size: usize, b: &mut [f64]) {
+    for row in 0..size {
+        let own = &factor[row * size..=row * size + row];
+        let sum = dot(&own[..row], &b[..row]);
+        b[row] = (b[row] - sum) / own[row];
+    }
+    for row in (0..size).rev() {
+        let known = b[row] / factor[row * size + row];
+        b[row] = known;
+        for (above, weight) in b[..row].iter_mut().zip(&factor[row * size..]) {
+            *above -= weight * known;
+        }
+    }
+}
+
 /// Four sums at a time: one alone would wait for itself.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0f64; 8];

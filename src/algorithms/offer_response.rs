@@ -1,9 +1,13 @@
-//! Who buys with which offer, and who without: an S-learner (Künzel et al. 2019) by logistic regression
-//! (linfa-logistic) whose arms are nested. Every offer shares a part with all offers, one with those of its kind, and
+//! Who buys with which offer, and who without: an S-learner (Künzel et al. 2019) by logistic regression whose
+//! arms are nested ([`nested`]). Every offer shares a part with all offers, one with those of its kind, and
 //! has one of its own, each with all features; the narrower parts are drawn harder to 0. So an offer that hardly
 //! anybody saw does what its kind does, and a new kind what offers do.
 
-use ndarray::{Array2, ShapeBuilder as _};
+mod nested;
+
+use std::collections::BTreeMap;
+
+use nested::{Block, NestedRows};
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{Calibration, expected_error};
@@ -16,8 +20,6 @@ use super::uplift::learner::{Data, FittedTLearner};
 pub const MIN_ARM_ROWS: usize = 200;
 /// At most so many offers have one.
 pub const MAX_OFFERS: usize = 20;
-/// A fit takes at most so many cells of 8 bytes; of more rows the last ones.
-pub const MAX_CELLS: usize = 1 << 22;
 /// The penalties that are tried on rows that were not fitted.
 const PENALTIES: [f64; 3] = [300.0, 30.0, 3.0];
 /// By so much the columns of kinds and of offers are shortened: a penalty counts the more.
@@ -91,7 +93,7 @@ struct Parts {
 impl Parts {
     fn of(rows: &[OfferRow]) -> Self {
         fn frequent<T: Copy + Ord>(all: impl Iterator<Item = T>, most: usize) -> Vec<T> {
-            let mut counts = std::collections::BTreeMap::new();
+            let mut counts = BTreeMap::new();
             all.for_each(|one| *counts.entry(one).or_insert(0usize) += 1);
             let mut found: Vec<(usize, T)> = counts
                 .into_iter()
@@ -127,14 +129,45 @@ impl Parts {
     }
 }
 
+impl Parts {
+    /// The number of each row's arm, and of each arm which parts it has.
+    fn blocks(&self, rows: &[OfferRow], features: usize) -> (Vec<usize>, Vec<Vec<Block>>) {
+        let base = Block {
+            start: None,
+            weight: 1.0,
+        };
+        let mut known = BTreeMap::new();
+        let mut blocks = Vec::new();
+        let arm = rows.iter().map(|row| {
+            // arms of the same parts are one here
+            let parts = row.arm.map(|arm| {
+                let kind = self.kinds.binary_search(&arm.kind).ok();
+                (kind, self.offers.binary_search(&arm.offer).ok())
+            });
+            *known.entry(parts).or_insert_with(|| {
+                let mut own = vec![base];
+                if let Some(arm) = row.arm {
+                    let all = std::iter::once((features, 1.0));
+                    let parts = all.chain(self.of_arm(arm, features));
+                    own.extend(parts.map(|(start, weight)| Block {
+                        start: Some(start),
+                        weight,
+                    }));
+                }
+                blocks.push(own);
+                blocks.len() - 1
+            })
+        });
+        (arm.collect(), blocks)
+    }
+}
+
 impl FittedOfferResponse {
-    /// Fits; of too many rows the last ones. Deterministic by `seed`.
+    /// Fits. Deterministic by `seed`.
     #[must_use]
     pub fn fit(rows: &[OfferRow], seed: u64) -> (Self, FitQuality) {
         let parts = Parts::of(rows);
         let features = rows.first().map_or(0, |row| row.x.len());
-        let most = MAX_CELLS / parts.columns(features).max(1);
-        let rows = &rows[rows.len().saturating_sub(most)..];
         let (means, scales) = standard(rows, features);
         let z: Vec<Vec<f64>> = rows
             .iter()
@@ -146,15 +179,17 @@ impl FittedOfferResponse {
             2 * arm + u32::from(row.bought)
         });
         let fold_of = folds(&strata.collect::<Vec<u32>>(), FOLDS, seed);
+        let (arm, blocks) = parts.blocks(rows, features);
+        let nested = NestedRows {
+            z: &z,
+            arm: &arm,
+            came: &bought,
+            blocks: &blocks,
+            columns: parts.columns(features),
+        };
         let fit = |wanted: &dyn Fn(usize) -> bool, l2: f64| {
             let places: Vec<usize> = (0..rows.len()).filter(|&place| wanted(place)).collect();
-            let x = matrix(&places, rows, &z, &parts, features);
-            let outcomes: Vec<f64> = places.iter().map(|&p| f64::from(bought[p])).collect();
-            let params = ResponseParams {
-                l2,
-                ..ResponseParams::default()
-            };
-            let response = FittedResponse::fit(x, &outcomes, Kind::Chance, &params);
+            let response = nested.fit(&places, l2);
             Self {
                 means: means.clone(),
                 scales: scales.clone(),
@@ -299,33 +334,6 @@ fn correlation(pairs: &[(f64, f64)]) -> Option<f64> {
         |of: &dyn Fn(f64, f64) -> f64| -> f64 { pairs.iter().map(|(x, y)| of(x - a, y - b)).sum() };
     let spread = (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt();
     (spread > 1e-12).then(|| sum(&|x, y| x * y) / spread)
-}
-
-fn matrix(
-    places: &[usize],
-    rows: &[OfferRow],
-    z: &[Vec<f64>],
-    parts: &Parts,
-    features: usize,
-) -> Array2<f64> {
-    let mut x = Array2::zeros((places.len(), parts.columns(features)).f());
-    for (&place, mut out) in places.iter().zip(x.rows_mut()) {
-        let own = &z[place];
-        for (column, &number) in own.iter().enumerate() {
-            out[column] = number;
-        }
-        let Some(arm) = rows[place].arm else {
-            continue;
-        };
-        let all = std::iter::once((features, 1.0)).chain(parts.of_arm(arm, features));
-        for (start, weight) in all {
-            out[start] = weight;
-            for (column, &number) in own.iter().enumerate() {
-                out[start + 1 + column] = weight * number;
-            }
-        }
-    }
-    x
 }
 
 fn standard(rows: &[OfferRow], features: usize) -> (Vec<f64>, Vec<f64>) {

@@ -7,7 +7,7 @@ use linfa_logistic::LogisticRegression;
 use ndarray::{Array1, Array2, Axis};
 use serde::{Deserialize, Serialize};
 
-use super::ease::factor;
+use super::ease::{factor, solve};
 
 /// L-BFGS ends where the gradient of the summed loss is this small: a hundredth of a row.
 const GRADIENT_TOLERANCE: f64 = 1e-2;
@@ -101,11 +101,29 @@ impl FittedResponse {
         };
         let is_finite =
             |fitted: &Self| fitted.bias.is_finite() && fitted.weights.iter().all(|w| w.is_finite());
-        fitted.filter(is_finite).unwrap_or(Self {
+        fitted
+            .filter(is_finite)
+            .unwrap_or_else(|| Self::mean(mean, columns))
+    }
+
+    /// The chance by these weights, whatever fitted them.
+    #[must_use]
+    pub(super) fn logistic(weights: Vec<f64>, bias: f64) -> Self {
+        Self {
+            weights,
+            bias,
+            link: Link::Logistic,
+        }
+    }
+
+    /// The same of every row of so many columns.
+    #[must_use]
+    pub(super) fn mean(mean: f64, columns: usize) -> Self {
+        Self {
             weights: vec![0.0; columns],
             bias: mean,
             link: Link::Mean,
-        })
+        }
     }
 
     /// True if it expects the same of every row.
@@ -179,16 +197,7 @@ fn ridge(
     }
     factor(&mut gram, size)?;
     let mut weights: Vec<f64> = centred.t().dot(&y).to_vec();
-    for row in 0..size {
-        let sum: f64 = (0..row).map(|k| gram[row * size + k] * weights[k]).sum();
-        weights[row] = (weights[row] - sum) / gram[row * size + row];
-    }
-    for row in (0..size).rev() {
-        let sum: f64 = (row + 1..size)
-            .map(|k| gram[k * size + row] * weights[k])
-            .sum();
-        weights[row] = (weights[row] - sum) / gram[row * size + row];
-    }
+    solve(&gram, size, &mut weights);
     let shift: f64 = weights.iter().zip(&means).map(|(w, m)| w * m).sum();
     Some((weights, mean - shift))
 }
