@@ -163,9 +163,13 @@ impl Parts {
 }
 
 impl FittedOfferResponse {
-    /// Fits. Deterministic by `seed`.
+    /// Fits. Deterministic by `seed`. Asks `keep_on` before each of its fits; nothing if it shall not.
     #[must_use]
-    pub fn fit(rows: &[OfferRow], seed: u64) -> (Self, FitQuality) {
+    pub fn fit(
+        rows: &[OfferRow],
+        seed: u64,
+        keep_on: &mut dyn FnMut() -> bool,
+    ) -> Option<(Self, FitQuality)> {
         let parts = Parts::of(rows);
         let features = rows.first().map_or(0, |row| row.x.len());
         let (means, scales) = standard(rows, features);
@@ -202,6 +206,9 @@ impl FittedOfferResponse {
         for l2 in PENALTIES {
             let mut said = vec![0.0; rows.len()];
             for fold in 0..FOLDS as u8 {
+                if !keep_on() {
+                    return None;
+                }
                 let fitted = fit(&|place| fold_of[place] != fold, l2);
                 for (place, row) in rows.iter().enumerate().filter(|&(p, _)| fold_of[p] == fold) {
                     let standing = fitted.standing(&row.x);
@@ -214,6 +221,9 @@ impl FittedOfferResponse {
             }
         }
         let (loss, l2, said) = best.unwrap_or((0.0, PENALTIES[0], Vec::new()));
+        if !keep_on() {
+            return None;
+        }
         let mut fitted = fit(&|_| true, l2);
         fitted.calibration = Calibration::fit(&grouped(&said), &bought);
         let calibrated: Vec<f64> = said.iter().map(|&said| fitted.calibrated(said)).collect();
@@ -224,7 +234,7 @@ impl FittedOfferResponse {
             calibration_error: expected_error(&calibrated, &bought),
             l2,
         };
-        (fitted, quality)
+        Some((fitted, quality))
     }
 
     /// What is known of a customer before an offer is named.
@@ -408,9 +418,27 @@ mod tests {
         (0..count).map(row).collect()
     }
 
+    fn fit(rows: &[OfferRow]) -> (FittedOfferResponse, FitQuality) {
+        FittedOfferResponse::fit(rows, 7, &mut || true).unwrap()
+    }
+
+    #[test]
+    fn a_fit_that_shall_stop_stops_before_its_next_step() {
+        let rows = rows(600);
+        for steps in [0, 1, FOLDS * PENALTIES.len()] {
+            let mut left = steps;
+            let mut keep_on = || {
+                let keeps_on = left > 0;
+                left = left.saturating_sub(1);
+                keeps_on
+            };
+            assert_eq!(FittedOfferResponse::fit(&rows, 7, &mut keep_on), None);
+        }
+    }
+
     #[test]
     fn offers_of_one_kind_may_work_for_different_people() {
-        let (fitted, quality) = FittedOfferResponse::fit(&rows(6_000), 7);
+        let (fitted, quality) = fit(&rows(6_000));
         assert!(quality.log_loss < quality.base_log_loss, "{quality:?}");
         assert!(quality.calibration_error < 0.05, "{quality:?}");
         let said = |feature: f64, arm: Option<u32>| {
@@ -437,14 +465,14 @@ mod tests {
             postcard::from_bytes::<FittedOfferResponse>(&kept).unwrap(),
             fitted
         );
-        assert_eq!(FittedOfferResponse::fit(&rows(6_000), 7).0, fitted);
+        assert_eq!(fit(&rows(6_000)).0, fitted);
     }
 
     #[test]
     fn a_t_learner_agrees_where_a_kind_works_for_some() {
         let mut rows = rows(6_000);
         rows.retain(|row| row.arm.is_none_or(|arm| arm.offer == 1));
-        let (fitted, _) = FittedOfferResponse::fit(&rows, 7);
+        let (fitted, _) = fit(&rows);
         let agreement = agreement(&fitted, &rows).unwrap();
         assert!(agreement > 0.9, "{agreement}");
     }
@@ -465,7 +493,7 @@ mod tests {
             (0..500).map(|i| all(i % 2 == 0, arm, 0)).collect(),
         ];
         for rows in strange {
-            let (fitted, quality) = FittedOfferResponse::fit(&rows, 7);
+            let (fitted, quality) = fit(&rows);
             let standing = fitted.standing(&[1e300, -1e300]);
             for arm in [None, arm, Some(OfferArm { kind: 9, offer: 9 })] {
                 let said = fitted.expect(&standing, arm);

@@ -19,7 +19,7 @@ use std::time::Instant;
 use examination::Examination;
 
 use crate::application::history::{Ahead, History, time};
-use crate::application::model::Model;
+use crate::application::model::{Model, PartName};
 use crate::application::recommend::Who;
 use crate::application::train::{
     Lesson, Progress, QuestionSettings, TrainError, TrainSettings, Trained, choose_since, person,
@@ -51,7 +51,7 @@ pub struct EvaluateSettings<'a> {
 
 /// What a training run before the questions came to.
 struct Lessons {
-    /// Why no model answers; empty: one does.
+    /// Why no model ranks; empty: one does.
     refusal: String,
     /// What it made, if it could be made, whether or not it was refused.
     trained: Option<Trained>,
@@ -78,7 +78,10 @@ impl Lessons {
             recipes: settings.recipes,
         };
         let (refusal, trained) = match train(lesson, settings.train, None, progress) {
-            Ok(trained) => (trained.refusal.clone(), Some(trained)),
+            Ok(trained) => {
+                let refusal = trained.refusal_of(PartName::Ranking).to_owned();
+                (refusal, Some(trained))
+            }
             Err(error @ (TrainError::TooLittle { .. } | TrainError::Fit(_))) => {
                 (error.to_string(), None)
             }

@@ -1,21 +1,23 @@
 //! A fitted model as it is kept, and how it ranks.
 
+mod parts;
+
+pub use parts::{
+    Assembly, FittedRanking, Made, Model, ModelError, Part, PartName, PartReport, PartState,
+};
+
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::boosting::FittedBoosting;
 use crate::algorithms::calibration::Calibration;
 use crate::algorithms::features::{self, Asker, COUNT, Candidate, NAMES};
-use crate::algorithms::offer_response::FittedOfferResponse;
 use crate::algorithms::ranker::FittedRanker;
 use crate::algorithms::rows::{self, COLUMNS};
-use crate::domain::{Fingerprint, Ranker, Recipe, StageIndex, Timestamp};
+use crate::domain::{Ranker, Recipe, StageIndex};
 use crate::state::candidates::Gathered;
-use crate::state::tuning::Tuning;
 
 /// How many of the best candidates are corrected by the trees: beyond them hardly anything moves up.
 pub const CORRECTED: usize = 80;
-/// Grows with every change of the features or the format.
-const FORMAT: u32 = 6;
 
 /// What an answer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,108 +37,6 @@ pub struct Scorer {
     pub boosting: Option<FittedBoosting>,
     /// By stage; absent where too little is known.
     pub calibrations: Vec<Option<Calibration>>,
-}
-
-/// What one training run made. Holds no time of its making and no figures: the same journal, settings and seed give the
-/// same bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Model {
-    format: u32,
-    features: Vec<String>,
-    /// The names of the stages it was fitted for, in order.
-    pub stages: Vec<String>,
-    /// What the sources are tuned by.
-    pub tuning: Tuning,
-    /// Ranks for [`Aim::Next`].
-    pub next: Scorer,
-    /// Ranks for [`Aim::Discover`]; absent where too little is known.
-    pub discovery: Option<Scorer>,
-    /// What offers do; absent where too little is known.
-    pub offers: Option<FittedOfferResponse>,
-    /// The seed of its run.
-    pub seed: u64,
-    /// The last moment of the history it learned from: it must not be judged on what came before.
-    pub learned_until: Timestamp,
-}
-
-/// Why bytes are not a model this program can use.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// Not the bytes of a model.
-    #[error("not a model: {0}")]
-    Bytes(#[from] postcard::Error),
-    /// Made by another version, for other features or for another journey.
-    #[error("the model was fitted for other {0}; train anew")]
-    Other(&'static str),
-}
-
-impl Model {
-    /// A model for `stages`.
-    #[must_use]
-    pub fn new(
-        stages: Vec<String>,
-        tuning: Tuning,
-        next: Scorer,
-        discovery: Option<Scorer>,
-        seed: u64,
-        learned_until: Timestamp,
-    ) -> Self {
-        let features = NAMES.iter().map(|&name| name.to_owned()).collect();
-        Self {
-            format: FORMAT,
-            features,
-            stages,
-            tuning,
-            next,
-            discovery,
-            offers: None,
-            seed,
-            learned_until,
-        }
-    }
-
-    /// What scores for an aim.
-    #[must_use]
-    pub fn scorer(&self, aim: Aim) -> &Scorer {
-        match (aim, &self.discovery) {
-            (Aim::Discover, Some(discovery)) => discovery,
-            _ => &self.next,
-        }
-    }
-
-    /// The bytes that are kept.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).expect("a model holds nothing postcard cannot write")
-    }
-
-    /// The identity: a digest of the bytes.
-    #[must_use]
-    pub fn id(bytes: &[u8]) -> String {
-        let digest = Fingerprint::of("model", &[bytes]).to_string();
-        format!("m-{}", &digest[..16])
-    }
-
-    /// From the bytes that were kept, for a journey of `stages`.
-    ///
-    /// # Errors
-    /// [`ModelError`].
-    pub fn decode(bytes: &[u8], stages: &[String]) -> Result<Self, ModelError> {
-        let model: Self = postcard::from_bytes(bytes)?;
-        if model.format != FORMAT
-            || !model
-                .features
-                .iter()
-                .map(String::as_str)
-                .eq(NAMES.iter().copied())
-        {
-            return Err(ModelError::Other("features"));
-        }
-        if model.stages != stages {
-            return Err(ModelError::Other("stages"));
-        }
-        Ok(model)
-    }
 }
 
 /// A candidate with its score.

@@ -11,7 +11,7 @@ use crate::application::catalog::Page;
 use crate::application::error::AppError;
 use crate::application::history::History;
 use crate::application::ingest::Ingest;
-use crate::application::model::{Model, ModelError};
+use crate::application::model::{Model, ModelError, PartReport, PartState};
 use crate::application::shop::{Live, Shop};
 use crate::application::train::{
     FigureTable, GateComparison, Lesson, OfferFigures, Progress, TrainError, TrainSettings,
@@ -97,7 +97,9 @@ pub struct RevisionInfo {
     pub calibration_error: f64,
     /// How learning what offers do went.
     pub offers: OfferFigures,
-    /// Why it was refused; empty otherwise.
+    /// What became of each part; empty for revisions from before it was kept.
+    pub parts: Vec<PartReport>,
+    /// Why it was refused: no part passed; empty otherwise.
     pub refusal: String,
     /// Seed of its run.
     pub seed: u64,
@@ -116,6 +118,8 @@ struct Kept {
     calibration_error: f64,
     #[serde(default)]
     offers: OfferFigures,
+    #[serde(default)]
+    parts: Vec<PartReport>,
     refusal: String,
     seed: u64,
 }
@@ -320,6 +324,7 @@ impl Models {
             gate: kept.gate,
             calibration_error: kept.calibration_error,
             offers: kept.offers,
+            parts: kept.parts,
             refusal: kept.refusal,
             seed: kept.seed,
         })
@@ -398,7 +403,7 @@ impl Models {
     }
 
     /// Keeps a revision, and goes live with it if it may. Returns its id and what became of it in words.
-    fn publish(&self, trained: Trained) -> Result<(String, String), AppError> {
+    fn publish(&self, trained: Trained, seed: u64) -> Result<(String, String), AppError> {
         let bytes = trained.model.encode();
         let id = Model::id(&bytes);
         let kept = Kept {
@@ -410,8 +415,9 @@ impl Models {
             gate: trained.gate,
             calibration_error: trained.calibration_error,
             offers: trained.offers,
+            parts: trained.parts.clone(),
             refusal: trained.refusal.clone(),
-            seed: trained.model.seed,
+            seed,
         };
         // the same journal, settings and seed make the same revision again: what is known of it stays, unless it is
         // damaged
@@ -438,7 +444,7 @@ impl Models {
             id: id.clone(),
             model: trained.model,
         }));
-        Ok((id, "live".to_owned()))
+        Ok((id, went_live(&trained.parts)))
     }
 
     fn forget_old(&self) {
@@ -483,9 +489,28 @@ impl RevisionInfo {
             gate: Vec::new(),
             calibration_error: 0.0,
             offers: OfferFigures::default(),
+            parts: Vec::new(),
             refusal: String::new(),
             seed: 0,
         }
+    }
+}
+
+/// What became of a run whose revision went live, in words.
+fn went_live(parts: &[PartReport]) -> String {
+    let others = parts
+        .iter()
+        .filter(|part| matches!(part.state, PartState::CarriedOver | PartState::Refused));
+    let others: Vec<String> = others
+        .map(|part| {
+            let (name, state) = (part.part.as_str(), part.state.as_str());
+            format!("{name} {state}: {}", part.reason)
+        })
+        .collect();
+    if others.is_empty() {
+        "live".to_owned()
+    } else {
+        format!("live; {}", others.join("; "))
     }
 }
 
@@ -560,8 +585,7 @@ impl Work {
             ..self.models.settings.train.clone()
         };
         let live = shop.live();
-        let live = live.as_ref().map(|live| &live.model);
-        let trained = match train(lesson, &settings, live, self) {
+        let trained = match train(lesson, &settings, live.as_deref(), self) {
             Ok(trained) => trained,
             Err(TrainError::Cancelled) => {
                 return Err((RunState::Cancelled, "cancelled".to_owned()));
@@ -573,7 +597,7 @@ impl Work {
         }
         self.at("publishing", 0.99);
         self.models
-            .publish(trained)
+            .publish(trained, self.seed)
             .map_err(|error| failed(error.to_string()))
     }
 }

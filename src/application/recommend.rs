@@ -391,12 +391,12 @@ impl Recommender {
         let ranking = Ranking {
             recipe,
             mask: &self.shop.masks[view.stage.0 as usize],
-            scorer: live.as_ref().map(|live| live.model.scorer(aim)),
+            scorer: live.as_ref().and_then(|live| live.model.scorer(aim)),
             with_trees: true,
         };
         let tuning = live
             .as_ref()
-            .map_or_else(Tuning::default, |live| live.model.tuning);
+            .map_or_else(Tuning::default, |live| live.model.tuning());
         let scope = prepared.scope(state, subject, view.stage);
         let corrections = state.attributed.online.corrections(Setting {
             stage: short_hash(&recipe.stage),
@@ -482,7 +482,7 @@ impl Recommender {
             decision_not_kept: false,
             stage: stage_answer(state, prepared, &view, &standing, context.len()),
             products,
-            fallback: unknown || live.is_none(),
+            fallback: unknown || ranking.scorer.is_none(),
             revision: live.as_ref().map(|live| live.id.clone()),
         };
         answer.attribution_token =

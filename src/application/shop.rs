@@ -407,7 +407,7 @@ impl Shop {
         self.live
             .load()
             .as_ref()
-            .map_or_else(Tuning::default, |live| live.model.tuning)
+            .map_or_else(Tuning::default, |live| live.model.tuning())
     }
 
     /// Makes a model live, or none.

@@ -6,12 +6,14 @@ mod judge;
 mod learner;
 mod offers;
 mod questions;
+mod rival;
 mod tuning;
 
 pub use gate::{GateComparison, MIN_QUESTIONS, Verdict};
 pub use judge::{FigureTable, Judge, Judged, Scope, Standings};
 pub use offers::{OfferFigures, OfferPolicyValue};
 pub use questions::{Moment, QuestionSettings, choose, choose_since};
+pub use rival::Rival;
 pub use tuning::{Trial, Tuned};
 
 use learner::{Asked, FitSettings, Learner};
@@ -22,7 +24,10 @@ use crate::algorithms::boosting::BoostingParams;
 use crate::algorithms::metrics::Truth;
 use crate::algorithms::ranker::{FitError, RankerParams};
 use crate::application::history::{Ahead, History};
-use crate::application::model::{Aim, FeatureMask, Model, Ranking};
+use crate::application::model::{
+    Aim, Assembly, FeatureMask, FittedRanking, Made, Model, PartName, PartReport, PartState, Ranking,
+};
+use crate::application::shop::Live;
 use crate::domain::time::DAY_MS;
 use crate::domain::{EventKind, Recipe, Record, RecordBody, Subject as Who, Timestamp};
 use crate::state::candidates::Gathered;
@@ -101,8 +106,11 @@ impl Progress for Quiet {
 /// What a run made.
 #[derive(Debug, Clone)]
 pub struct Trained {
-    /// The model, fitted on everything.
+    /// The model: of the parts that passed, fitted on everything, and of those of the live revision; or, if none passed,
+    /// of what the run made.
     pub model: Model,
+    /// What became of each part.
+    pub parts: Vec<PartReport>,
     /// What the sources were tuned by, and what was tried.
     pub tuned: Tuned,
     /// Records of the history.
@@ -119,8 +127,18 @@ pub struct Trained {
     pub calibration_error: f64,
     /// How learning what offers do went.
     pub offers: OfferFigures,
-    /// Why it must not go live; empty: it may.
+    /// Why it must not go live: no part passed; empty: it may.
     pub refusal: String,
+}
+
+impl Trained {
+    /// Why the run's own part is not in use; empty: it is.
+    #[must_use]
+    pub fn refusal_of(&self, part: PartName) -> &str {
+        let mut others = self.parts.iter();
+        let found = others.find(|other| other.part == part && other.state != PartState::New);
+        found.map_or("", |other| &other.reason)
+    }
 }
 
 /// Why a run made nothing.
@@ -153,14 +171,15 @@ pub struct Lesson<'a> {
     pub recipes: &'a [Recipe],
 }
 
-/// Trains a model on a history and judges it on the held-back end, against the baselines and the `live` model.
+/// Trains the parts of a model on a history and judges each on the held-back end, against what it must beat and the
+/// `live` revision.
 ///
 /// # Errors
-/// [`TrainError`]; a model that is no better is not an error but a refusal.
+/// [`TrainError`]; a part that is no better is not an error but a refusal.
 pub fn train(
     lesson: Lesson<'_>,
     settings: &TrainSettings,
-    live: Option<&Model>,
+    live: Option<&Live>,
     progress: &mut dyn Progress,
 ) -> Result<Trained, TrainError> {
     progress.at("reading", 0.0);
@@ -190,6 +209,9 @@ pub fn train(
         live,
         masks: lesson.recipes.iter().map(FeatureMask::of).collect(),
         questions: [0; 3],
+        rival: live
+            .and_then(|live| live.model.ranking.as_ref())
+            .map(|part| Rival::new(part, &tuned.tuning)),
         learners: [Aim::Next, Aim::Discover].map(|aim| Learner::new(aim, fit, settings.seed)),
         judge: Judge::new(&[GATE_K], lesson.recipes.len()),
         offers: OfferLearner::default(),
@@ -208,7 +230,7 @@ pub fn train(
 struct Run<'a> {
     lesson: Lesson<'a>,
     settings: &'a TrainSettings,
-    live: Option<&'a Model>,
+    live: Option<&'a Live>,
     masks: Vec<FeatureMask>,
     /// Questions to learn from, to calibrate with and to judge by.
     questions: [u64; 3],
@@ -216,6 +238,8 @@ struct Run<'a> {
     part: usize,
     learners: [Learner<'a>; 2],
     judge: Judge,
+    /// The live revision's ranking.
+    rival: Option<Rival<'a>>,
     offers: OfferLearner,
     tuned: Tuned,
 }
@@ -324,7 +348,13 @@ impl Run<'_> {
         };
         let ranked = ranking.rank(gathered, allowed, |_| 1.0);
         if self.part == 2 && aim == Aim::Next {
-            let lists = Standings::of(gathered, &ranking, self.live, &ranked);
+            let live = self.rival.as_mut();
+            let live = live.and_then(|rival| rival.products(gathered, &ranking, aim, allowed));
+            let lists = Standings {
+                ours: ranked.products().collect(),
+                live,
+                sources: Vec::new(),
+            };
             let asked = Judged {
                 view,
                 person,
@@ -365,8 +395,13 @@ impl Run<'_> {
             scorers.push(learner.finish(&mut || !progress.is_cancelled())?);
         }
         progress.at("judging", 0.95);
-        let LearnedOffers { response, figures } =
-            std::mem::take(&mut self.offers).finish(self.live, self.settings.seed);
+        let live = self.live.map(|live| &live.model);
+        let LearnedOffers {
+            made: offers,
+            mut figures,
+        } = std::mem::take(&mut self.offers).finish(live, self.settings.seed, &mut || {
+            !progress.is_cancelled()
+        })?;
         progress.at("judging", 0.98);
         let discovery = scorers.pop().flatten();
         let Some(next) = scorers.pop().flatten() else {
@@ -379,22 +414,21 @@ impl Run<'_> {
             comparisons,
             refusal,
         } = gate::decide(&self.judge, self.lesson.recipes, self.settings.seed);
-        let history = self.lesson.history;
-        let stages = self
-            .lesson
-            .recipes
-            .iter()
-            .map(|recipe| recipe.stage.clone());
+        let ranking = Made {
+            fitted: Some(FittedRanking::new(self.tuned.tuning, next, discovery)),
+            refusal,
+        };
+        let Lesson {
+            history, recipes, ..
+        } = self.lesson;
+        let live = self.live.map(|live| (live.id.as_str(), &live.model));
         let learned_until = history.span().map_or(Timestamp::MIN, |(_, last)| last);
-        let mut model = Model::new(
-            stages.collect(),
-            self.tuned.tuning,
-            next,
-            discovery,
-            self.settings.seed,
-            learned_until,
-        );
-        model.offers = response;
+        let passes = ranking.passes() || offers.passes();
+        let mut assembly = Assembly::new(live, self.settings.seed, learned_until, passes);
+        let mut model = Model::new(recipes.iter().map(|recipe| recipe.stage.clone()).collect());
+        model.ranking = assembly.take(PartName::Ranking, ranking, |live| live.ranking.as_ref());
+        model.offers = assembly.take(PartName::Offers, offers, |live| live.offers.as_ref());
+        figures.chooses = model.offers.is_some();
         Ok(Trained {
             model,
             offers: figures,
@@ -405,7 +439,8 @@ impl Run<'_> {
             calibration_error: self.learners[0].calibration_error(),
             figures: self.judge.table(Scope::All),
             gate: comparisons,
-            refusal,
+            refusal: assembly.refusal(),
+            parts: assembly.reports,
         })
     }
 }

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::flags::{self, SettingsFlags};
+use crate::application::model::PartReport;
 use crate::application::models::{Models, RevisionInfo, RunState, TrainingRun};
 use crate::application::train::{GateComparison, OfferFigures, Verdict};
 use crate::config;
@@ -108,10 +109,27 @@ pub fn table(info: &RevisionInfo) -> String {
         "revision {}: {} records, {} questions to learn from, {} held back\n",
         info.id, info.records, info.training_questions, info.held_back_questions
     );
+    text.push_str(&parts(&info.parts));
     text.push_str(&figures(&info.figures));
     text.push_str(&comparisons(&info.gate));
     text.push_str(&offers(&info.offers));
     text
+}
+
+/// What became of each part, one a line.
+#[must_use]
+pub fn parts(parts: &[PartReport]) -> String {
+    let line = |report: &PartReport| {
+        let mut text = format!("part {:12}{}", report.part.as_str(), report.state.as_str());
+        if let Some(from) = &report.from {
+            text.push_str(&format!(" from {from}"));
+        }
+        if !report.reason.is_empty() {
+            text.push_str(&format!(": {}", report.reason));
+        }
+        text + "\n"
+    };
+    parts.iter().map(line).collect()
 }
 
 /// What was learned of offers; nothing where no decision came back.

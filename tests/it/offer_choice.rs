@@ -2,6 +2,7 @@
 //! what works, and leaves those alone who buy anyway.
 
 mod lab;
+mod parts;
 
 use nextbest::proto::v1;
 

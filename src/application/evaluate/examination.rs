@@ -46,7 +46,7 @@ impl<'a> Examination<'a> {
         let model = lessons.model().cloned();
         let tuning = model
             .as_ref()
-            .map_or_else(Tuning::default, |model| model.tuning);
+            .map_or_else(Tuning::default, Model::tuning);
         Self {
             masks: settings.recipes.iter().map(FeatureMask::of).collect(),
             settings,
@@ -92,7 +92,7 @@ impl<'a> Examination<'a> {
         let ranking = Ranking {
             recipe: &self.settings.recipes[stage],
             mask: &self.masks[stage],
-            scorer: self.model.as_ref().map(|model| model.scorer(aim)),
+            scorer: self.model.as_ref().and_then(|model| model.scorer(aim)),
             with_trees: true,
         };
         let had = if self.settings.discover {

@@ -215,6 +215,7 @@ impl<'a> Scoring<'a> {
         let stage = state.journey().name(asked.stage);
         let place = place(state, stage, &asked.prepared.question.placement);
         let fitted = asked.live.and_then(|model| model.offers.as_ref());
+        let fitted = fitted.map(|part| &part.fitted);
         // while no decision has come back there is nothing to learn from
         if fitted.is_none() && state.exposures.count() == 0 {
             return Self {

@@ -4,10 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithms::baselines::Baselines;
 use crate::algorithms::metrics::{self, Shown, Tally, Truth};
-use crate::application::model::{Model, Ranked, Ranking};
 use crate::domain::{Baseline, EventKind, Record, RecordBody};
 use crate::state::State;
-use crate::state::candidates::Gathered;
 use crate::state::tuning::Tuning;
 use crate::state::view::View;
 
@@ -42,42 +40,10 @@ impl FigureTable {
 pub struct Standings {
     /// Ours, best first.
     pub ours: Vec<u32>,
-    /// The live model's, if one is live.
+    /// The live revision's, on questions it has not learned from.
     pub live: Option<Vec<u32>>,
     /// Of each source alone, and of their union, by name.
     pub sources: Vec<(String, Vec<u32>)>,
-}
-
-impl Standings {
-    /// Our list and that of the live model.
-    #[must_use]
-    pub fn of(
-        gathered: &mut Gathered<'_>,
-        ranking: &Ranking<'_>,
-        live: Option<&Model>,
-        ranked: &Ranked<'_>,
-    ) -> Self {
-        let view = gathered.view();
-        // what it learned from it knows by heart
-        let live = live
-            .filter(|model| model.learned_until < view.now)
-            .map(|model| {
-                let ranking = Ranking {
-                    scorer: Some(&model.next),
-                    ..*ranking
-                };
-                let allowed = |product| view.state.products.recommendable(product);
-                ranking
-                    .rank(gathered, allowed, |_| 1.0)
-                    .products()
-                    .collect()
-            });
-        Self {
-            ours: ranked.products().collect(),
-            live,
-            sources: Vec::new(),
-        }
-    }
 }
 
 /// Which questions a figure is of.

@@ -13,8 +13,9 @@ use crate::algorithms::offer_response::{
 use crate::algorithms::policy::{
     LoggedDecision, MAX_REWARD, Method, PolicyParams, Target, Trust, evaluate,
 };
+use super::TrainError;
 use crate::application::history::Ahead;
-use crate::application::model::Model;
+use crate::application::model::{Made, Model};
 use crate::application::recommend::offers::{OfferKnown, arm_of, cost_of, expected_best};
 use crate::domain::attribution::short_hash;
 use crate::domain::time::DAY_MS;
@@ -85,6 +86,17 @@ pub struct OfferFigures {
     pub verdict: String,
 }
 
+impl OfferFigures {
+    fn tell(&mut self, policy: &str, value: Interval) {
+        self.values.push(OfferPolicyValue {
+            policy: policy.to_owned(),
+            value: value.mean,
+            low: value.low,
+            high: value.high,
+        });
+    }
+}
+
 /// One offer that could have been.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Choosable {
@@ -133,9 +145,9 @@ pub(super) struct OfferLearner {
 }
 
 /// What a run learned of offers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LearnedOffers {
-    pub(super) response: Option<FittedOfferResponse>,
+    pub(super) made: Made<FittedOfferResponse>,
     pub(super) figures: OfferFigures,
 }
 
@@ -288,44 +300,48 @@ impl OfferLearner {
         }
     }
 
-    /// Fits, judges, and says what came of it.
-    pub(super) fn finish(self, live: Option<&Model>, seed: u64) -> LearnedOffers {
+    /// Fits, judges, and says what came of it; asks `keep_on` between its steps.
+    pub(super) fn finish(
+        self,
+        live: Option<&Model>,
+        seed: u64,
+        keep_on: &mut dyn FnMut() -> bool,
+    ) -> Result<LearnedOffers, TrainError> {
         let all = &self.exposures;
         let mut figures = OfferFigures {
             rows: all.len() as u64,
             rows_without: all.iter().filter(|e| e.chosen.is_none()).count() as u64,
             ..OfferFigures::default()
         };
-        let before = live.and_then(|live| live.offers.clone());
-        let stays = match &before {
-            Some(_) => "the live model of offers stays",
-            None => "offers are drawn by Thompson sampling",
+        let nothing = |reason: String, figures| LearnedOffers {
+            made: Made {
+                fitted: None,
+                refusal: reason,
+            },
+            figures,
         };
         if all.is_empty() {
             // a shop that has no offers, or hands no tokens back, need not hear of it
-            return LearnedOffers {
-                figures: OfferFigures {
-                    chooses: before.is_some(),
-                    ..figures
-                },
-                response: before,
-            };
+            return Ok(nothing("no decision came back".to_owned(), figures));
         }
+        let stays = match live.and_then(|live| live.offers.as_ref()) {
+            Some(_) => "the live model of offers stays",
+            None => "offers are drawn by Thompson sampling",
+        };
         let judged = all.len() / JUDGED_PART;
         let (taught, judging) = all.split_at(all.len() - judged);
         if let Some(reason) = too_few(all).or_else(|| too_few(taught)) {
             figures.verdict = format!("{reason}: {stays}");
-            figures.chooses = before.is_some();
-            return LearnedOffers {
-                response: before,
-                figures,
-            };
+            return Ok(nothing(reason, figures));
         }
-        let rows: Vec<OfferRow> = taught.iter().map(Exposure::row).collect();
-        let (first, _) = FittedOfferResponse::fit(&rows, seed);
-        let refusal = judge(&first, taught, judging, live, seed, &mut figures);
-        let rows: Vec<OfferRow> = all.iter().map(Exposure::row).collect();
-        let (response, quality) = FittedOfferResponse::fit(&rows, seed);
+        let mut fit = |exposures: &[Exposure]| {
+            let rows: Vec<OfferRow> = exposures.iter().map(Exposure::row).collect();
+            let fitted = FittedOfferResponse::fit(&rows, seed, keep_on);
+            fitted.ok_or(TrainError::Cancelled)
+        };
+        let (first, _) = fit(taught)?;
+        let (response, quality) = fit(all)?;
+        let refusal = judge(&first, taught, judging, live, seed, keep_on, &mut figures)?;
         let FitQuality {
             log_loss,
             base_log_loss,
@@ -335,19 +351,22 @@ impl OfferLearner {
         figures.log_loss = log_loss;
         figures.base_log_loss = base_log_loss;
         figures.calibration_error = calibration_error;
+        if !keep_on() {
+            return Err(TrainError::Cancelled);
+        }
+        let rows: Vec<OfferRow> = all.iter().map(Exposure::row).collect();
         figures.agreement = agreement(&response, &rows);
-        figures.chooses = refusal.is_none() || before.is_some();
-        let response = match refusal {
-            None => {
-                figures.verdict = "chooses".to_owned();
-                Some(response)
-            }
-            Some(reason) => {
-                figures.verdict = format!("{reason}: {stays}");
-                before
-            }
+        figures.verdict = match &refusal {
+            None => "chooses".to_owned(),
+            Some(reason) => format!("{reason}: {stays}"),
         };
-        LearnedOffers { response, figures }
+        Ok(LearnedOffers {
+            made: Made {
+                fitted: Some(response),
+                refusal: refusal.unwrap_or_default(),
+            },
+            figures,
+        })
     }
 }
 
@@ -418,54 +437,51 @@ fn judge(
     judging: &[Exposure],
     live: Option<&Model>,
     seed: u64,
+    keep_on: &mut dyn FnMut() -> bool,
     figures: &mut OfferFigures,
-) -> Option<String> {
+) -> Result<Option<String>, TrainError> {
     let redeemed = Redeemed::of(taught);
     let chosen = judging
         .iter()
         .filter(|e| !e.is_held_out && !e.arms.is_empty());
     let judging: Vec<&Exposure> = chosen.rev().take(MAX_JUDGED).collect();
     figures.judged_rows = judging.len() as u64;
-    let value = |of: &[&Exposure], policy: &dyn Fn(&Exposure) -> Option<usize>| {
-        estimate(of, taught, policy, seed)
+    let mut value = |of: &[&Exposure], policy: &dyn Fn(&Exposure) -> Option<usize>| {
+        if !keep_on() {
+            return Err(TrainError::Cancelled);
+        }
+        Ok(estimate(of, taught, policy, seed))
     };
     let learned = |e: &Exposure| choose(first, &redeemed, e);
-    let own = value(&judging, &learned);
-    let mut told = |policy: &str, interval: Interval| {
-        figures.values.push(OfferPolicyValue {
-            policy: policy.to_owned(),
-            value: interval.mean,
-            low: interval.low,
-            high: interval.high,
-        });
-    };
-    let Some(own) = own else {
-        return Some(format!(
+    let Some(own) = value(&judging, &learned)? else {
+        return Ok(Some(format!(
             "{} exposures cannot judge it; {MIN_JUDGED} with enough of each arm are needed",
             judging.len()
-        ));
+        )));
     };
-    told("learned", own);
-    let mut refusals = Vec::new();
-    let mut compare = |policy: &str, own: Interval, other: Option<Interval>| {
-        if let Some(other) = other {
-            told(policy, other);
-            if own.high < other.low {
-                refusals.push(format!("it is surely worse than {policy}"));
-            }
-        }
-    };
-    compare("no_offer", own, value(&judging, &|_| None));
-    compare("expected_value", own, value(&judging, &|e| e.plain));
-    if let Some((live, until)) = live.and_then(|l| Some((l.offers.as_ref()?, l.learned_until))) {
+    figures.tell("learned", own);
+    let mut others = vec![
+        ("no_offer", own, value(&judging, &|_| None)?),
+        ("expected_value", own, value(&judging, &|e| e.plain)?),
+    ];
+    if let Some(live) = live.and_then(|live| live.offers.as_ref()) {
         // what it learned from must not judge it
-        let later = judging.iter().copied().filter(|e| e.time > until);
-        let later: Vec<&Exposure> = later.collect();
-        if let Some(own) = value(&later, &learned) {
-            compare("live", own, value(&later, &|e| choose(live, &redeemed, e)));
+        let later = judging.iter().copied();
+        let later: Vec<&Exposure> = later.filter(|e| e.time > live.learned_until).collect();
+        if let Some(own) = value(&later, &learned)? {
+            let theirs = value(&later, &|e| choose(&live.fitted, &redeemed, e))?;
+            others.push(("live", own, theirs));
         }
     }
-    (!refusals.is_empty()).then(|| refusals.join(", "))
+    let mut refusals = Vec::new();
+    for (policy, own, other) in others {
+        let Some(other) = other else { continue };
+        figures.tell(policy, other);
+        if own.high < other.low {
+            refusals.push(format!("it is surely worse than {policy}"));
+        }
+    }
+    Ok((!refusals.is_empty()).then(|| refusals.join(", ")))
 }
 
 /// What a policy is worth, in money a decision; nothing where the exposures cannot tell.

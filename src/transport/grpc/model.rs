@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use crate::application::AppError;
 use crate::application::catalog::Page;
+use crate::application::model::{PartReport, PartState};
 use crate::application::models::{Models, RevisionInfo, RevisionState, RunState, TrainingRun};
 use crate::application::train::{GateComparison, OfferFigures, Verdict};
 use crate::domain::Faults;
@@ -190,6 +191,23 @@ fn render_revision(revision: &RevisionInfo) -> v1::ModelRevision {
         gate_comparisons: revision.gate.iter().map(render_comparison).collect(),
         calibration_error: revision.calibration_error,
         offers: Some(render_offers(&revision.offers)),
+        parts: revision.parts.iter().map(render_part).collect(),
+    }
+}
+
+fn render_part(report: &PartReport) -> v1::ModelPart {
+    use v1::model_part::State;
+    let state = match report.state {
+        PartState::New => State::New,
+        PartState::CarriedOver => State::CarriedOver,
+        PartState::Refused => State::Refused,
+        PartState::Absent => State::Absent,
+    };
+    v1::ModelPart {
+        part: report.part.as_str().to_owned(),
+        state: state.into(),
+        reason: report.reason.clone(),
+        from_revision: report.from.clone().unwrap_or_default(),
     }
 }
 

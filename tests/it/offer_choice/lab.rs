@@ -66,6 +66,8 @@ impl Kind {
 pub(crate) struct Lab {
     pub(crate) service: Service,
     pub(crate) kinds: Vec<Kind>,
+    /// Whoever gets an offer buys nothing, and whoever gets none often buys.
+    pub(crate) repelled: bool,
     now: Arc<AtomicI64>,
     events: u64,
     _models: TempDir,
@@ -88,6 +90,10 @@ pub(crate) fn offer(id: &str) -> v1::Offer {
 
 impl Lab {
     pub(crate) fn new(customers: usize) -> Self {
+        Self::by(customers, &Recipes::embedded().unwrap())
+    }
+
+    pub(crate) fn by(customers: usize, recipes: &Recipes) -> Self {
         let models = tempfile::tempdir().unwrap();
         let start = Timestamp::parse("2025-03-03T08:00:00Z").unwrap();
         let now = Arc::new(AtomicI64::new(start.ms()));
@@ -99,7 +105,7 @@ impl Lab {
             Artefacts::open(models.path()).unwrap(),
             clock,
             &settings(),
-            &Recipes::embedded().unwrap(),
+            recipes,
         )
         .unwrap();
         service.shop.set_ready(true);
@@ -107,6 +113,7 @@ impl Lab {
         let mut lab = Self {
             service,
             kinds: kinds.collect(),
+            repelled: false,
             now,
             events: 0,
             _models: models,
@@ -299,7 +306,11 @@ impl Lab {
         let mut after = Vec::new();
         for (customer, answer) in answers.iter().enumerate() {
             let arm = arm(answer);
-            let chance = self.kinds[customer].chances()[arm];
+            let chance = if self.repelled {
+                [0.0, 0.0, 0.6][arm]
+            } else {
+                self.kinds[customer].chances()[arm]
+            };
             let parts = [&customer.to_le_bytes()[..], &time.ms().to_le_bytes()];
             let drawn = Fingerprint::of("lab", &parts).as_u128() % 1_000_000;
             if (drawn as f64) < chance * 1e6 {
@@ -315,6 +326,17 @@ impl Lab {
 
     /// Trains, and makes the revision live whatever is said of its products.
     pub(crate) fn train(&self) -> RevisionInfo {
+        self.activate(&self.learn().id)
+    }
+
+    pub(crate) fn activate(&self, id: &str) -> RevisionInfo {
+        let models = &self.service.use_cases.models;
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(models.activate(id, true)).unwrap()
+    }
+
+    /// Trains; the revision goes live if it may.
+    pub(crate) fn learn(&self) -> RevisionInfo {
         let models = &self.service.use_cases.models;
         let run = models.train(None).unwrap();
         let status = models.watch(&run.id).unwrap();
@@ -323,8 +345,12 @@ impl Lab {
         }
         let run = status.borrow().clone();
         let id = run.revision.unwrap_or_else(|| panic!("{}", run.message));
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(models.activate(&id, true)).unwrap()
+        models.revision(&id).unwrap()
+    }
+
+    /// The id of the revision that is live, if one is.
+    pub(crate) fn live(&self) -> Option<String> {
+        self.service.shop.live().map(|live| live.id.clone())
     }
 
     /// What a week of somebody brings if the arm that is drawn most is answered, and if an arm always is.
