@@ -44,9 +44,7 @@ impl<'a> Examination<'a> {
         let mut state = State::new(settings.fold.clone());
         known.iter().for_each(|record| state.apply(record));
         let model = lessons.model().cloned();
-        let tuning = model
-            .as_ref()
-            .map_or_else(Tuning::default, Model::tuning);
+        let tuning = model.as_ref().map_or_else(Tuning::default, Model::tuning);
         Self {
             masks: settings.recipes.iter().map(FeatureMask::of).collect(),
             settings,

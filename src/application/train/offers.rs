@@ -1,11 +1,16 @@
 //! What offers do, learned from the decisions that came back: each exposure of the history becomes a row when it is
-//! replayed, with what was known of the customer at that moment and what they did afterwards. A fitted model must not
+//! replayed, with what was known of the customer at that moment and what they did afterwards; so does each offer that
+//! was mailed without a token ([`mailings`]). A fitted model must not
 //! be surely worse than what chooses now, by the doubly robust estimate on the last part of the exposures.
+
+mod mailings;
 
 use std::collections::{BTreeMap, HashSet};
 
+use mailings::{Mailed, Mailings};
 use serde::{Deserialize, Serialize};
 
+use super::TrainError;
 use crate::algorithms::bootstrap::Interval;
 use crate::algorithms::offer_response::{
     FitQuality, FittedOfferResponse, OfferArm, OfferRow, agreement,
@@ -13,19 +18,19 @@ use crate::algorithms::offer_response::{
 use crate::algorithms::policy::{
     LoggedDecision, MAX_REWARD, Method, PolicyParams, Target, Trust, evaluate,
 };
-use super::TrainError;
 use crate::application::history::Ahead;
 use crate::application::model::{Made, Model};
 use crate::application::recommend::offers::{OfferKnown, arm_of, cost_of, expected_best};
 use crate::domain::attribution::short_hash;
 use crate::domain::time::DAY_MS;
 use crate::domain::{
-    Credit, EventKind, Fingerprint, OfferEffect, Recipe, Record, RecordBody, Subject as Who,
-    Timestamp,
+    Credit, EventKind, Fingerprint, OfferEffect, Recipe, Record, RecordBody, StageIndex,
+    Subject as Who, Timestamp,
 };
 use crate::state::State;
 use crate::state::exposures::{HORIZON_DAYS, teaches};
 use crate::state::offers::Listing;
+use crate::state::people::Person;
 use crate::state::sales::{Sale, USUAL_MARGIN};
 use crate::state::shopper;
 use crate::state::view::View;
@@ -117,8 +122,11 @@ struct Exposure {
     arms: Vec<Choosable>,
     /// Which of them was answered; absent: none.
     chosen: Option<usize>,
-    propensity: f64,
+    /// With which probability; absent: of a mailing without tokens, which teaches and does not judge.
+    propensity: Option<f64>,
     is_held_out: bool,
+    /// Another offer reached them before the horizon ended.
+    is_spoiled: bool,
     /// What the plain order would have answered.
     plain: Option<usize>,
     bought: bool,
@@ -137,11 +145,81 @@ impl Exposure {
     }
 }
 
+/// Whom an offer, or none, reached, and when.
+struct Moment {
+    person: Option<Person>,
+    /// The stage the offer was for.
+    stage: Option<StageIndex>,
+    time: Timestamp,
+    /// The place of an event of theirs: of the one that reached them, or one before it.
+    place: usize,
+}
+
+impl Moment {
+    /// What was known of them when the offer of the hash `answered`, or none, reached them, where the `others` could
+    /// have; nothing if nobody knows any more what that was.
+    fn exposure(
+        &self,
+        state: &State,
+        recipes: &[Recipe],
+        answered: Option<u32>,
+        others: impl Iterator<Item = u32>,
+    ) -> Option<Exposure> {
+        let &Self { stage, time, .. } = self;
+        let subject = self.person.and_then(|person| state.subject(person));
+        let view = View::new(state, subject, &[], time);
+        let basket = state.sales.basket_of(subject, &state.products, time);
+        let x = shopper::features(&view, stage, basket);
+        let recipe = &recipes[stage.map_or(0, |stage| stage.0 as usize)];
+        let gain = recipe.offers.assumed_gain;
+        let basket = basket.unwrap_or(Sale {
+            price: gain.0 as f64 / USUAL_MARGIN,
+            margin: gain.0 as f64,
+        });
+        let known = OfferKnown {
+            state,
+            basket,
+            assumed_gain: gain,
+        };
+        let all = answered.into_iter().chain(others);
+        let numbers = all.filter_map(|hash| state.offers.of_hash(hash));
+        let mut arms = Vec::new();
+        let mut listed = Vec::new();
+        for number in numbers {
+            let item = state.offers.item(number);
+            if let Some(listing) = item.listing.as_deref() {
+                arms.push(Choosable {
+                    arm: arm_of(item, listing),
+                    cost: cost_of(&known, listing),
+                });
+                listed.push(number);
+            }
+        }
+        let chosen = answered.map(|hash| arms.iter().position(|a| a.arm.offer == hash));
+        (chosen != Some(None)).then(|| Exposure {
+            place: self.place,
+            time,
+            x,
+            margin: basket.margin,
+            plain: expected_best(&known, &listed),
+            arms,
+            chosen: chosen.flatten(),
+            propensity: None,
+            is_held_out: false,
+            is_spoiled: false,
+            bought: false,
+            redeemed: false,
+            earned: 0.0,
+        })
+    }
+}
+
 /// Learns what offers do.
 #[derive(Debug, Default)]
 pub(super) struct OfferLearner {
     exposures: Vec<Exposure>,
     decided: HashSet<Fingerprint>,
+    mailings: Mailings,
 }
 
 /// What a run learned of offers.
@@ -170,12 +248,15 @@ impl OfferLearner {
         record: &Record,
         place: usize,
     ) {
-        if !is_exposure(record) {
-            return;
-        }
         let RecordBody::Event(event) = &record.body else {
             return;
         };
+        for mailed in self.mailings.observe(state, event, place) {
+            self.observe_mailed(state, recipes, mailed, event.time);
+        }
+        if !is_exposure(record) {
+            return;
+        }
         let Some(Credit::Proven(proven)) = &event.credit else {
             return;
         };
@@ -192,58 +273,51 @@ impl OfferLearner {
             Who::Customer { customer, .. } => state.people.customer(customer),
             Who::Visitor(visitor) => state.people.visitor(visitor),
         };
-        let subject = person.and_then(|person| state.subject(person));
-        let view = View::new(state, subject, &[], event.time);
-        let stage = state.journey().stage(&proven.stage);
-        let basket = state.sales.basket_of(subject, &state.products, event.time);
-        let x = shopper::features(&view, stage, basket);
-        let recipe = &recipes[stage.map_or(0, |stage| stage.0 as usize)];
-        let gain = recipe.offers.assumed_gain;
-        let basket = basket.unwrap_or(Sale {
-            price: gain.0 as f64 / USUAL_MARGIN,
-            margin: gain.0 as f64,
-        });
-        let known = OfferKnown {
-            state,
-            basket,
-            assumed_gain: gain,
+        let others = decision.others.iter().copied();
+        let moment = Moment {
+            person,
+            stage: state.journey().stage(&proven.stage),
+            time: event.time,
+            place,
         };
-        let all = answered.into_iter().chain(decision.others.iter().copied());
-        let numbers = all.filter_map(|hash| state.offers.of_hash(hash));
-        let mut arms = Vec::new();
-        let mut listed = Vec::new();
-        for number in numbers {
-            let item = state.offers.item(number);
-            if let Some(listing) = item.listing.as_deref() {
-                arms.push(Choosable {
-                    arm: arm_of(item, listing),
-                    cost: cost_of(&known, listing),
-                });
-                listed.push(number);
-            }
-        }
-        // an offer of which nothing is known any more
-        let chosen = answered.map(|hash| arms.iter().position(|a| a.arm.offer == hash));
-        if chosen == Some(None) {
+        let Some(exposure) = moment.exposure(state, recipes, answered, others) else {
             return;
-        }
+        };
+        self.add(Exposure {
+            propensity: Some(propensity),
+            is_held_out: decision.is_held_out,
+            ..exposure
+        });
+    }
+
+    /// Somebody who was mailed by another tool, or stands beside one who was.
+    fn observe_mailed(
+        &mut self,
+        state: &State,
+        recipes: &[Recipe],
+        mailed: Mailed,
+        time: Timestamp,
+    ) {
+        let person = Person::Customer(mailed.customer);
+        let stage = View::new(state, state.subject(person), &[], time).stage;
+        let moment = Moment {
+            person: Some(person),
+            stage: Some(stage),
+            time,
+            place: mailed.place,
+        };
+        let offer = mailed
+            .offer
+            .map(|number| short_hash(&state.offers.item(number).id));
+        let exposure = moment.exposure(state, recipes, offer, std::iter::empty());
+        exposure.into_iter().for_each(|exposure| self.add(exposure));
+    }
+
+    fn add(&mut self, exposure: Exposure) {
         if self.exposures.len() >= 2 * MAX_ROWS {
             self.exposures.drain(..MAX_ROWS);
         }
-        self.exposures.push(Exposure {
-            place,
-            time: event.time,
-            x,
-            margin: basket.margin,
-            plain: expected_best(&known, &listed),
-            arms,
-            chosen: chosen.flatten(),
-            propensity,
-            is_held_out: decision.is_held_out,
-            bought: false,
-            redeemed: false,
-            earned: 0.0,
-        });
+        self.exposures.push(exposure);
     }
 
     /// Looks up what came of each exposure; those whose horizon ends after `until` are let go.
@@ -259,10 +333,18 @@ impl OfferLearner {
             let mut sold = Sale::default();
             // every price is what was paid, as events say it, after the offer
             let mut is_paid = true;
+            let is_mailed = exposure.propensity.is_none();
             for event in ahead.events_from(exposure.place) {
                 if event.time > end {
                     break;
                 }
+                if is_mailed && event.time <= exposure.time {
+                    // what stood beside a mailing is told by an event before it
+                    let is_later = event.kind == EventKind::OfferSent && exposure.chosen.is_none();
+                    exposure.is_spoiled |= is_later && event.time == exposure.time;
+                    continue;
+                }
+                exposure.is_spoiled |= is_mailed && event.kind == EventKind::OfferSent;
                 let named = event.offer.as_ref().map(|id| short_hash(id.as_str()));
                 match (event.kind, &event.product) {
                     (EventKind::Purchase, Some(product)) => {
@@ -298,6 +380,8 @@ impl OfferLearner {
                 });
             exposure.earned = sold.margin - cost;
         }
+        // of these nobody can say which offer did it
+        self.exposures.retain(|exposure| !exposure.is_spoiled);
     }
 
     /// Fits, judges, and says what came of it; asks `keep_on` between its steps.
@@ -328,9 +412,15 @@ impl OfferLearner {
             Some(_) => "the live model of offers stays",
             None => "offers are drawn by Thompson sampling",
         };
-        let judged = all.len() / JUDGED_PART;
-        let (taught, judging) = all.split_at(all.len() - judged);
-        if let Some(reason) = too_few(all).or_else(|| too_few(taught)) {
+        let (taught, judging) = split(all);
+        let can_judge = || {
+            let decisions = judging.iter().filter(|e| e.propensity.is_some()).count();
+            (decisions < MIN_JUDGED).then(|| {
+                format!("{decisions} decisions with tokens to judge by; {MIN_JUDGED} are needed")
+            })
+        };
+        let too_little = too_few(all).or_else(|| too_few(taught));
+        if let Some(reason) = too_little.or_else(can_judge) {
             figures.verdict = format!("{reason}: {stays}");
             return Ok(nothing(reason, figures));
         }
@@ -368,6 +458,17 @@ impl OfferLearner {
             figures,
         })
     }
+}
+
+/// Those that teach, and the last part of the decisions with tokens, with all that came after its first one, which
+/// judges.
+fn split(all: &[Exposure]) -> (&[Exposure], &[Exposure]) {
+    let decisions = all.iter().enumerate();
+    let decisions = decisions.filter(|(_, exposure)| exposure.propensity.is_some());
+    let places: Vec<usize> = decisions.map(|(place, _)| place).collect();
+    let judged = places.len() / JUDGED_PART;
+    let first = places.get(places.len() - judged);
+    all.split_at(first.copied().unwrap_or(all.len()))
 }
 
 /// Why nothing is learned of these, if it is not.
@@ -443,7 +544,7 @@ fn judge(
     let redeemed = Redeemed::of(taught);
     let chosen = judging
         .iter()
-        .filter(|e| !e.is_held_out && !e.arms.is_empty());
+        .filter(|e| e.propensity.is_some() && !e.is_held_out && !e.arms.is_empty());
     let judging: Vec<&Exposure> = chosen.rev().take(MAX_JUDGED).collect();
     figures.judged_rows = judging.len() as u64;
     let mut value = |of: &[&Exposure], policy: &dyn Fn(&Exposure) -> Option<usize>| {
@@ -515,7 +616,8 @@ fn estimate(
     let bounds = quartiles(taught);
     let (mut log, mut probabilities) = (Vec::new(), Vec::new());
     for exposure in judging {
-        let Some(shown) = action(exposure, exposure.chosen) else {
+        let shown = action(exposure, exposure.chosen);
+        let Some((shown, propensity)) = shown.zip(exposure.propensity) else {
             continue;
         };
         let wanted = action(exposure, policy(exposure)).unwrap_or(0);
@@ -526,7 +628,7 @@ fn estimate(
                 .collect(),
             action: shown as u32,
             position: 0,
-            propensity: exposure.propensity,
+            propensity,
             reward: (exposure.earned / 1e6).clamp(-MAX_REWARD, MAX_REWARD),
         });
         probabilities.extend((0..actions).map(|other| f64::from(other == wanted)));
