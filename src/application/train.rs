@@ -11,7 +11,9 @@ mod tuning;
 
 pub use gate::{GateComparison, MIN_QUESTIONS, Verdict};
 pub use judge::{FigureTable, Judge, Judged, Scope, Standings};
-pub use offers::{OfferFigures, OfferPolicyValue};
+pub use offers::{
+    DecisionLog, JudgedPolicy, OfferFigures, OfferPolicyValue, judge_decisions,
+};
 pub use questions::{Moment, QuestionSettings, choose, choose_since};
 pub use rival::Rival;
 pub use tuning::{Trial, Tuned};

@@ -147,7 +147,7 @@ impl Asked {
 }
 
 /// The history in the data folder, which must reach further back than the window.
-fn window(settings: &Settings, days: f64) -> anyhow::Result<History> {
+pub(super) fn window(settings: &Settings, days: f64) -> anyhow::Result<History> {
     ensure!(
         days.is_finite() && days > 0.0,
         "--window: must be a number of days above 0"

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
 
+use super::super::flags::SettingsFlags;
 use super::files::complain;
 use super::{check_folder, command, say_refused};
 use crate::algorithms::bootstrap::Interval;
@@ -14,6 +15,7 @@ use crate::transport::csv::{PolicyLog, Refused, Shown, TargetColumns};
 
 mod report;
 mod text;
+mod window;
 
 /// How often rows may be drawn.
 const RESAMPLES: std::ops::RangeInclusive<usize> = 100..=20_000;
@@ -21,9 +23,18 @@ const RESAMPLES: std::ops::RangeInclusive<usize> = 100..=20_000;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// The settings: where the data folder is, for --window.
+    #[command(flatten)]
+    pub settings: SettingsFlags,
     /// A log of decisions: action, position, propensity, reward, context_…
-    #[arg(long, value_name = "FILE")]
-    pub log: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "window")]
+    pub log: Option<PathBuf>,
+    /// Instead of a log: the decisions about offers of the last so many days of the journal in the data folder
+    #[arg(long, value_name = "DAYS", conflicts_with_all = ["log", "target_log", "target_uniform"])]
+    pub window: Option<f64>,
+    /// With --window: the policy of the report; otherwise that of the live model, or the first one
+    #[arg(long, value_name = "NAME", requires = "window")]
+    pub policy: Option<String>,
     /// A log of what the judged policy shows: its shares of each action per position, add-one smoothed
     #[arg(long, value_name = "FILE", conflicts_with = "target_uniform")]
     pub target_log: Option<PathBuf>,
@@ -49,7 +60,12 @@ pub struct Args {
 
 /// What is told of one evaluation.
 struct Told<'a> {
-    log: &'a PolicyLog,
+    /// Rows that could not be read.
+    refused: usize,
+    /// Columns nobody reads.
+    ignored: &'a [String],
+    /// What is known of each decision.
+    contexts: &'a [String],
     report: PolicyReport,
     params: PolicyParams,
     /// What the target is, in a word and in words.
@@ -84,9 +100,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         seed: args.seed,
         ..PolicyParams::default()
     };
+    if let Some(days) = args.window {
+        return window::run(args, days, &params);
+    }
+    let path = args.log.as_ref().context("give --log, or --window")?;
     let mut refused = 0;
-    let mut log = PolicyLog::read(&args.log)?;
-    say(&args.log, &log.refused, &mut refused);
+    let mut log = PolicyLog::read(path)?;
+    say(path, &log.refused, &mut refused);
     let shown = match &args.target_log {
         Some(path) => {
             let shown = Shown::read(path, &mut log)?;
@@ -101,7 +121,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let told =
-        told(args, &log, shown.as_ref(), params).with_context(|| args.log.display().to_string())?;
+        told(args, &log, shown.as_ref(), params).with_context(|| path.display().to_string())?;
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", text::to_json(&told))?;
@@ -168,7 +188,9 @@ fn told<'a>(
         .as_ref()
         .and_then(|(_, shown)| shown.rewards.as_deref());
     Ok(Told {
-        log,
+        refused: log.refused.count,
+        ignored: &log.ignored,
+        contexts: &log.contexts,
         report,
         target: said,
         target_rows: shown.map(|(_, shown)| shown.shown.len()),

@@ -68,7 +68,7 @@ pub(super) fn answer(told: &Told<'_>) -> String {
 /// What the log is, in a sentence.
 pub(super) fn log(told: &Told<'_>) -> String {
     let report = &told.report;
-    let refused = told.log.refused.count;
+    let refused = told.refused;
     format!(
         "{} rows, {} actions at {} positions, {} rows with a reward; {refused} rows refused",
         report.rows, report.actions, report.positions, report.rewarded
@@ -86,10 +86,10 @@ pub(super) fn warnings(told: &Told<'_>) -> Vec<String> {
     if told.report.estimate(Method::Dm).is_some() {
         warnings.push(DM_NOTE.to_owned());
     }
-    if !told.log.ignored.is_empty() {
+    if !told.ignored.is_empty() {
         warnings.push(format!(
             "columns that nobody reads: {}",
-            told.log.ignored.join(", ")
+            told.ignored.join(", ")
         ));
     }
     warnings
@@ -155,12 +155,12 @@ pub(super) fn to_json(told: &Told<'_>) -> Value {
     let weights = &report.weights;
     json!({
         "rows": report.rows,
-        "refused_rows": told.log.refused.count,
+        "refused_rows": told.refused,
         "actions": report.actions,
         "positions": report.positions,
         "rewarded_rows": report.rewarded,
-        "context_columns": told.log.contexts,
-        "ignored_columns": told.log.ignored,
+        "context_columns": told.contexts,
+        "ignored_columns": told.ignored,
         "target": {
             "kind": told.target.0,
             "rows": told.target_rows,
