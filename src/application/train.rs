@@ -10,7 +10,7 @@ mod rival;
 mod tuning;
 
 pub use gate::{GateComparison, MIN_QUESTIONS, Verdict};
-pub use judge::{FigureTable, Judge, Judged, Scope, Standings};
+pub use judge::{FigureTable, Judge, Judged, LIVE, Scope, Standings};
 pub use offers::{OfferFigures, OfferPolicyValue};
 pub use questions::{Moment, QuestionSettings, choose, choose_since};
 pub use rival::Rival;
@@ -25,7 +25,8 @@ use crate::algorithms::metrics::Truth;
 use crate::algorithms::ranker::{FitError, RankerParams};
 use crate::application::history::{Ahead, History};
 use crate::application::model::{
-    Aim, Assembly, FeatureMask, FittedRanking, Made, Model, PartName, PartReport, PartState, Ranking,
+    Aim, Assembly, FeatureMask, FittedRanking, Made, Model, PartName, PartReport, PartState,
+    Ranking,
 };
 use crate::application::shop::Live;
 use crate::domain::time::DAY_MS;
@@ -399,9 +400,8 @@ impl Run<'_> {
         let LearnedOffers {
             made: offers,
             mut figures,
-        } = std::mem::take(&mut self.offers).finish(live, self.settings.seed, &mut || {
-            !progress.is_cancelled()
-        })?;
+        } = std::mem::take(&mut self.offers)
+            .finish(live, self.settings.seed, &mut || !progress.is_cancelled())?;
         progress.at("judging", 0.98);
         let discovery = scorers.pop().flatten();
         let Some(next) = scorers.pop().flatten() else {

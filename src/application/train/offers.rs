@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::TrainError;
 use crate::algorithms::bootstrap::Interval;
 use crate::algorithms::offer_response::{
     FitQuality, FittedOfferResponse, OfferArm, OfferRow, agreement,
@@ -13,7 +14,6 @@ use crate::algorithms::offer_response::{
 use crate::algorithms::policy::{
     LoggedDecision, MAX_REWARD, Method, PolicyParams, Target, Trust, evaluate,
 };
-use super::TrainError;
 use crate::application::history::Ahead;
 use crate::application::model::{Made, Model};
 use crate::application::recommend::offers::{OfferKnown, arm_of, cost_of, expected_best};
