@@ -164,7 +164,7 @@ impl Lab {
                 Kind::Delivery => (4, 40),
                 Kind::Lost => (1, 200),
             };
-            for number in 1..=often {
+            for number in (1..=often).rev() {
                 let time = self.now().plus_ms(-number * gap * DAY_MS - HOUR_MS);
                 past.push(self.event("purchase", customer, time, ""));
             }
