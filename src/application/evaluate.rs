@@ -11,7 +11,7 @@ pub use ablation::{Ablation, NoSuchPart};
 pub use due::{DueFigures, DueReport, judge_due};
 pub use grouping::{Grouping, MAX_GROUPS, NoSuchTrait};
 pub use offers::{OfferReport, OfferSettings, evaluate_offers};
-pub use report::{Calibrated, Difference, PartReport, Report, Training};
+pub use report::{Calibrated, Difference, LiveReport, PartReport, Report, Training};
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -21,6 +21,7 @@ use examination::Examination;
 use crate::application::history::{Ahead, History, time};
 use crate::application::model::{Model, PartName};
 use crate::application::recommend::Who;
+use crate::application::shop::Live;
 use crate::application::train::{
     Lesson, Progress, QuestionSettings, TrainError, TrainSettings, Trained, choose_since, person,
     train, truth,
@@ -110,7 +111,7 @@ pub fn evaluate(
     let later = history.split_after(first);
     let lessons = Lessons::learn(&history, settings, progress)?;
     history.rejoin(later);
-    let mut examination = Examination::new(settings, &lessons, &history.known);
+    let mut examination = Examination::new(settings, &lessons, None, &history.known);
     let mut persons: HashMap<(bool, &str), u32> = HashMap::new();
     let mut folded = 0;
     for (number, case) in cases.iter().enumerate() {
@@ -134,13 +135,15 @@ pub fn evaluate(
 }
 
 /// Trains on what happened until `days` before the end of a history, then asks of the rest what a training run would
-/// have asked: at regular dates and in the middle of visits.
+/// have asked: at regular dates and in the middle of visits. The `live` revision is asked as well what it has not learned
+/// from.
 ///
 /// # Errors
 /// As [`evaluate`].
 pub fn evaluate_window(
     mut history: History,
     days: f64,
+    live: Option<&Live>,
     settings: &EvaluateSettings<'_>,
     progress: &mut dyn Progress,
 ) -> Result<Report, TrainError> {
@@ -155,7 +158,7 @@ pub fn evaluate_window(
         most: settings.train.max_questions,
     };
     let questions = choose_since(&history, &ahead, since, &wanted);
-    let mut examination = Examination::new(settings, &lessons, &history.known);
+    let mut examination = Examination::new(settings, &lessons, live, &history.known);
     let mut folded = 0;
     for (number, moment) in questions.iter().enumerate() {
         tell(progress, number, questions.len())?;

@@ -15,6 +15,8 @@ pub struct History {
     pub known: Vec<Record>,
     /// What happened, in the order of time; equal moments in the order of arrival.
     pub moments: Vec<Record>,
+    /// The revisions that went live, in the order in which they did.
+    pub activated: Vec<Box<str>>,
     kinds: KindSet,
 }
 
@@ -35,13 +37,13 @@ impl History {
                 | RecordBody::OfferUpserted(_)
                 | RecordBody::OfferDeleted(_)
                 | RecordBody::CustomerUpserted(_) => history.known.push(record),
+                RecordBody::ModelActivated(id) => history.activated.push(id),
                 // what was promised is not what somebody did
                 RecordBody::OfferReserved(_)
                 | RecordBody::OfferReleased(_)
                 | RecordBody::OfferSpent(_)
                 | RecordBody::AnswerKept(_)
                 | RecordBody::CustomerErased(_)
-                | RecordBody::ModelActivated(_)
                 | RecordBody::Redacted => {}
             }
         }

@@ -175,14 +175,10 @@ impl Models {
             .activations()
             .map(str::to_owned)
             .collect();
-        for id in activations {
-            match models.load(&id) {
-                Ok(model) => {
-                    models.shop.set_live(Some(Live { id, model }));
-                    break;
-                }
-                Err(error) => tracing::warn!(revision = id, %error, "a model cannot be used"),
-            }
+        let newest_first = activations.iter().map(String::as_str);
+        let live = last_live(&models.artefacts, newest_first, &models.shop.stages());
+        if live.is_some() {
+            models.shop.set_live(live);
         }
         models
     }
@@ -382,24 +378,12 @@ impl Models {
     }
 
     fn load(&self, id: &str) -> Result<Model, AppError> {
-        let bytes = self.read(id, id)?;
-        Model::decode(&bytes, &self.shop.stages()).map_err(|error| match error {
-            ModelError::Bytes(_) => damaged(id, error.to_string()),
-            ModelError::Other(_) => AppError::DataLoss(error.to_string()),
-        })
+        load(&self.artefacts, id, &self.shop.stages())
     }
 
     /// What is kept of a revision under a name.
     fn read(&self, id: &str, name: &str) -> Result<Vec<u8>, AppError> {
-        match self.artefacts.get(name) {
-            Ok(Some(bytes)) => Ok(bytes),
-            // what cannot be an id is none
-            Ok(None) | Err(ArtefactError::Id(_)) => {
-                Err(AppError::ModelRevisionNotFound { id: id.to_owned() })
-            }
-            Err(error @ ArtefactError::Damaged { .. }) => Err(damaged(id, error.to_string())),
-            Err(error) => Err(data_loss(&error)),
-        }
+        read(&self.artefacts, id, name)
     }
 
     /// Keeps a revision, and goes live with it if it may. Returns its id and what became of it in words.
@@ -493,6 +477,44 @@ impl RevisionInfo {
             refusal: String::new(),
             seed: 0,
         }
+    }
+}
+
+/// The first of these revisions that can be used for a journey of `stages`: of those that went live, the newest first.
+pub fn last_live<'a>(
+    artefacts: &Artefacts,
+    newest_first: impl Iterator<Item = &'a str>,
+    stages: &[String],
+) -> Option<Live> {
+    for id in newest_first {
+        match load(artefacts, id, stages) {
+            Ok(model) => {
+                let id = id.to_owned();
+                return Some(Live { id, model });
+            }
+            Err(error) => tracing::warn!(revision = id, %error, "a model cannot be used"),
+        }
+    }
+    None
+}
+
+fn load(artefacts: &Artefacts, id: &str, stages: &[String]) -> Result<Model, AppError> {
+    let bytes = read(artefacts, id, id)?;
+    Model::decode(&bytes, stages).map_err(|error| match error {
+        ModelError::Bytes(_) => damaged(id, error.to_string()),
+        ModelError::Other(_) => AppError::DataLoss(error.to_string()),
+    })
+}
+
+fn read(artefacts: &Artefacts, id: &str, name: &str) -> Result<Vec<u8>, AppError> {
+    match artefacts.get(name) {
+        Ok(Some(bytes)) => Ok(bytes),
+        // what cannot be an id is none
+        Ok(None) | Err(ArtefactError::Id(_)) => {
+            Err(AppError::ModelRevisionNotFound { id: id.to_owned() })
+        }
+        Err(error @ ArtefactError::Damaged { .. }) => Err(damaged(id, error.to_string())),
+        Err(error) => Err(data_loss(&error)),
     }
 }
 

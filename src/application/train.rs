@@ -10,10 +10,8 @@ mod rival;
 mod tuning;
 
 pub use gate::{GateComparison, MIN_QUESTIONS, Verdict};
-pub use judge::{FigureTable, Judge, Judged, Scope, Standings};
-pub use offers::{
-    DecisionLog, JudgedPolicy, OfferFigures, OfferPolicyValue, judge_decisions,
-};
+pub use judge::{FigureTable, Judge, Judged, LIVE, Scope, Standings};
+pub use offers::{DecisionLog, JudgedPolicy, OfferFigures, OfferPolicyValue, judge_decisions};
 pub use questions::{Moment, QuestionSettings, choose, choose_since};
 pub use rival::Rival;
 pub use tuning::{Trial, Tuned};

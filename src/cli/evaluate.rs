@@ -115,7 +115,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.offers {
         return offers::run(args, path, &recipes, &settings, &ks);
     }
-    let mut asked = Asked::read(args, &settings)?;
+    let mut asked = Asked::read(args, &settings, &recipes.stages)?;
     let by = match &args.by {
         Some(column) => Some(asked.grouping(column)?),
         None => None,

@@ -157,6 +157,88 @@ fn the_journals_own_past_is_evaluated_and_reported() {
 }
 
 #[test]
+fn the_live_revision_is_judged_on_what_it_has_not_learned_from() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path();
+    simulate(folder);
+    // what happened before June, and since
+    let [before, since] = ["before", "since"].map(|name| folder.join(name));
+    for (folder, files) in [
+        (&before, &["products.csv", "customers.csv"][..]),
+        (&since, &[]),
+    ] {
+        std::fs::create_dir(folder).unwrap();
+        for file in files {
+            std::fs::copy(home.path().join("files").join(file), folder.join(file)).unwrap();
+        }
+    }
+    let mut reader = csv::Reader::from_path(folder.join("files/events.csv")).unwrap();
+    let head = reader.headers().unwrap().clone();
+    let time = head.iter().position(|own| own == "timestamp").unwrap();
+    let mut parts = [before, since].map(|folder| {
+        let mut part = csv::Writer::from_path(folder.join("events.csv")).unwrap();
+        part.write_record(&head).unwrap();
+        part
+    });
+    for row in reader.records() {
+        let row = row.unwrap();
+        let part = usize::from(row[time] >= *"2026-06-01");
+        parts[part].write_record(&row).unwrap();
+    }
+    parts.iter_mut().for_each(|part| part.flush().unwrap());
+    let done = |arguments: &[&str]| {
+        let output = run(folder, arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    done(&["import", "--data", "shop", "--from", "before"]);
+    let quick = [
+        "--set",
+        "training.max_questions=800",
+        "--set",
+        "training.max_rows=10000",
+    ];
+    let trained = done(&[&["train", "--data", "shop"][..], &quick].concat());
+    let lines: Vec<&str> = trained.lines().collect();
+    assert!(
+        lines[0].starts_with("training made a model in") && lines[0].contains(": live"),
+        "{trained}"
+    );
+    assert!(lines.contains(&"part ranking     new"), "{trained}");
+    let window = [
+        "evaluate", "--data", "shop", "-k", "5,10", "--window", "60", "--json",
+    ];
+    // it knows all there is by heart
+    let report = json(&run(folder, &window));
+    assert_eq!(report["live"]["cases"], 0);
+    assert!(report["methods"].get("live").is_none() && report["differences"].get("live").is_none());
+
+    done(&["import", "--data", "shop", "--from", "since"]);
+    let report = json(&run(folder, &window));
+    hangs_together(&report);
+    let live = &report["live"];
+    assert!(lines[1].contains(live["revision"].as_str().unwrap()));
+    assert!(*live["learned_until"].as_str().unwrap() < *"2026-06-01");
+    let cases = live["cases"].as_u64().unwrap();
+    assert!(cases > 0 && cases < report["cases"].as_u64().unwrap());
+    let of = |method: &str| report["methods"][method]["ndcg@10"].as_f64().unwrap();
+    let found = &report["differences"]["live"]["ndcg@10"];
+    let [difference, low, high] =
+        ["difference", "low", "high"].map(|end| found[end].as_f64().unwrap());
+    assert!((difference - (of("nextbest_against_live") - of("live"))).abs() < 1e-9);
+    assert!(low <= difference && difference <= high, "{found}");
+    let text = run(folder, &window[..window.len() - 1]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(
+        text.contains(&format!("{cases} of the cases are later")),
+        "{text}"
+    );
+    // with a part left out, it is another question
+    let without = [&window[..], &["--without", "trees"]].concat();
+    assert!(json(&run(folder, &without))["live"].is_null());
+}
+
+#[test]
 fn customers_are_told_apart_dues_are_judged_and_parts_left_out() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path();

@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use super::report::{Report, Said, percentiles};
+use super::report::{LiveReport, Report, Said, percentiles};
 use super::{EvaluateSettings, Lessons};
 use crate::algorithms::draw::mix;
 use crate::algorithms::metrics::Truth;
 use crate::application::model::{Aim, FeatureMask, Model, Ranked, Ranking, Scored};
-use crate::application::train::{Judge, Judged, Standings};
+use crate::application::shop::Live;
+use crate::application::train::{Judge, Judged, Rival, Standings};
 use crate::domain::{Ranker, Recipe, Record, Source, Timestamp};
 use crate::state::State;
 use crate::state::candidates::{Gathered, filler};
@@ -28,6 +29,9 @@ pub(super) struct Examination<'a> {
     tuning: Tuning,
     scratch: Scratch,
     judge: Judge,
+    live: Option<&'a Live>,
+    /// Its ranking, if it has one.
+    rival: Option<Rival<'a>>,
     /// What was said of products that were answered, and whether they came.
     said: Said,
     answer_ms: Vec<f64>,
@@ -39,6 +43,7 @@ impl<'a> Examination<'a> {
     pub(super) fn new(
         settings: &'a EvaluateSettings<'a>,
         lessons: &Lessons,
+        live: Option<&'a Live>,
         known: &[Record],
     ) -> Self {
         let mut state = State::new(settings.fold.clone());
@@ -54,6 +59,10 @@ impl<'a> Examination<'a> {
             tuning,
             scratch: Scratch::default(),
             judge: Judge::new(settings.ks, settings.recipes.len()),
+            rival: live
+                .and_then(|live| live.model.ranking.as_ref())
+                .map(|part| Rival::new(part, &tuning)),
+            live,
             said: Said::new(settings.recipes.len()),
             answer_ms: Vec::new(),
             span: None,
@@ -106,14 +115,21 @@ impl<'a> Examination<'a> {
         let ranked = ranking.rank(&mut gathered, allowed, |_| 1.0);
         let rules = &ranking.recipe.answer;
         let draw = || mix(u64::from(number), now.ms() as u64);
-        let list = slate::choose(state, ranked.products(), most, rules, draw, allowed);
-        let mut ours: Vec<u32> = list.iter().map(|place| place.product).collect();
-        if ours.len() < most {
-            let missing = most - ours.len();
-            let more = filler(state, missing, |p| !ours.contains(&p) && allowed(p));
-            ours.extend(more);
-        }
+        let answered = |products: &mut dyn Iterator<Item = u32>| {
+            let list = slate::choose(state, products, most, rules, draw, allowed);
+            let mut list: Vec<u32> = list.iter().map(|place| place.product).collect();
+            if list.len() < most {
+                let missing = most - list.len();
+                let more = filler(state, missing, |p| !list.contains(&p) && allowed(p));
+                list.extend(more);
+            }
+            list
+        };
+        let ours = answered(&mut ranked.products());
         let took_ms = started.elapsed().as_secs_f64() * 1e3;
+        let live = self.rival.as_mut();
+        let live = live.and_then(|rival| rival.products(&mut gathered, &ranking, aim, allowed));
+        let live = live.map(|products| answered(&mut products.into_iter()));
         let truth: Vec<Truth> = truth(state, ranking.recipe)
             .into_iter()
             .map(|product| Truth {
@@ -128,7 +144,7 @@ impl<'a> Examination<'a> {
         };
         let lists = Standings {
             ours,
-            live: None,
+            live,
             sources,
         };
         let customer = subject.filter(|_| matches!(person, Some(Person::Customer(_))));
@@ -156,11 +172,20 @@ impl<'a> Examination<'a> {
     /// What came of it.
     pub(super) fn report(self, lessons: Lessons) -> Report {
         let answer_ms = percentiles(self.answer_ms);
+        let ranking = self
+            .live
+            .and_then(|live| Some((live, live.model.ranking.as_ref()?)));
+        let live = ranking.map(|(live, ranking)| LiveReport {
+            id: live.id.clone(),
+            learned_until: ranking.learned_until,
+            cases: self.judge.answered_by_live(),
+        });
         Report::of(
             self.settings,
             &self.judge,
             &self.said,
             lessons,
+            live,
             answer_ms,
             self.span,
         )

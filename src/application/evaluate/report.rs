@@ -5,7 +5,7 @@ use crate::algorithms::bootstrap::{self, Interval};
 use crate::algorithms::calibration::{self, Bin, expected_error};
 use crate::algorithms::metrics;
 use crate::application::model::Model;
-use crate::application::train::{FigureTable, GateComparison, Judge, Scope, Tuned};
+use crate::application::train::{FigureTable, GateComparison, Judge, LIVE, Scope, Tuned};
 use crate::domain::{Baseline, Timestamp};
 
 /// What came of it.
@@ -23,7 +23,7 @@ pub struct Report {
     pub figures: FigureTable,
     /// By method, the recall of lists that are cut at 1, 2, … up to the greatest length.
     pub recall_by_k: Vec<(String, Vec<f64>)>,
-    /// By how much nextbest is better than each baseline.
+    /// By how much nextbest is better than each baseline and than the live revision.
     pub differences: Vec<Difference>,
     /// The same by stage, of the stages in which somebody asked.
     pub stages: Vec<PartReport>,
@@ -31,6 +31,8 @@ pub struct Report {
     pub groups: Vec<PartReport>,
     /// What was said of the products that were answered, and what came; absent where nothing calibrated answered.
     pub calibration: Option<Calibrated>,
+    /// The live revision of the data folder, if one ranks there and was asked.
+    pub live: Option<LiveReport>,
     /// What the training run said of its model; absent: it made none.
     pub training: Option<Training>,
     /// What the sources were tuned by, and what was tried.
@@ -41,10 +43,22 @@ pub struct Report {
     pub model: Option<Model>,
 }
 
-/// By how much nextbest is better than a baseline, on average over the questions.
+/// The live revision of a data folder; its figures are those of the method `live`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveReport {
+    /// Which.
+    pub id: String,
+    /// The last moment its ranking learned from.
+    pub learned_until: Timestamp,
+    /// How many questions were asked after that: only these it answers.
+    pub cases: u64,
+}
+
+/// By how much nextbest is better than a baseline, or than the live revision, on average over the questions that both
+/// answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// The baseline.
+    /// The baseline, or `live`.
     pub baseline: String,
     /// The figure: `recall@10`.
     pub figure: String,
@@ -126,6 +140,7 @@ impl Report {
         judge: &Judge,
         said: &Said,
         lessons: Lessons,
+        live: Option<LiveReport>,
         answer_ms: (f64, f64),
         span: Option<(Timestamp, Timestamp)>,
     ) -> Self {
@@ -169,6 +184,7 @@ impl Report {
             stages: stages.collect(),
             groups: groups.collect(),
             calibration: said.over_all(),
+            live,
             training,
             tuned: tuned.unwrap_or_default(),
             refusal: lessons.refusal,
@@ -188,7 +204,7 @@ pub(super) fn percentiles(mut times: Vec<f64>) -> (f64, f64) {
     (percentile(0.5), percentile(0.99))
 }
 
-/// Against each baseline, in each figure that every question has.
+/// Against each baseline and the live revision, in each figure that every question has.
 fn differences(judge: &Judge, settings: &EvaluateSettings<'_>, scope: Scope) -> Vec<Difference> {
     let names: Vec<String> = settings
         .ks
@@ -202,15 +218,16 @@ fn differences(judge: &Judge, settings: &EvaluateSettings<'_>, scope: Scope) -> 
         .collect();
     let places: Vec<usize> = names.iter().filter_map(|name| judge.figure(name)).collect();
     let mut differences = Vec::new();
-    for baseline in Baseline::ALL {
-        let (persons, series) = judge.differences(baseline.as_str(), scope, |_| &places);
+    let others = Baseline::ALL.iter().map(|baseline| baseline.as_str());
+    for other in others.chain([LIVE]) {
+        let (persons, series) = judge.differences(other, scope, |_| &places);
         if persons.is_empty() {
             continue;
         }
         let intervals = bootstrap::intervals(&persons, &series, settings.train.seed);
         for (figure, interval) in names.iter().zip(intervals) {
             differences.push(Difference {
-                baseline: baseline.as_str().to_owned(),
+                baseline: other.to_owned(),
                 figure: figure.clone(),
                 interval,
             });

@@ -12,7 +12,7 @@ use crate::state::view::View;
 /// The method that is ours.
 pub(super) const OURS: &str = "nextbest";
 /// The model that is live, on questions it has not learned from.
-pub(super) const LIVE: &str = "live";
+pub const LIVE: &str = "live";
 /// Ours, on the questions of [`LIVE`].
 pub(super) const OURS_AGAINST_LIVE: &str = "nextbest_against_live";
 
@@ -24,14 +24,15 @@ impl FigureTable {
     /// One figure; 0 if there is none of that name.
     #[must_use]
     pub fn figure(&self, method: &str, name: &str) -> f64 {
-        let figures = self
-            .0
-            .iter()
-            .find(|(m, _)| m == method)
-            .map(|(_, figures)| figures);
-        figures
-            .and_then(|figures| figures.iter().find(|(n, _)| n == name))
-            .map_or(0.0, |&(_, figure)| figure)
+        self.find(method, name).unwrap_or(0.0)
+    }
+
+    /// One figure, if the method answered.
+    #[must_use]
+    pub fn find(&self, method: &str, name: &str) -> Option<f64> {
+        let (_, figures) = self.0.iter().find(|(other, _)| other == method)?;
+        let (_, figure) = figures.iter().find(|(other, _)| other == name)?;
+        Some(*figure)
     }
 }
 
@@ -343,6 +344,14 @@ impl Judge {
         &mut self.methods[place]
     }
 
+    /// How many questions the live revision answered: those that it has not learned from.
+    #[must_use]
+    pub fn answered_by_live(&self) -> u64 {
+        let live = self.methods.iter().find(|method| method.name == LIVE);
+        let tally = live.and_then(|live| live.all.first());
+        tally.map_or(0, Tally::cases)
+    }
+
     /// How many questions were judged.
     #[must_use]
     pub fn cases(&self, scope: Scope) -> u64 {
@@ -401,18 +410,18 @@ impl Judge {
             .collect()
     }
 
-    /// The figures of every method; that of categories only where products have some.
+    /// The figures of every method that answered; that of categories only where products have some.
     #[must_use]
     pub fn table(&self, scope: Scope) -> FigureTable {
-        let methods = self.methods.iter().map(|method| {
+        let methods = self.methods.iter().filter_map(|method| {
             let tallies = match scope {
                 Scope::All => Some(&method.all),
                 Scope::Stage(stage) => method.stages.get(usize::from(stage)),
                 Scope::Group(group) => method.groups.get(usize::from(group)),
             };
-            let figures = tallies.into_iter().flatten();
-            let figures = figures.flat_map(|tally| self.figures(tally));
-            (method.name.clone(), figures.collect())
+            let tallies = tallies.filter(|tallies| tallies.iter().any(|tally| tally.cases() > 0));
+            let figures = tallies?.iter().flat_map(|tally| self.figures(tally));
+            Some((method.name.clone(), figures.collect()))
         });
         FigureTable(methods.collect())
     }

@@ -11,13 +11,15 @@ use crate::application::evaluate::{
 };
 use crate::application::history::History;
 use crate::application::import::RowError;
-use crate::application::shop::Clock;
+use crate::application::models::last_live;
+use crate::application::shop::{Clock, Live};
 use crate::application::truth::Case;
 use crate::cli::flags;
 use crate::config::Settings;
 use crate::domain::time::DAY_MS;
-use crate::domain::{Customer, RecordBody, Timestamp};
+use crate::domain::{Customer, Recipe, RecordBody, Timestamp};
 use crate::server::open_journal;
+use crate::store::Artefacts;
 use crate::transport::csv::{Customers, Needs};
 
 /// A history and what is asked of it.
@@ -33,20 +35,30 @@ pub(super) struct Asked {
 enum Questions {
     /// Of a file.
     Of(Vec<Case>),
-    /// Of the last days of the history.
-    Window(f64),
+    /// Of the last days of the history, and the revision that is live there.
+    Window(f64, Option<Live>),
 }
 
 impl Asked {
     /// Reads what the arguments name.
-    pub(super) fn read(args: &Args, settings: &Settings) -> anyhow::Result<Self> {
+    pub(super) fn read(
+        args: &Args,
+        settings: &Settings,
+        recipes: &[Recipe],
+    ) -> anyhow::Result<Self> {
         let mut asked = match (args.window, &args.events, &args.truth) {
-            (Some(days), ..) => Self {
-                history: window(settings, days)?,
-                questions: Questions::Window(days),
-                customers: None,
-                refused: 0,
-            },
+            (Some(days), ..) => {
+                let history = window(settings, days)?;
+                // what is left out here is not left out of what serves
+                let is_whole = args.without.is_empty();
+                let live = is_whole.then(|| live(settings, &history, recipes));
+                Self {
+                    history,
+                    questions: Questions::Window(days, live.transpose()?.flatten()),
+                    customers: None,
+                    refused: 0,
+                }
+            }
             (None, Some(events), Some(truth)) => {
                 ensure!(
                     args.by.is_none() || args.customers.is_some(),
@@ -115,7 +127,7 @@ impl Asked {
         );
         let since = match &self.questions {
             Questions::Of(cases) => cases.iter().map(|case| case.at).min(),
-            Questions::Window(days) => {
+            Questions::Window(days, _) => {
                 let last = self.history.span().map(|(_, last)| last);
                 last.map(|last| last.plus_ms(-((days * DAY_MS as f64) as i64)))
             }
@@ -132,8 +144,9 @@ impl Asked {
         let mut bar = Bar::new()?;
         let report = match self.questions {
             Questions::Of(cases) => evaluate(self.history, cases, settings, &mut bar)?,
-            Questions::Window(days) => {
-                let report = evaluate_window(self.history, days, settings, &mut bar)?;
+            Questions::Window(days, live) => {
+                let live = live.as_ref();
+                let report = evaluate_window(self.history, days, live, settings, &mut bar)?;
                 ensure!(
                     report.cases > 0,
                     "--window {days}: nobody did anything in that time that could be asked for"
@@ -144,6 +157,18 @@ impl Asked {
         bar.0.finish_and_clear();
         Ok((report, self.refused))
     }
+}
+
+/// The revision that is live in the data folder, if one can be used.
+pub(super) fn live(
+    settings: &Settings,
+    history: &History,
+    recipes: &[Recipe],
+) -> anyhow::Result<Option<Live>> {
+    let artefacts = Artefacts::open(settings.data.folder.join("models"))?;
+    let stages: Vec<String> = recipes.iter().map(|recipe| recipe.stage.clone()).collect();
+    let newest_first = history.activated.iter().rev().map(|id| &**id);
+    Ok(last_live(&artefacts, newest_first, &stages))
 }
 
 /// The history in the data folder, which must reach further back than the window.

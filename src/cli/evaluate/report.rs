@@ -181,7 +181,12 @@ fn groups(report: &Report, by: Option<&str>, k: usize) -> String {
 
 /// A plot and a table of the two main figures of each part, and its differences; `of` is what a part is.
 fn parts(of: &str, parts: &[PartReport], report: &Report, k: usize) -> String {
-    let methods = answering(&report.figures);
+    let mut methods = answering(&report.figures);
+    // the live revision has not answered in every part
+    methods.retain(|method| {
+        let has_figures = |part: &PartReport| part.figures.0.iter().any(|(m, _)| m == method);
+        parts.iter().all(has_figures)
+    });
     let names = parts
         .iter()
         .map(|part| format!("{} ({})", part.name, part.cases));

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::super::train::{comparisons, figures};
 use super::Outcome;
 use crate::algorithms::bootstrap::Interval;
-use crate::application::evaluate::{Difference, DueFigures, DueReport, PartReport};
+use crate::application::evaluate::{Difference, DueFigures, DueReport, LiveReport, PartReport};
 use crate::application::train::{FigureTable, GateComparison};
 
 /// Figures a method a line; differences and stages for lists of length `k`.
@@ -23,6 +23,16 @@ pub(super) fn to_text(outcome: &Outcome, k: usize) -> String {
     if !report.refusal.is_empty() {
         let refusal = &report.refusal;
         text.push_str(&format!("no model was good enough to go live: {refusal}\n"));
+    }
+    if let Some(live) = &report.live {
+        let LiveReport {
+            id,
+            learned_until,
+            cases,
+        } = live;
+        text.push_str(&format!(
+            "live: {id}, learned until {learned_until}; {cases} of the cases are later, and judge it\n"
+        ));
     }
     for trial in report.tuned.trials.iter().filter(|trial| trial.chosen) {
         text.push_str(&format!(
@@ -95,8 +105,10 @@ fn parts(by: &str, parts: &[PartReport], names: &[&str], wanted: &[String]) -> S
         for part in parts {
             let _ = write!(text, "{:width$}{:>8}", part.name, part.cases);
             for name in methods() {
-                let figure = part.figures.figure(name, figure);
-                text.push_str(&format!("{figure:>20.4}"));
+                match part.figures.find(name, figure) {
+                    Some(figure) => text.push_str(&format!("{figure:>20.4}")),
+                    None => text.push_str(&format!("{:>20}", "-")),
+                }
             }
             text.push('\n');
         }
@@ -167,6 +179,11 @@ pub(super) fn to_json(outcome: &Outcome) -> Value {
         "stages": stages.collect::<Map<String, Value>>(),
         "by": outcome.by.as_ref().map(|column| json!({"trait": column, "groups": groups})),
         "due": outcome.due.as_ref().map(due),
+        "live": report.live.as_ref().map(|live| json!({
+            "revision": live.id,
+            "learned_until": live.learned_until.to_string(),
+            "cases": live.cases,
+        })),
         "without": outcome.without,
         "calibration_error": calibration.map(|calibration| calibration.error),
         "calibration": calibration.map(bins),

@@ -68,6 +68,8 @@ pub(crate) struct Lab {
     pub(crate) kinds: Vec<Kind>,
     /// Whoever gets an offer buys nothing, and whoever gets none often buys.
     pub(crate) repelled: bool,
+    /// How many purchases each customer made, if what they buy depends on it.
+    turns: Option<Vec<usize>>,
     now: Arc<AtomicI64>,
     events: u64,
     _models: TempDir,
@@ -90,10 +92,11 @@ pub(crate) fn offer(id: &str) -> v1::Offer {
 
 impl Lab {
     pub(crate) fn new(customers: usize) -> Self {
-        Self::by(customers, &Recipes::embedded().unwrap())
+        Self::by(customers, &Recipes::embedded().unwrap(), false)
     }
 
-    pub(crate) fn by(customers: usize, recipes: &Recipes) -> Self {
+    /// By other recipes; `takes_turns` if customers buy what they have not bought for longest, else anything.
+    pub(crate) fn by(customers: usize, recipes: &Recipes, takes_turns: bool) -> Self {
         let models = tempfile::tempdir().unwrap();
         let start = Timestamp::parse("2025-03-03T08:00:00Z").unwrap();
         let now = Arc::new(AtomicI64::new(start.ms()));
@@ -114,6 +117,7 @@ impl Lab {
             service,
             kinds: kinds.collect(),
             repelled: false,
+            turns: takes_turns.then(|| vec![0; customers]),
             now,
             events: 0,
             _models: models,
@@ -160,7 +164,7 @@ impl Lab {
                 Kind::Delivery => (4, 40),
                 Kind::Lost => (1, 200),
             };
-            for number in 1..=often {
+            for number in (1..=often).rev() {
                 let time = self.now().plus_ms(-number * gap * DAY_MS - HOUR_MS);
                 past.push(self.event("purchase", customer, time, ""));
             }
@@ -199,8 +203,12 @@ impl Lab {
         token: &str,
     ) -> RecordBody {
         self.events += 1;
-        let product = match kind {
-            "purchase" | "view_item" | "add_to_cart" => format!("p{}", self.events % 8),
+        let product = match (kind, &mut self.turns) {
+            ("purchase", Some(turns)) => {
+                turns[customer] += 1;
+                format!("p{}", (customer + turns[customer]) % 8)
+            }
+            ("purchase" | "view_item" | "add_to_cart", _) => format!("p{}", self.events % 8),
             _ => String::new(),
         };
         let draft = EventDraft {

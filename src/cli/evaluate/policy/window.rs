@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 use serde_json::{Map, Value, json};
 
-use super::super::asked::window;
+use super::super::asked::{live, window};
 use super::super::command;
 use super::text::{to_json, use_of};
 use super::{Args, Told, report};
@@ -17,7 +17,7 @@ use crate::application::train::{DecisionLog, JudgedPolicy, Lesson, judge_decisio
 use crate::config;
 use crate::domain::Timestamp;
 use crate::domain::time::DAY_MS;
-use crate::server::{fold_settings, live_model};
+use crate::server::fold_settings;
 use crate::telemetry;
 
 /// Judges the last `days` of the journal in the data folder, and prints.
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, days: f64, params: &PolicyParams) -> anyhow::Resu
     telemetry::install_quiet(&settings.log);
     let recipes = config::recipes(settings.models.folder.as_deref())?;
     let history = window(&settings, days)?;
-    let live = live_model(&settings, &recipes)?;
+    let live = live(&settings, &history, &recipes.stages)?;
     let fold = fold_settings(&recipes, &settings);
     let lesson = Lesson {
         history: &history,
