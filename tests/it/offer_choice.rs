@@ -1,6 +1,7 @@
 //! The choice of offers over a history in which it is known what each offer does to whom: it draws as it tells, learns
 //! what works, and leaves those alone who buy anyway.
 
+mod decisions;
 mod lab;
 mod parts;
 

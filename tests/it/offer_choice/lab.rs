@@ -309,11 +309,35 @@ impl Lab {
         self.look_around();
         let answers = self.promise_together(customers);
         self.send(&answers);
+        let arms: Vec<usize> = answers.iter().map(arm).collect();
+        self.live_on(&arms);
+    }
+
+    /// A week with a mailing of another tool, without tokens: a quarter gets each offer, drawn by chance.
+    pub(crate) fn week_of_another_tool(&mut self) {
+        self.look_around();
+        let now = self.now();
+        let mut arms = Vec::new();
+        let mut sent = Vec::new();
+        for customer in 0..self.kinds.len() {
+            let parts = [&customer.to_le_bytes()[..], &now.ms().to_le_bytes()];
+            let drawn = Fingerprint::of("another tool", &parts).as_u128() % 4;
+            let arm = (drawn as usize).min(OFFERS.len());
+            if let Some(offer) = OFFERS.get(arm) {
+                sent.push(self.event("offer_sent", customer, now, offer));
+            }
+            arms.push(arm);
+        }
+        self.write(&sent);
+        self.live_on(&arms);
+    }
+
+    /// What comes of the mails: of an offer, or of none, for each customer.
+    fn live_on(&mut self, arms: &[usize]) {
         self.pass_days(3);
         let time = self.now();
         let mut after = Vec::new();
-        for (customer, answer) in answers.iter().enumerate() {
-            let arm = arm(answer);
+        for (customer, &arm) in arms.iter().enumerate() {
             let chance = if self.repelled {
                 [0.0, 0.0, 0.6][arm]
             } else {
