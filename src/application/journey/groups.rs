@@ -53,6 +53,12 @@ impl Grouping {
         }
     }
 
+    /// True if everybody is in the same group by the other one.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.groups() == other.groups() && self.customers == other.customers
+    }
+
     /// Looks at every customer as they are now.
     #[must_use]
     pub fn of(shop: &Shop, persona_of: PersonaOf<'_>, now: Timestamp) -> Self {

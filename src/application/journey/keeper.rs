@@ -13,7 +13,7 @@ use crate::state::journeys::{JourneySettings, Journeys};
 use crate::store::{Checkpoint, Checkpoints, JournalError};
 
 /// How long a question waits at most for the counters to catch up with the journal.
-pub const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 /// How many records are folded under one hold of the lock.
 const AT_ONCE: usize = 4_096;
 /// After so many new records the counters are checkpointed.
@@ -207,9 +207,7 @@ impl Keeper {
         let grouping = Arc::new(Grouping::of(&self.shop, persona_of, now));
         {
             let mut followed = self.write();
-            if followed.grouping.groups() == grouping.groups() && *followed.grouping == *grouping
-                || followed.journeys.end().0 == 0
-            {
+            if followed.grouping.is_same(&grouping) || followed.journeys.end().0 == 0 {
                 followed.grouping = grouping;
                 followed.grouped = now;
                 return Ok(false);
@@ -235,6 +233,8 @@ impl Keeper {
                 break;
             }
         }
+        // who catches up goes on from where they began
+        let _alone = self.checkpointed.lock().unwrap_or_else(PoisonError::into_inner);
         // what was erased meanwhile shows in the epoch: the next question counts anew
         *self.write() = anew;
         Ok(true)

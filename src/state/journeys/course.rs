@@ -258,8 +258,10 @@ impl Course {
             return;
         };
         let mut turns: Vec<Day> = journey.turns(&self.steps).into_iter().map(day_from).collect();
-        turns.dedup();
         let (mut stage, mut quiet_since) = (stay.stage, last.max(stay.since));
+        // steps of a visitor who joined may tell another stage without a turn to come
+        turns.insert(0, day_from(quiet_since.plus_ms(1)));
+        turns.dedup();
         loop {
             let horizon = places.horizon_ms(StageIndex(stage));
             let leave = day_from(quiet_since.plus_ms(horizon));

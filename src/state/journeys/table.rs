@@ -317,6 +317,56 @@ mod tests {
         assert_eq!(sums(&table, 0, 99), expected(4, 99));
     }
 
+    /// Two years of a busy shop with 8 personas and 40 touchpoints, each used in two stages every day: stays that began,
+    /// passed and ended in several ways, moves to six others, and sales at every fourth.
+    #[test]
+    fn two_years_of_eight_personas_and_forty_touchpoints_fit() {
+        let mut table = Table::default();
+        let mut entries = 0_u64;
+        for day in 15_000..15_730 {
+            for group in 0..8_u16 {
+                for place in 0..40_u16 {
+                    for stage in [place % 6, (place + 1) % 6] {
+                        let mut add = |measure, detail, by| {
+                            let key = Key {
+                                measure,
+                                group,
+                                stage: stage as u8,
+                                place,
+                                detail,
+                            };
+                            entries += 1;
+                            table.add(day, key, by);
+                        };
+                        add(Measure::Events, 0, 900 + i64::from(place));
+                        add(Measure::Steps, 0, 700);
+                        for detail in [1, 2, 32, 33] {
+                            add(Measure::Reached, detail, 130);
+                            add(Measure::Passed, detail, 120);
+                        }
+                        add(Measure::Began, 32, 40);
+                        add(Measure::Ended, 32, 50);
+                        add(Measure::Ended, 2, 60);
+                        for other in 1..7 {
+                            add(Measure::Flow, (place + other * 5) % 40, 70);
+                        }
+                        if place % 4 == 0 {
+                            add(Measure::Orders, 1, 12);
+                            add(Measure::Revenue, 1, 1_234_567_890);
+                            add(Measure::OrderSquares, 1, 234_567);
+                            add(Measure::CostedRevenue, 1, 1_134_567_890);
+                            add(Measure::Margin, 1, 334_567_890);
+                        }
+                    }
+                }
+            }
+        }
+        table.pack();
+        let bytes = table.bytes();
+        println!("{entries} counters take {bytes} bytes");
+        assert!(bytes <= 50_000_000, "{entries} counters take {bytes} bytes");
+    }
+
     #[test]
     fn days_begin_at_midnight() {
         let at = Timestamp::from_ms;
