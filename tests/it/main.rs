@@ -26,6 +26,7 @@ mod journal_kill;
 mod journal_speed;
 mod journal_stories;
 mod journey_fold;
+mod journey_speed;
 mod offer_choice;
 mod offer_kill;
 mod offer_ledger;

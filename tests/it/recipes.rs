@@ -465,3 +465,32 @@ fn what_the_simulated_shop_writes_has_a_touchpoint_with_a_home() {
     let horizons: Vec<i64> = (0..6).map(days).collect();
     assert_eq!(horizons, [14, 14, 3, 30, 120, 60]);
 }
+
+#[test]
+fn the_other_forms_of_the_journey_are_right() {
+    let forms = [
+        (include_str!("../../docs/journeys/four-stages.toml"), 4),
+        (include_str!("../../docs/journeys/five-stages.toml"), 5),
+    ];
+    for (text, count) in forms {
+        let named = text.split("[[stage]]\nname = \"").skip(1);
+        let names: Vec<&str> = named.map(|rest| rest.split('"').next().unwrap()).collect();
+        assert_eq!(names.len(), count);
+        let file = |name: String, text: String| RecipeFile { name, text };
+        let embedded = embedded_files();
+        let recipe = embedded.iter().find(|f| f.name == "consideration.toml");
+        let recipe = &recipe.unwrap().text;
+        let mut files = vec![file("journey.toml".to_owned(), text.to_owned())];
+        for name in names {
+            let named = recipe.replace("\"consideration\"", &format!("{name:?}"));
+            files.push(file(format!("{name}.toml"), named));
+            files.push(file(format!("{name}.md"), "A card.".to_owned()));
+        }
+        assert_eq!(faults(&files), [""; 0]);
+        let places = Recipes::parse(&files).unwrap().places;
+        assert_eq!(places.horizons_ms.len(), count);
+        for kind in EventKind::ALL {
+            assert!(places.home(places.touchpoint(*kind, None)).is_some());
+        }
+    }
+}
