@@ -66,7 +66,10 @@ struct Scope {
 
 impl Scope {
     fn has(&self, group: u16) -> bool {
-        self.groups.get(usize::from(group)).copied().unwrap_or(false)
+        self.groups
+            .get(usize::from(group))
+            .copied()
+            .unwrap_or(false)
     }
 
     fn is_at(&self, place: u16) -> bool {
@@ -127,7 +130,7 @@ impl JourneyReports {
     /// # Errors
     /// `Invalid` with every fault; those of the journal.
     pub fn map(&self, selection: &Selection) -> Result<map::JourneyMap, AppError> {
-        self.ask(selection, |asked| map::draw(asked))
+        self.ask(selection, map::draw)
     }
 
     /// The key figures. Blocks for a moment.

@@ -340,7 +340,9 @@ mod tests {
         let mut number = 7_u64;
         let (mut all, mut few) = (Vec::new(), Vec::new());
         for i in 0..400 {
-            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            number = number
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             let kind = kinds[(number >> 33) as usize % 4];
             let rating = (kind == EventKind::NpsResponse).then_some((number >> 40) as f32 % 11.0);
             let step = step(i * 7 + (number >> 50) as i64 % 7, kind, rating);
@@ -354,9 +356,8 @@ mod tests {
                 let now = step.time.plus_ms(hours * 8 * HOUR_MS);
                 let stage = journey.stage_at(&all, now);
                 assert_eq!(journey.stage_at(&few, now), stage);
-                let has_turned = |turn: &Timestamp| {
-                    *turn > now.plus_ms(-8 * HOUR_MS) && *turn <= now
-                };
+                let has_turned =
+                    |turn: &Timestamp| *turn > now.plus_ms(-8 * HOUR_MS) && *turn <= now;
                 assert!(stage == before || turns.iter().any(has_turned));
                 before = stage;
             }

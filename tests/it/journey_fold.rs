@@ -247,11 +247,15 @@ struct Walk {
 }
 
 fn origin_code(origin: Origin) -> u16 {
-    (0..64).find(|code| Origin::of_code(*code) == origin).unwrap()
+    (0..64)
+        .find(|code| Origin::of_code(*code) == origin)
+        .unwrap()
 }
 
 fn ending_code(ending: Ending) -> u16 {
-    (0..64).find(|code| Ending::of_code(*code) == ending).unwrap()
+    (0..64)
+        .find(|code| Ending::of_code(*code) == ending)
+        .unwrap()
 }
 
 impl Walk {
@@ -504,9 +508,7 @@ fn recount(acts: &[Act]) -> (Counts, BTreeMap<u8, i64>) {
                                 *place
                             }
                             Ok(place) => *place,
-                            Err(customer) => {
-                                *customers.entry(customer.clone()).or_insert_with(new)
-                            }
+                            Err(customer) => *customers.entry(customer.clone()).or_insert_with(new),
                         }
                     }
                     (None, None) => unreachable!(),
@@ -545,11 +547,13 @@ fn compare(seed: u64, identifies: bool, measures: &[Measure]) {
     assert!(faults.is_empty(), "seed {seed}: {faults:#?}");
     // entered = moved on + moved back + left + joined + still here
     let mut open: BTreeMap<u8, i64> = BTreeMap::new();
-    journeys.table.each(Day::MIN, last, |_, key, value| match key.measure {
-        Measure::Began => *open.entry(key.stage).or_default() += value,
-        Measure::Ended => *open.entry(key.stage).or_default() -= value,
-        _ => {}
-    });
+    journeys
+        .table
+        .each(Day::MIN, last, |_, key, value| match key.measure {
+            Measure::Began => *open.entry(key.stage).or_default() += value,
+            Measure::Ended => *open.entry(key.stage).or_default() -= value,
+            _ => {}
+        });
     open.retain(|_, value| *value != 0);
     assert_eq!(open, here, "seed {seed}");
 }
@@ -559,6 +563,37 @@ fn the_counters_are_those_of_a_recount() {
     for seed in 0..200 {
         compare(seed, false, &RECOUNTED);
     }
+}
+
+#[test]
+fn the_histories_know_every_way_to_begin_and_to_end() {
+    let mut seen: BTreeSet<(u8, u16)> = BTreeSet::new();
+    for seed in 1_000..1_040 {
+        let counts = counted(&fold(&history(seed, true)), &RECOUNTED);
+        seen.extend(counts.keys().map(|key| (key.1, key.4)));
+    }
+    let endings = [Ending::Left, Ending::Joined, Ending::To(4), Ending::To(0)];
+    for ending in endings {
+        assert!(
+            seen.contains(&(Measure::Ended as u8, ending_code(ending))),
+            "{ending:?}"
+        );
+        assert!(
+            seen.contains(&(Measure::Passed as u8, ending_code(ending))),
+            "{ending:?}"
+        );
+    }
+    for origin in [Origin::New, Origin::Returned, Origin::From(3)] {
+        assert!(
+            seen.contains(&(Measure::Began as u8, origin_code(origin))),
+            "{origin:?}"
+        );
+    }
+    assert!(
+        RECOUNTED
+            .iter()
+            .all(|m| seen.iter().any(|key| key.0 == *m as u8))
+    );
 }
 
 #[test]

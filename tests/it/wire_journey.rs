@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use nextbest::application::journey::groups::Grouping;
 use nextbest::application::recipes::{Recipes, embedded_files};
 use nextbest::application::shop::Clock;
-use nextbest::domain::Timestamp;
 use nextbest::domain::time::{DAY_MS, HOUR_MS};
+use nextbest::domain::{EventKind, Timestamp};
 use nextbest::proto::v1;
 use nextbest::server::Service;
+use nextbest::state::journeys::Journeys;
+use nextbest::state::journeys::places::Place;
+use nextbest::state::journeys::table::day_of;
 use nextbest::store::{Artefacts, Checkpoints, Journal, MemoryJournal};
 use nextbest::transport::grpc::limits::Limits;
 use tonic::{Code, Status};
@@ -83,9 +87,9 @@ async fn harness_on(journal: Arc<dyn Journal>) -> Harness {
 fn recipes() -> Recipes {
     let mut files = embedded_files();
     let journey = files.iter_mut().find(|f| f.name == "journey.toml").unwrap();
-    journey.text.push_str(
-        "\n[[segment]]\nname = \"buyers\"\nexpression = \"customer.order_count > 0\"\n",
-    );
+    journey
+        .text
+        .push_str("\n[[segment]]\nname = \"buyers\"\nexpression = \"customer.order_count > 0\"\n");
     Recipes::parse(&files).unwrap()
 }
 
@@ -101,13 +105,15 @@ async fn map(clients: &mut Clients, selection: v1::JourneySelection) -> v1::Jour
     let request = v1::GetJourneyMapRequest {
         selection: Some(selection),
     };
-    clients.journey.get_journey_map(request).await.unwrap().into_inner()
+    clients
+        .journey
+        .get_journey_map(request)
+        .await
+        .unwrap()
+        .into_inner()
 }
 
-async fn kpis(
-    clients: &mut Clients,
-    breakdown: v1::get_kpis_request::Breakdown,
-) -> Vec<v1::Kpi> {
+async fn kpis(clients: &mut Clients, breakdown: v1::get_kpis_request::Breakdown) -> Vec<v1::Kpi> {
     let request = v1::GetKpisRequest {
         selection: None,
         breakdown: breakdown.into(),
@@ -127,7 +133,10 @@ fn kpi<'a>(kpis: &'a [v1::Kpi], name: &str) -> &'a v1::KpiValue {
 
 fn near(value: Option<f64>, wanted: f64) {
     let value = value.unwrap();
-    assert!((value - wanted).abs() <= 0.05 * wanted.abs(), "{value}, not {wanted}");
+    assert!(
+        (value - wanted).abs() <= 0.05 * wanted.abs(),
+        "{value}, not {wanted}"
+    );
 }
 
 /// entered, new, returned, moved on, moved back, left, joined, here
@@ -142,6 +151,29 @@ fn figures(stage: &v1::JourneyStage) -> [i64; 8] {
         stage.joined_count,
         stage.here_count,
     ]
+}
+
+fn look_at_places(journeys: &Journeys, _: &Grouping) {
+    let first = day_of(Timestamp::from_ms(START_MS));
+    let (decision, cart) = (2, journeys.touchpoints.number("cart").unwrap());
+    let places = journeys.places(first, first + 20);
+    let is_it = |place: &&Place| place.stage == decision && place.touchpoint == cart;
+    let found: Vec<&Place> = places.iter().filter(is_it).collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].passed, found[0].left_here), (2, 1));
+    // nothing lies ahead: ben left at the midnight that began the fifth day
+    let days = (first, first + 3);
+    assert_eq!(journeys.lost_paths((decision, cart), days, |_| true, 5), []);
+    let days = (first, first + 20);
+    let lost = journeys.lost_paths((decision, cart), days, |_| true, 5);
+    assert_eq!(lost.len(), 1);
+    let kinds: Vec<EventKind> = lost[0].steps.iter().map(|step| step.0).collect();
+    assert_eq!(kinds, [EventKind::ViewItem, EventKind::AddToCart]);
+    let worth = journeys.worth(decision, days, |_| true);
+    assert_eq!(
+        (worth.ended, worth.orders, worth.revenue),
+        (2, 1, 40_000_000)
+    );
 }
 
 #[tokio::test]
@@ -163,9 +195,15 @@ async fn a_story_is_drawn_and_measured() {
     assert!(state.complete && state.progress == 1.0);
     assert_eq!(state.newest_event_time, Some(time(24 * 9)));
     // anna by a page; a phone, who is cleo, and ben by a product
-    assert_eq!(figures(stage(&drawn, "awareness")), [1, 1, 0, 1, 0, 0, 0, 0]);
+    assert_eq!(
+        figures(stage(&drawn, "awareness")),
+        [1, 1, 0, 1, 0, 0, 0, 0]
+    );
     // identified ten days after, the phone has not left: its horizon is 14 days
-    assert_eq!(figures(stage(&drawn, "consideration")), [4, 3, 0, 2, 0, 0, 1, 1]);
+    assert_eq!(
+        figures(stage(&drawn, "consideration")),
+        [4, 3, 0, 2, 0, 0, 1, 1]
+    );
     // ben left his cart three days later, at midnight
     assert_eq!(figures(stage(&drawn, "decision")), [2, 0, 0, 1, 0, 1, 0, 0]);
     // anna bought, would recommend the shop, and bought again within a week
@@ -180,7 +218,12 @@ async fn a_story_is_drawn_and_measured() {
     let cart = |stage: &v1::JourneyStage| {
         let cart = stage.touchpoints.iter().find(|t| t.touchpoint == "cart");
         let cart = cart.unwrap().clone();
-        (cart.event_count, cart.stay_count, cart.moved_on_count, cart.left_here_count)
+        (
+            cart.event_count,
+            cart.stay_count,
+            cart.moved_on_count,
+            cart.left_here_count,
+        )
     };
     assert_eq!(cart(stage(&drawn, "decision")), (2, 2, 1, 1));
     let sales = stage(&drawn, "decision").sales.unwrap();
@@ -188,11 +231,18 @@ async fn a_story_is_drawn_and_measured() {
     assert_eq!(drawn.currency_code, "EUR");
     assert!(drawn.touchpoints.contains(&"product_page".to_owned()));
     assert_eq!(drawn.segments, ["buyers"]);
-    let left = drawn.stage_flows.iter().find(|f| f.from == "decision" && f.to.is_empty());
+    let left = drawn
+        .stage_flows
+        .iter()
+        .find(|f| f.from == "decision" && f.to.is_empty());
     assert_eq!(left.unwrap().count, 1);
 
     let measured = kpis(&mut clients, v1::get_kpis_request::Breakdown::Stage).await;
-    assert!(measured.iter().all(|kpi| !kpi.definition.is_empty() && kpi.days.len() == 28));
+    assert!(
+        measured
+            .iter()
+            .all(|kpi| !kpi.definition.is_empty() && kpi.days.len() == 28)
+    );
     assert_eq!(kpi(&measured, "orders").value, Some(2.0));
     assert_eq!(kpi(&measured, "revenue").value, Some(100.0));
     near(kpi(&measured, "average_order_value").value, 50.0);
@@ -201,12 +251,25 @@ async fn a_story_is_drawn_and_measured() {
     assert!(abandoned.low.unwrap() < 0.5 && abandoned.high.unwrap() > 0.5);
     let again = kpi(&measured, "repeat_purchase_rate");
     assert_eq!((again.value, again.sample_count), (Some(1.0), 1));
-    near(kpi(&measured, "time_to_second_purchase").value, 139.0 / 24.0);
+    near(
+        kpi(&measured, "time_to_second_purchase").value,
+        139.0 / 24.0,
+    );
     assert_eq!(kpi(&measured, "nps").value, Some(100.0));
     assert_eq!(kpi(&measured, "csat").value, None);
-    let groups = &measured.iter().find(|k| k.name == "revenue").unwrap().groups;
+    let groups = &measured
+        .iter()
+        .find(|k| k.name == "revenue")
+        .unwrap()
+        .groups;
     let keys: Vec<&str> = groups.iter().map(|group| group.key.as_str()).collect();
     assert!(keys.contains(&"decision"), "{keys:?}");
+
+    // what pain points compare: ben was lost at the cart
+    let journey = harness.service.use_cases.journey.clone();
+    tokio::task::spawn_blocking(move || journey.with_counters(look_at_places).unwrap())
+        .await
+        .unwrap();
 
     // who bought is known when the groups are looked at
     let journey = harness.service.use_cases.journey.clone();
@@ -218,7 +281,10 @@ async fn a_story_is_drawn_and_measured() {
         ..v1::JourneySelection::default()
     };
     let buyers = map(&mut clients, selection).await;
-    assert_eq!(figures(stage(&buyers, "decision")), [1, 0, 0, 1, 0, 0, 0, 0]);
+    assert_eq!(
+        figures(stage(&buyers, "decision")),
+        [1, 0, 0, 1, 0, 0, 0, 0]
+    );
     let everybody = map(&mut clients, v1::JourneySelection::default()).await;
     let plain = |map: &v1::JourneyMap| (map.stages.clone(), map.stage_flows.clone());
     assert_eq!(plain(&everybody), plain(&drawn));
@@ -228,7 +294,10 @@ async fn a_story_is_drawn_and_measured() {
         ..v1::JourneySelection::default()
     };
     let checkout = map(&mut clients, selection).await;
-    assert_eq!(figures(stage(&checkout, "decision")), [1, 0, 0, 1, 0, 0, 0, 0]);
+    assert_eq!(
+        figures(stage(&checkout, "decision")),
+        [1, 0, 0, 1, 0, 0, 0, 0]
+    );
     harness.stop().await.unwrap();
 
     // the journal is there, the counters are counted anew
@@ -245,7 +314,10 @@ async fn a_story_is_drawn_and_measured() {
     assert!(without.count_state.as_ref().unwrap().complete);
     assert_eq!(figures(stage(&without, "awareness")), [0; 8]);
     assert_eq!(figures(stage(&without, "purchase")), [0; 8]);
-    assert_eq!(figures(stage(&without, "decision")), [1, 0, 0, 0, 0, 1, 0, 0]);
+    assert_eq!(
+        figures(stage(&without, "decision")),
+        [1, 0, 0, 0, 0, 1, 0, 0]
+    );
     harness.stop().await.unwrap();
 }
 
@@ -263,7 +335,10 @@ async fn bad_questions_hear_of_every_fault() {
     };
     let check = |status: Status, wanted: &[&str]| {
         let (code, reason) = code_and_reason(&status);
-        assert_eq!((code, reason.as_str()), (Code::InvalidArgument, "INVALID_FIELDS"));
+        assert_eq!(
+            (code, reason.as_str()),
+            (Code::InvalidArgument, "INVALID_FIELDS")
+        );
         let found = violations(&status);
         let wanted = wanted.iter().map(|&fault| fault.to_owned()).collect();
         assert_eq!(found, wanted);
@@ -277,7 +352,10 @@ async fn bad_questions_hear_of_every_fault() {
     let request = v1::GetJourneyMapRequest {
         selection: Some(bad()),
     };
-    check(clients.journey.get_journey_map(request).await.unwrap_err(), &names);
+    check(
+        clients.journey.get_journey_map(request).await.unwrap_err(),
+        &names,
+    );
     let request = v1::GetKpisRequest {
         selection: Some(bad()),
         breakdown: 99,
@@ -290,9 +368,15 @@ async fn bad_questions_hear_of_every_fault() {
         false_discovery_rate: f64::NAN,
         page_size: -1,
     };
-    let mut more = vec!["false_discovery_rate: OUT_OF_RANGE", "page_size: OUT_OF_RANGE"];
+    let mut more = vec![
+        "false_discovery_rate: OUT_OF_RANGE",
+        "page_size: OUT_OF_RANGE",
+    ];
     more.extend(names);
-    check(clients.journey.list_pain_points(request).await.unwrap_err(), &more);
+    check(
+        clients.journey.list_pain_points(request).await.unwrap_err(),
+        &more,
+    );
     harness.stop().await.unwrap();
 }
 
@@ -314,7 +398,9 @@ fn the_counters_are_kept_over_a_restart() {
     };
     let ask = |service: &Service| {
         let journey = &service.use_cases.journey;
-        journey.map(&nextbest::application::journey::Selection::default()).unwrap()
+        journey
+            .map(&nextbest::application::journey::Selection::default())
+            .unwrap()
     };
     let kept = || {
         let folder = folder.path().join("checkpoints").join("journeys");
@@ -339,7 +425,12 @@ fn the_counters_are_kept_over_a_restart() {
             let event = draft.check(Timestamp::MAX, |_| 0).unwrap();
             nextbest::domain::RecordBody::Event(Box::new(event))
         });
-        service.use_cases.ingest.write(records.collect()).await.unwrap();
+        service
+            .use_cases
+            .ingest
+            .write(records.collect())
+            .await
+            .unwrap();
     });
     let drawn = ask(&service);
     assert_eq!(drawn.stages[0].entered, 1);
@@ -347,6 +438,9 @@ fn the_counters_are_kept_over_a_restart() {
     assert_eq!(kept(), 1);
     let service = open();
     let again = ask(&service);
-    assert_eq!((&again.stages, &again.touchpoint_flows), (&drawn.stages, &drawn.touchpoint_flows));
+    assert_eq!(
+        (&again.stages, &again.touchpoint_flows),
+        (&drawn.stages, &drawn.touchpoint_flows)
+    );
     service.close().unwrap();
 }

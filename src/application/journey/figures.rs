@@ -128,6 +128,11 @@ mod tests {
         assert_eq!(Figure::mean(1, 2.0, 4.0, range).interval, None);
         let lift = Figure::difference((100, 500.0, 5_000.0), (50, 200.0, 1_000.0));
         near(lift, 1.0, 1.0 - 1.859_39, 1.0 + 1.859_39);
-        near(Figure::share(10, 20).scaled(100.0, -50.0), 0.0, -20.0702, 20.0702);
+        near(
+            Figure::share(10, 20).scaled(100.0, -50.0),
+            0.0,
+            -20.0702,
+            20.0702,
+        );
     }
 }

@@ -116,7 +116,10 @@ fn segments(shop: &Shop, subject: &Subject, now: Timestamp) -> u128 {
     }
     let journey = &shop.settings.fold.journey;
     let scope = Scope::of_customer(customer_value(Some(subject), journey, now)).prepare();
-    let own = subject.traits.iter().find(|(key, _)| **key == *SEGMENT_TRAIT);
+    let own = subject
+        .traits
+        .iter()
+        .find(|(key, _)| **key == *SEGMENT_TRAIT);
     let own = own.map(|(_, value)| &**value);
     let mut set = 0;
     for (place, segment) in segments.iter().enumerate() {

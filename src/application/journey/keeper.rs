@@ -140,7 +140,9 @@ impl Keeper {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Followed> {
-        self.followed.write().unwrap_or_else(PoisonError::into_inner)
+        self.followed
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Folds what the journal has more, for at most `patience`. Returns whether all is folded.
@@ -234,7 +236,10 @@ impl Keeper {
             }
         }
         // who catches up goes on from where they began
-        let _alone = self.checkpointed.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self
+            .checkpointed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         // what was erased meanwhile shows in the epoch: the next question counts anew
         *self.write() = anew;
         Ok(true)

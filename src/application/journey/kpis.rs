@@ -7,7 +7,7 @@ use super::tally::{ArmSums, Tally};
 use super::{Asked, CountState};
 use crate::domain::time::DAY_MS;
 use crate::state::journeys::histogram::{median, quantile};
-use crate::state::journeys::key::{Arm, Key, Measure, NO_PLACE, Rating};
+use crate::state::journeys::key::{Arm, Key, Measure, NO_PLACE, NO_STAGE, Rating};
 use crate::state::journeys::table::Day;
 
 /// What a value is.
@@ -99,7 +99,8 @@ const ALL: &[Made] = &[
     Made {
         name: "visits",
         title: "Visits",
-        definition: "Visits: steps of one session, or with less than 30 minutes between them; counted where they begin.",
+        definition: "Visits: steps of one session, or with less than 30 minutes between them; counted where they \
+                     begin.",
         unit: Unit::Count,
         more_is_better: true,
         by_place: true,
@@ -126,7 +127,8 @@ const ALL: &[Made] = &[
     Made {
         name: "left",
         title: "Left",
-        definition: "Stays that ended because nothing happened for the horizon of the stage; counted where they were last seen.",
+        definition: "Stays that ended because nothing happened for the horizon of the stage; counted where they were \
+                     last seen.",
         unit: Unit::Count,
         more_is_better: false,
         by_place: true,
@@ -279,7 +281,8 @@ const ALL: &[Made] = &[
     Made {
         name: "new_people",
         title: "New people",
-        definition: "People who were never seen before; a visitor who turns out to be a known customer counts as new too.",
+        definition: "People who were never seen before; a visitor who turns out to be a known customer counts as new \
+                     too.",
         unit: Unit::Count,
         more_is_better: true,
         by_place: true,
@@ -331,23 +334,26 @@ pub(super) fn measure(asked: &Asked<'_>, breakdown: Option<Breakdown>) -> Kpis {
     let how = (asked.journeys.main_currency(), scope.place.is_some());
     let days = scope.last - scope.first + 1;
     let start = scope.first.saturating_sub(days);
-    asked.journeys.table.each(start, scope.last, |day, key, value| {
-        if !scope.has(key.group) || !is_in(asked, key) {
-            return;
-        }
-        if day < scope.first {
-            tallies.before.add(key, value, how);
-            return;
-        }
-        tallies.total.add(key, value, how);
-        if let Some(tally) = tallies.days.get_mut(&day) {
-            tally.add(key, value, how);
-        }
-        splitter.each(key, |group| {
-            let tally = tallies.groups.entry(group).or_default();
-            tally.add(key, value, (how.0, splitter.is_by_place()));
+    asked
+        .journeys
+        .table
+        .each(start, scope.last, |day, key, value| {
+            if !scope.has(key.group) || !is_in(asked, key) {
+                return;
+            }
+            if day < scope.first {
+                tallies.before.add(key, value, how);
+                return;
+            }
+            tallies.total.add(key, value, how);
+            if let Some(tally) = tallies.days.get_mut(&day) {
+                tally.add(key, value, how);
+            }
+            splitter.each(key, |group| {
+                let tally = tallies.groups.entry(group).or_default();
+                tally.add(key, value, (how.0, splitter.is_by_place()));
+            });
         });
-    });
     count_people(asked, &splitter, &mut tallies);
     let kpis = ALL.iter().map(|made| {
         let is_told = made.by_place || scope.place.is_none();
@@ -369,7 +375,11 @@ pub(super) fn measure(asked: &Asked<'_>, breakdown: Option<Breakdown>) -> Kpis {
             more_is_better: made.more_is_better,
             total: figure(&tallies.total),
             before: figure(&tallies.before),
-            days: tallies.days.iter().map(|(day, t)| (*day, figure(t))).collect(),
+            days: tallies
+                .days
+                .iter()
+                .map(|(day, t)| (*day, figure(t)))
+                .collect(),
             groups: groups.collect(),
         }
     });
@@ -399,7 +409,10 @@ fn count_people(asked: &Asked<'_>, splitter: &Splitter<'_>, tallies: &mut Tallie
             tallies.groups.entry(group).or_default().arms[arm].people += value;
         });
     };
-    asked.journeys.table.each_dropped(|key, value| take(Day::MIN, key, value));
+    asked
+        .journeys
+        .table
+        .each_dropped(|key, value| take(Day::MIN, key, value));
     let until = (Day::MIN, scope.last);
     let table = &asked.journeys.table;
     table.each_before(until, Measure::Stayed, &mut take);
@@ -435,7 +448,10 @@ impl<'a> Splitter<'a> {
 
     /// True if the groups are touchpoints or stages.
     fn is_of_places(&self) -> bool {
-        matches!(self.breakdown, Some(Breakdown::Touchpoint | Breakdown::Stage))
+        matches!(
+            self.breakdown,
+            Some(Breakdown::Touchpoint | Breakdown::Stage)
+        )
     }
 
     /// True if stays count where they passed.
@@ -448,11 +464,7 @@ impl<'a> Splitter<'a> {
         match self.breakdown {
             None => {}
             Some(Breakdown::Touchpoint) if key.place != NO_PLACE => see(usize::from(key.place)),
-            Some(Breakdown::Stage) => {
-                if self.asked.stage_names().count() > usize::from(key.stage) {
-                    see(usize::from(key.stage));
-                }
-            }
+            Some(Breakdown::Stage) if key.stage != NO_STAGE => see(usize::from(key.stage)),
             Some(Breakdown::Persona) => {
                 let persona = group.and_then(|group| group.persona);
                 persona.into_iter().for_each(|p| see(usize::from(p)));
@@ -465,7 +477,7 @@ impl<'a> Splitter<'a> {
                     }
                 }
             }
-            Some(Breakdown::Touchpoint) => {}
+            Some(Breakdown::Touchpoint | Breakdown::Stage) => {}
         }
     }
 

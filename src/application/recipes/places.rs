@@ -66,7 +66,11 @@ fn read_one(section: &Section<'_>, taken: &mut Taken) -> Option<Described> {
     }
     taken.kinds.extend(&kinds);
     for alias in &aliases {
-        if taken.aliases.iter().any(|(other, _)| **other == *alias.value) {
+        if taken
+            .aliases
+            .iter()
+            .any(|(other, _)| **other == *alias.value)
+        {
             let message = format!("the alias {:?} is there twice", alias.value);
             section.fault(alias.line, message);
         }

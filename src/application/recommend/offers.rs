@@ -20,8 +20,8 @@ use crate::application::reserve::{self, Choice, Granted, Pick, Wish};
 use crate::application::shop::Shop;
 use crate::domain::attribution::{MAX_DECIDED, short_hash};
 use crate::domain::{
-    Benefit, CampaignId, Currency, Micros, OfferDecision, OfferId, OfferRules,
-    Offered, StageIndex, Subject as Owner,
+    Benefit, CampaignId, Currency, Micros, OfferDecision, OfferId, OfferRules, Offered, StageIndex,
+    Subject as Owner,
 };
 use crate::state::State;
 use crate::state::offers::{Item, Listing};

@@ -257,7 +257,11 @@ impl Course {
         let (Some(stay), Some(last), false) = (&self.stay, self.last, self.has_left) else {
             return;
         };
-        let mut turns: Vec<Day> = journey.turns(&self.steps).into_iter().map(day_from).collect();
+        let mut turns: Vec<Day> = journey
+            .turns(&self.steps)
+            .into_iter()
+            .map(day_from)
+            .collect();
         let (mut stage, mut quiet_since) = (stay.stage, last.max(stay.since));
         // steps of a visitor who joined may tell another stage without a turn to come
         turns.insert(0, day_from(quiet_since.plus_ms(1)));
@@ -277,7 +281,10 @@ impl Course {
                     (stage, quiet_since) = (there, midnight(day));
                 }
                 None => {
-                    self.pending.push(Pending { day: leave, to: None });
+                    self.pending.push(Pending {
+                        day: leave,
+                        to: None,
+                    });
                     return;
                 }
             }

@@ -78,7 +78,10 @@ mod tests {
         let mut names = Names::new(2);
         let numbers = ["a", "b", "a", "c", "d"].map(|name| names.intern(name));
         assert_eq!(numbers, [0, 1, 0, 2, 2]);
-        assert_eq!([0, 1, 2, 9].map(|n| names.name(n)), ["a", "b", OTHER, OTHER]);
+        assert_eq!(
+            [0, 1, 2, 9].map(|n| names.name(n)),
+            ["a", "b", OTHER, OTHER]
+        );
         assert_eq!(names.number("b"), Some(1));
         assert_eq!(names.number("c"), None);
         assert_eq!(names.number(OTHER), Some(2));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::EventKind;
 use crate::state::journeys::Journeys;
-use crate::state::journeys::key::{Ending, Measure};
+use crate::state::journeys::key::{Ending, Measure, RETURNING};
 use crate::state::journeys::table::{Day, day_of};
 
 /// A place of the journey in a window: stays that ended there, and those of them that were lost.
@@ -24,13 +24,15 @@ pub struct Place {
     pub left_here: i64,
 }
 
-/// What a stage is worth to those who are in it.
+/// What a stage brings, in the main currency: orders by those who were in it / stays that ended, and the mean order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Worth {
     /// Stays that ended.
     pub ended: i64,
     /// Orders by people who were in it.
     pub orders: i64,
+    /// Their revenue, in micros.
+    pub revenue: i64,
 }
 
 /// The last steps of somebody who left: kinds with the numbers of touchpoints, oldest first.
@@ -42,11 +44,14 @@ pub struct LostPath {
     pub group: u16,
 }
 
+/// Stage, touchpoint, group, category.
+type Where = (u8, u16, u16, Option<u16>);
+
 impl Journeys {
     /// The places of the days from `first` until `last`, in order.
     #[must_use]
     pub fn places(&self, first: Day, last: Day) -> Vec<Place> {
-        let mut places: BTreeMap<(u8, u16, u16, Option<u16>), (i64, i64)> = BTreeMap::new();
+        let mut places: BTreeMap<Where, (i64, i64)> = BTreeMap::new();
         let last = last.min(self.newest().map_or(last, day_of));
         self.table.each(first, last, |_, key, value| {
             let category = Some(key.detail);
@@ -75,6 +80,32 @@ impl Journeys {
                 left_here: counts.1,
             })
             .collect()
+    }
+
+    /// What a stage brought in the days from `first` until `last`, by groups that `is_in` takes.
+    #[must_use]
+    pub fn worth(
+        &self,
+        stage: u8,
+        (first, last): (Day, Day),
+        is_in: impl Fn(u16) -> bool,
+    ) -> Worth {
+        let main = self.main_currency();
+        let last = last.min(self.newest().map_or(last, day_of));
+        let mut worth = Worth::default();
+        self.table.each(first, last, |_, key, value| {
+            if key.stage != stage || !is_in(key.group) {
+                return;
+            }
+            let is_main = main == Some(key.detail & !RETURNING);
+            match key.measure {
+                Measure::Ended => worth.ended += value,
+                Measure::Orders if is_main => worth.orders += value,
+                Measure::Revenue if is_main => worth.revenue += value,
+                _ => {}
+            }
+        });
+        worth
     }
 
     /// The last steps of at most `most` people who left a stage at a touchpoint within the days, of groups that

@@ -284,7 +284,9 @@ mod tests {
         }
         let sums = |table: &Table, first: Day, last: Day| {
             let mut sums: HashMap<Key, i64> = HashMap::new();
-            table.each(first, last, |_, key, value| *sums.entry(key).or_default() += value);
+            table.each(first, last, |_, key, value| {
+                *sums.entry(key).or_default() += value;
+            });
             sums.retain(|_, value| *value != 0);
             sums
         };
@@ -317,8 +319,8 @@ mod tests {
         assert_eq!(sums(&table, 0, 99), expected(4, 99));
     }
 
-    /// Two years of a busy shop with 8 personas and 40 touchpoints, each used in two stages every day: stays that began,
-    /// passed and ended in several ways, moves to six others, and sales at every fourth.
+    /// Two years of a busy shop with 8 personas and 40 touchpoints, each used in two stages every day: stays that
+    /// began, passed and ended in several ways, moves to six others, and sales at every fourth.
     #[test]
     fn two_years_of_eight_personas_and_forty_touchpoints_fit() {
         let mut table = Table::default();

@@ -35,7 +35,7 @@ impl JourneyService for JourneyApi {
         let mut faults = Faults::new();
         let asked = selection(request.into_inner().selection, &mut faults);
         let journey = self.journey.clone();
-        let map = blocking(move |_| checked(faults, &journey, &asked, |j, a| j.map(a))).await?;
+        let map = blocking(move |_| checked(faults, &journey, &asked, JourneyReports::map)).await?;
         Ok(Response::new(render_map(map)))
     }
 
@@ -48,9 +48,8 @@ impl JourneyService for JourneyApi {
         let breakdown = breakdown(request.breakdown, &mut faults);
         let asked = selection(request.selection, &mut faults);
         let journey = self.journey.clone();
-        let answer = blocking(move |_| {
-            checked(faults, &journey, &asked, |j, a| j.kpis(a, breakdown))
-        });
+        let answer =
+            blocking(move |_| checked(faults, &journey, &asked, |j, a| j.kpis(a, breakdown)));
         let answer = answer.await?;
         Ok(Response::new(v1::GetKpisResponse {
             count_state: Some(render_state(&answer.state)),
@@ -73,7 +72,7 @@ impl JourneyService for JourneyApi {
         }
         let asked = selection(request.selection, &mut faults);
         let journey = self.journey.clone();
-        let state = blocking(move |_| checked(faults, &journey, &asked, |j, a| j.counted(a)));
+        let state = blocking(move |_| checked(faults, &journey, &asked, JourneyReports::counted));
         let state = state.await?;
         // nothing was compared yet
         Ok(Response::new(v1::ListPainPointsResponse {
@@ -112,7 +111,10 @@ fn checked<T>(
 fn selection(wire: Option<v1::JourneySelection>, faults: &mut Faults) -> Selection {
     let wire = wire.unwrap_or_default();
     let mut time = |name: &str, value: Option<prost_types::Timestamp>| {
-        faults.take(&format!("selection.{name}"), value.as_ref().map(field::time).transpose())
+        faults.take(
+            &format!("selection.{name}"),
+            value.as_ref().map(field::time).transpose(),
+        )
     };
     let start = time("start_time", wire.start_time).flatten();
     let end = time("end_time", wire.end_time).flatten();
@@ -182,7 +184,11 @@ fn render_stage(stage: MapStage) -> v1::JourneyStage {
         horizon_seconds: stage.horizon_ms as f64 / 1e3,
         sales: Some(render_sales(stage.sales)),
         emotion: render_emotion(&stage.emotion),
-        touchpoints: stage.touchpoints.into_iter().map(render_touchpoint).collect(),
+        touchpoints: stage
+            .touchpoints
+            .into_iter()
+            .map(render_touchpoint)
+            .collect(),
     }
 }
 
