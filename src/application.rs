@@ -12,6 +12,7 @@ pub mod expression;
 pub mod history;
 pub mod import;
 pub mod ingest;
+pub mod journey;
 pub mod model;
 pub mod models;
 pub mod offers;

@@ -11,6 +11,7 @@ pub mod id;
 pub mod journey;
 pub mod money;
 pub mod offer;
+pub mod places;
 pub mod recipe;
 pub mod record;
 pub mod reservation;
@@ -32,6 +33,7 @@ pub use id::{
 pub use journey::{Journey, StageIndex};
 pub use money::{Currency, Micros, Price};
 pub use offer::{Benefit, Offer, OfferDraft, OfferKind, OfferState, OfferTerms, Outcome};
+pub use places::Places;
 pub use recipe::{Baseline, OfferObjective, OfferRules, Ranker, Recipe, Source};
 pub use record::{Position, Record, RecordBody};
 pub use reservation::{OfferReleased, OfferReserved, OfferSpent, ReservationId, ReservationStatus};

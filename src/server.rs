@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::application::catalog::Catalog;
 use crate::application::customers::Customers;
 use crate::application::ingest::{Committer, Ingest};
+use crate::application::journey::JourneyReports;
 use crate::application::models::{ModelSettings, Models};
 use crate::application::offers::Offers;
 use crate::application::recipes::Recipes;
@@ -238,6 +239,7 @@ impl Service {
             customers: Customers::new(shop.clone(), ingest.clone()),
             ingest,
             models,
+            journey: JourneyReports::new(shop.clone(), recipes.places.clone()),
         };
         shop.set_ready(true);
         Ok(Self {
@@ -264,7 +266,7 @@ impl Service {
             drain: Duration::from_secs(self.settings.server.drain_seconds),
             ..Limits::default()
         };
-        let jobs = jobs::Jobs::start(&self.shop, &self.use_cases.models, &self.settings.training);
+        let jobs = jobs::Jobs::start(&self.shop, &self.use_cases, &self.settings.training);
         let ready = self.shop.ready();
         let (stop, stopping) = watch::channel(false);
         let ends = |mut stopping: watch::Receiver<bool>| async move {
@@ -307,6 +309,10 @@ impl Service {
         self.shop.set_ready(false);
         self.use_cases.models.cancel_all();
         self.committer.stop();
+        if let Err(error) = self.use_cases.journey.checkpoint() {
+            // nothing is lost: the next start counts more
+            tracing::warn!(%error, "the journey counters could not be kept");
+        }
         self.shop
             .checkpoint_now()
             .map_err(io_error("the checkpoint"))

@@ -5,9 +5,10 @@ use std::fmt;
 
 use crate::application::error::AppError;
 use crate::application::expression::Expression;
-use crate::domain::{Journey, Recipe, StageIndex, Touchpoint};
+use crate::domain::{Journey, Places, Recipe, StageIndex, Touchpoint};
 
 mod journey;
+mod places;
 mod reading;
 mod stage;
 
@@ -113,6 +114,8 @@ pub struct Recipes {
     pub journey: Journey,
     /// The touchpoints of each stage, in the order of [`Journey::stages`].
     pub touchpoints: Vec<Vec<Touchpoint>>,
+    /// What the journey map needs besides the rules.
+    pub places: Places,
     /// The segments that offers may name.
     pub segments: Vec<Segment>,
     /// The recipe of each stage, in the order of [`Journey::stages`].
@@ -160,9 +163,10 @@ impl Recipes {
             stages.extend(recipes.iter().find(|r| r.stage == *name).cloned());
         }
         match journey {
-            Some((journey, touchpoints, segments)) if faults.is_empty() => Ok(Self {
+            Some((journey, touchpoints, segments, places)) if faults.is_empty() => Ok(Self {
                 journey,
                 touchpoints,
+                places,
                 segments,
                 stages,
                 cards,

@@ -13,7 +13,7 @@ use crate::application::model::{FeatureMask, Model};
 use crate::application::recipes::Segment;
 use crate::application::similar::SimilarCustomers;
 use crate::domain::time::DAY_MS;
-use crate::domain::{Position, Recipe, Record, Timestamp};
+use crate::domain::{Fingerprint, Position, Recipe, Record, Timestamp};
 use crate::state::relations::Relations;
 use crate::state::tuning::Tuning;
 use crate::state::{FoldSettings, State};
@@ -120,6 +120,17 @@ pub struct OfferPolicy {
     pub holdout_seed: u64,
     /// How long a reservation holds, in milliseconds.
     pub reservation_ms: i64,
+}
+
+impl OfferPolicy {
+    /// Whether somebody never gets an offer; `kind` is `customer` or `visitor`.
+    #[must_use]
+    pub fn holds_out(&self, kind: &str, id: &str) -> bool {
+        let seed = self.holdout_seed.to_le_bytes();
+        let parts = [&seed[..], kind.as_bytes(), id.as_bytes()];
+        let drawn = Fingerprint::of("offer holdout", &parts).as_u128() % 1_000;
+        drawn < u128::from(self.holdout_per_mille)
+    }
 }
 
 impl Default for OfferPolicy {

@@ -148,6 +148,40 @@ impl Journey {
             .find(holds)
             .map_or(self.otherwise, |rule| rule.stage)
     }
+
+    /// When rules may begin or cease to hold for `steps` by time alone; at other moments the stage stays the same if
+    /// nothing happens.
+    #[must_use]
+    pub fn turns(&self, steps: &[Step]) -> Vec<Timestamp> {
+        let mut turns = Vec::new();
+        for rule in &self.rules {
+            for step in steps.iter().filter(|step| rule.counts(step)) {
+                if rule.from_ms > 0 {
+                    turns.push(step.time.plus_ms(rule.from_ms));
+                }
+                turns.push(step.time.plus_ms(rule.within_ms).plus_ms(1));
+            }
+        }
+        turns.sort_unstable();
+        turns.dedup();
+        turns
+    }
+
+    /// Forgets the steps (oldest first) that can change no stage from the newest one on, whatever follows.
+    pub fn forget(&self, steps: &mut Vec<Step>) {
+        let mut needed = vec![false; steps.len()];
+        let last = |is_it: &dyn Fn(&Step) -> bool| steps.iter().rposition(is_it);
+        let bought = last(&|step| step.kind == EventKind::Purchase);
+        bought.into_iter().for_each(|i| needed[i] = true);
+        for rule in &self.rules {
+            let turned = last(&|step| rule.after_last.contains(step.kind));
+            turned.into_iter().for_each(|i| needed[i] = true);
+            let counted = (0..steps.len()).rev().filter(|i| rule.counts(&steps[*i]));
+            counted.take(rule.at_least).for_each(|i| needed[i] = true);
+        }
+        let mut needed = needed.into_iter();
+        steps.retain(|_| needed.next().unwrap_or(false));
+    }
 }
 
 impl Rule {
@@ -291,6 +325,43 @@ mod tests {
         check(&steps, 15, "cart", Some(0));
         check(&steps, 21, "bought", Some(20));
         check(&steps, 20 + 7 * 24 + 1, "kept", Some(20 + 7 * 24));
+    }
+
+    #[test]
+    fn what_is_forgotten_changes_no_stage_and_turns_are_all_there_are() {
+        let mut journey = journey();
+        journey.rules[0].at_least = 2;
+        let kinds = [
+            EventKind::AddToCart,
+            EventKind::Purchase,
+            EventKind::NpsResponse,
+            EventKind::PageView,
+        ];
+        let mut number = 7_u64;
+        let (mut all, mut few) = (Vec::new(), Vec::new());
+        for i in 0..400 {
+            number = number
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let kind = kinds[(number >> 33) as usize % 4];
+            let rating = (kind == EventKind::NpsResponse).then_some((number >> 40) as f32 % 11.0);
+            let step = step(i * 7 + (number >> 50) as i64 % 7, kind, rating);
+            all.push(step);
+            few.push(step);
+            journey.forget(&mut few);
+            assert!(few.len() <= 6, "{few:?}");
+            let turns = journey.turns(&few);
+            let mut before = journey.stage_at(&all, step.time);
+            for hours in 0..40 {
+                let now = step.time.plus_ms(hours * 8 * HOUR_MS);
+                let stage = journey.stage_at(&all, now);
+                assert_eq!(journey.stage_at(&few, now), stage);
+                let has_turned =
+                    |turn: &Timestamp| *turn > now.plus_ms(-8 * HOUR_MS) && *turn <= now;
+                assert!(stage == before || turns.iter().any(has_turned));
+                before = stage;
+            }
+        }
     }
 
     #[test]

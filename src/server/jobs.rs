@@ -6,12 +6,19 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::application::AppError;
+use crate::application::journey::JourneyReports;
 use crate::application::models::Models;
 use crate::application::shop::Shop;
 use crate::config::Training;
+use crate::domain::time::DAY_MS;
+use crate::transport::grpc::UseCases;
 
 /// How often it is looked whether what goes with what has changed.
 const RELATIONS_EVERY: Duration = Duration::from_secs(2);
+/// How often the journey counters catch up while nobody asks.
+const FOLLOW_EVERY: Duration = Duration::from_secs(2);
+/// How often it is looked who is in which persona and segment.
+const REGROUP_MS: i64 = DAY_MS;
 /// How long after a start the first scheduled training is due, so that a start stays quick.
 const FIRST_TRAINING: Duration = Duration::from_secs(60);
 
@@ -20,8 +27,12 @@ pub(super) struct Jobs(Vec<JoinHandle<()>>);
 
 impl Jobs {
     /// Starts them.
-    pub(super) fn start(shop: &Arc<Shop>, models: &Models, training: &Training) -> Self {
-        let mut jobs = vec![tokio::spawn(refresh_relations(shop.clone()))];
+    pub(super) fn start(shop: &Arc<Shop>, use_cases: &UseCases, training: &Training) -> Self {
+        let models = &use_cases.models;
+        let mut jobs = vec![
+            tokio::spawn(refresh_relations(shop.clone())),
+            tokio::spawn(follow(shop.clone(), use_cases.journey.clone())),
+        ];
         if training.every_hours > 0 {
             let every = Duration::from_secs(u64::from(training.every_hours) * 3600);
             jobs.push(tokio::spawn(train(shop.clone(), models.clone(), every)));
@@ -43,6 +54,29 @@ async fn refresh_relations(shop: Arc<Shop>) {
         if let Err(error) = tokio::task::spawn_blocking(move || shop.refresh_relations()).await {
             tracing::error!(%error, "what goes with what could not be worked out anew");
         }
+    }
+}
+
+/// Counts the journey, and looks daily at who is in which persona and segment.
+async fn follow(shop: Arc<Shop>, journey: JourneyReports) {
+    // the groups of the last run are kept with the counters, if they are kept
+    let mut is_first = true;
+    loop {
+        let (shop, journey) = (shop.clone(), journey.clone());
+        let followed = tokio::task::spawn_blocking(move || {
+            let age = shop.clock.now().ms() - journey.grouped().ms();
+            if is_first || age >= REGROUP_MS {
+                journey.regroup(&|_| None)?;
+            }
+            journey.follow()
+        });
+        match followed.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the journey could not be counted"),
+            Err(error) => tracing::error!(%error, "the journey could not be counted"),
+        }
+        is_first = false;
+        tokio::time::sleep(FOLLOW_EVERY).await;
     }
 }
 

@@ -128,6 +128,14 @@ impl Checkpoints {
         Ok(Self { folder, faults })
     }
 
+    /// A folder of checkpoints of something else, within this one.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn within(&self, name: &str) -> io::Result<Self> {
+        Self::open_with(self.folder.join(name), self.faults.clone())
+    }
+
     /// Writes a checkpoint, atomically and durably, and removes all but the newest two.
     ///
     /// # Errors

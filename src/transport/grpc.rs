@@ -8,6 +8,7 @@ pub mod deadline;
 pub mod event;
 mod field;
 mod health;
+pub mod journey;
 pub mod limits;
 mod mask;
 pub mod model;
@@ -32,6 +33,7 @@ use tonic_health::pb::health_server::HealthServer;
 use crate::application::catalog::Catalog;
 use crate::application::customers::Customers;
 use crate::application::ingest::Ingest;
+use crate::application::journey::JourneyReports;
 use crate::application::models::Models;
 use crate::application::offers::Offers;
 use crate::application::recommend::Recommender;
@@ -39,6 +41,7 @@ use crate::proto::DESCRIPTORS;
 use crate::proto::v1::catalog_service_server::CatalogServiceServer;
 use crate::proto::v1::customer_service_server::CustomerServiceServer;
 use crate::proto::v1::event_service_server::EventServiceServer;
+use crate::proto::v1::journey_service_server::JourneyServiceServer;
 use crate::proto::v1::model_service_server::ModelServiceServer;
 use crate::proto::v1::offer_service_server::OfferServiceServer;
 use crate::proto::v1::recommendation_service_server::RecommendationServiceServer;
@@ -46,9 +49,10 @@ use crate::transport::grpc::catalog::CatalogApi;
 use crate::transport::grpc::customer::CustomerApi;
 use crate::transport::grpc::event::EventApi;
 use crate::transport::grpc::health::Health;
+use crate::transport::grpc::journey::JourneyApi;
 use crate::transport::grpc::limits::{
     Guard, Limits, MAX_CATALOG_BYTES, MAX_CUSTOMER_BYTES, MAX_EVENT_BYTES, MAX_HEADER_BYTES,
-    MAX_MODEL_BYTES, MAX_OFFER_BYTES, MAX_RECOMMENDATION_BYTES, deadlines,
+    MAX_JOURNEY_BYTES, MAX_MODEL_BYTES, MAX_OFFER_BYTES, MAX_RECOMMENDATION_BYTES, deadlines,
 };
 use crate::transport::grpc::model::ModelApi;
 use crate::transport::grpc::offer::OfferApi;
@@ -71,6 +75,8 @@ pub struct UseCases {
     pub customers: Customers,
     /// Models.
     pub models: Models,
+    /// The journey map and the key figures.
+    pub journey: JourneyReports,
 }
 
 /// Why the service could not serve.
@@ -150,6 +156,7 @@ fn routes(
         offers,
         customers,
         models,
+        journey,
     } = use_cases;
     let streams = Streams::new(limits.bulk_streams, stopping);
     let questions = Guard::new(limits.recommendation_calls, deadlines);
@@ -183,6 +190,7 @@ fn routes(
         streams: streams.clone(),
     };
     let models = ModelApi { models, streams };
+    let journey = JourneyApi { journey };
     Ok(Routes::default()
         .add_service(guarded!(
             questions,
@@ -219,6 +227,12 @@ fn routes(
             ModelServiceServer,
             models,
             MAX_MODEL_BYTES
+        ))
+        .add_service(guarded!(
+            others,
+            JourneyServiceServer,
+            journey,
+            MAX_JOURNEY_BYTES
         ))
         .add_service(HealthServer::new(health.service()))
         .add_service(reflection().build_v1()?)

@@ -13,6 +13,7 @@ use nextbest::domain::Position;
 use nextbest::proto::v1::catalog_service_client::CatalogServiceClient;
 use nextbest::proto::v1::customer_service_client::CustomerServiceClient;
 use nextbest::proto::v1::event_service_client::EventServiceClient;
+use nextbest::proto::v1::journey_service_client::JourneyServiceClient;
 use nextbest::proto::v1::model_service_client::ModelServiceClient;
 use nextbest::proto::v1::offer_service_client::OfferServiceClient;
 use nextbest::proto::v1::recommendation_service_client::RecommendationServiceClient;
@@ -191,6 +192,7 @@ pub(crate) struct Clients {
     pub(crate) offers: OfferServiceClient<Channel>,
     pub(crate) customers: CustomerServiceClient<Channel>,
     pub(crate) models: ModelServiceClient<Channel>,
+    pub(crate) journey: JourneyServiceClient<Channel>,
 }
 
 impl Clients {
@@ -203,6 +205,7 @@ impl Clients {
             offers: OfferServiceClient::new(channel.clone()),
             customers: CustomerServiceClient::new(channel.clone()),
             models: ModelServiceClient::new(channel.clone()),
+            journey: JourneyServiceClient::new(channel.clone()),
         }
     }
 }

@@ -374,3 +374,123 @@ fn faults_of_offers_and_segments_are_found_at_their_line() {
         "{found:?}"
     );
 }
+
+#[test]
+fn touchpoints_are_read_and_their_faults_told() {
+    let file = "journey.toml";
+    check(
+        file,
+        "horizon = \"3d\"",
+        "horizon = \"3 days\"",
+        "horizon must be a duration",
+    );
+    check(
+        file,
+        "events = [\"view_item\"]",
+        "events = [\"view_itm\"]",
+        "did you mean \"view_item\"?",
+    );
+    check_at(
+        file,
+        "events = [\"view_item\"]",
+        "events = [\"view_cart\"]",
+        "events = [\"add_to_cart\", \"remove_from_cart\", \"view_cart\"]",
+        "view_cart happens at another touchpoint already",
+    );
+    check_at(
+        file,
+        "name = \"product_page\"\n",
+        "name = \"product_list\"\n",
+        "name = \"product_list\"\nevents = [\"view_item\"]",
+        "the touchpoint \"product_list\" is described twice",
+    );
+    check(
+        file,
+        "aliases = [\"reviews\"]",
+        "aliases = [\"site\"]",
+        "the alias \"site\" is there twice",
+    );
+    check(
+        file,
+        "aliases = [\"reviews\"]",
+        "aliases = [\"cart\"]",
+        "the alias \"cart\" is the name of a touchpoint",
+    );
+    check(
+        file,
+        "aliases = [\"reviews\"]",
+        "alias = [\"reviews\"]",
+        "unknown key \"alias\"; did you mean \"aliases\"?",
+    );
+    check(
+        file,
+        "channels = [\"website\"",
+        "channels = [\"\"",
+        "channels: must not be blank",
+    );
+}
+
+#[test]
+fn what_the_simulated_shop_writes_has_a_touchpoint_with_a_home() {
+    let places = Recipes::embedded().unwrap().places;
+    let at = |kind, named| places.touchpoint(kind, Some(named));
+    assert_eq!(at(EventKind::ViewItem, "site"), "product_page");
+    assert_eq!(at(EventKind::BeginCheckout, "app"), "checkout");
+    assert_eq!(at(EventKind::Purchase, "site"), "order_confirmation");
+    assert_eq!(at(EventKind::PageView, "search"), "organic_search");
+    assert_eq!(at(EventKind::Purchase, "store"), "store");
+    let written = [
+        "search_ad",
+        "social_ad",
+        "search",
+        "site",
+        "app",
+        "email",
+        "referral",
+        "store",
+        "sales_team",
+        "support",
+        "reviews",
+        "survey",
+    ];
+    for kind in EventKind::ALL {
+        let unnamed = places.touchpoint(*kind, None);
+        assert!(places.home(unnamed).is_some(), "{unnamed}");
+        for name in written {
+            let place = places.touchpoint(*kind, Some(name));
+            assert!(places.home(place).is_some(), "{place}");
+        }
+    }
+    let days = |stage| places.horizons_ms[stage] / nextbest::domain::time::DAY_MS;
+    let horizons: Vec<i64> = (0..6).map(days).collect();
+    assert_eq!(horizons, [14, 14, 3, 30, 120, 60]);
+}
+
+#[test]
+fn the_other_forms_of_the_journey_are_right() {
+    let forms = [
+        (include_str!("../../docs/journeys/four-stages.toml"), 4),
+        (include_str!("../../docs/journeys/five-stages.toml"), 5),
+    ];
+    for (text, count) in forms {
+        let named = text.split("[[stage]]\nname = \"").skip(1);
+        let names: Vec<&str> = named.map(|rest| rest.split('"').next().unwrap()).collect();
+        assert_eq!(names.len(), count);
+        let file = |name: String, text: String| RecipeFile { name, text };
+        let embedded = embedded_files();
+        let recipe = embedded.iter().find(|f| f.name == "consideration.toml");
+        let recipe = &recipe.unwrap().text;
+        let mut files = vec![file("journey.toml".to_owned(), text.to_owned())];
+        for name in names {
+            let named = recipe.replace("\"consideration\"", &format!("{name:?}"));
+            files.push(file(format!("{name}.toml"), named));
+            files.push(file(format!("{name}.md"), "A card.".to_owned()));
+        }
+        assert_eq!(faults(&files), [""; 0]);
+        let places = Recipes::parse(&files).unwrap().places;
+        assert_eq!(places.horizons_ms.len(), count);
+        for kind in EventKind::ALL {
+            assert!(places.home(places.touchpoint(*kind, None)).is_some());
+        }
+    }
+}

@@ -1,11 +1,13 @@
 //! `journey.toml`: the stages, their touchpoints, and the rules.
 
 use super::Segment;
+use super::places;
 use super::reading::{At, Document, MAX_DURATION_MS, Section};
 use crate::application::spelling::suggestion;
 use crate::domain::id::{MAX_NAME_BYTES, check};
 use crate::domain::journey::{KindSet, MAX_STAGES, Rule, Stage};
-use crate::domain::{EventKind, Journey, StageIndex, Touchpoint};
+use crate::domain::places::DEFAULT_HORIZON_MS;
+use crate::domain::{EventKind, Journey, Places, StageIndex, Touchpoint};
 
 /// The most segments.
 const MAX_SEGMENTS: usize = 100;
@@ -19,17 +21,25 @@ const MAX_STAGE_NAME_BYTES: usize = 32;
 struct Named<'a> {
     stages: Vec<Stage>,
     touchpoints: Vec<Vec<Touchpoint>>,
+    horizons_ms: Vec<i64>,
     names: Vec<At<&'a str>>,
 }
 
-/// A journey, the touchpoints of its stages, and the segments.
-pub(super) type Read = (Journey, Vec<Vec<Touchpoint>>, Vec<Segment>);
+/// A journey, the touchpoints of its stages, the segments, and what the map needs besides.
+pub(super) type Read = (Journey, Vec<Vec<Touchpoint>>, Vec<Segment>, Places);
 
 pub(super) fn read(document: &Document<'_>) -> Option<Read> {
     let before = document.faulty();
     let table = document.parse()?;
     let whole = Section::whole(document, table.get_ref());
-    whole.only(&["otherwise", "stage", "rule", "segment"]);
+    whole.only(&[
+        "otherwise",
+        "stage",
+        "rule",
+        "segment",
+        "channels",
+        "touchpoint",
+    ]);
     let named = read_stages(&whole);
     let otherwise = whole
         .text("otherwise", "\"awareness\"")
@@ -45,18 +55,20 @@ pub(super) fn read(document: &Document<'_>) -> Option<Read> {
         .collect();
     warn_unreachable(&whole, &named, &rules, otherwise, sections.len());
     let segments = read_segments(&whole);
+    let places = places::read(&whole, &named.touchpoints, named.horizons_ms);
     let journey = Journey {
         stages: named.stages,
         rules,
         otherwise: otherwise?,
     };
-    (document.faulty() == before).then_some((journey, named.touchpoints, segments))
+    (document.faulty() == before).then_some((journey, named.touchpoints, segments, places))
 }
 
 fn read_stages<'a>(whole: &Section<'a>) -> Named<'a> {
     let mut named = Named {
         stages: Vec::new(),
         touchpoints: Vec::new(),
+        horizons_ms: Vec::new(),
         names: Vec::new(),
     };
     let sections = whole.sections("stage", "[[stage]]");
@@ -67,7 +79,8 @@ fn read_stages<'a>(whole: &Section<'a>) -> Named<'a> {
     }
     let mut taken: Vec<Touchpoint> = Vec::new();
     for section in sections.iter().take(MAX_STAGES) {
-        section.only(&["name", "aim", "touchpoints"]);
+        section.only(&["name", "aim", "touchpoints", "horizon"]);
+        let horizon = section.duration("horizon");
         let aim = section.text("aim", "\"what the stage is for\"");
         let mut own = Vec::new();
         for text in section.texts("touchpoints").unwrap_or_default() {
@@ -92,6 +105,8 @@ fn read_stages<'a>(whole: &Section<'a>) -> Named<'a> {
         check_name(section, &named, name);
         named.names.push(name);
         named.touchpoints.push(own);
+        let horizon = horizon.map_or(DEFAULT_HORIZON_MS, |horizon| horizon.value);
+        named.horizons_ms.push(horizon);
         named.stages.push(Stage {
             name: name.value.to_owned(),
             aim: aim.map_or_else(String::new, |aim| aim.value.to_owned()),
@@ -233,7 +248,7 @@ fn read_rule(section: &Section<'_>, named: &Named<'_>) -> Option<Rule> {
 }
 
 /// The kinds a key names, and how many names there are, wrong ones among them.
-fn read_kinds(section: &Section<'_>, key: &str) -> Option<(Vec<EventKind>, usize)> {
+pub(super) fn read_kinds(section: &Section<'_>, key: &str) -> Option<(Vec<EventKind>, usize)> {
     let texts = section.texts(key)?;
     let names: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
     let kinds = section.named("event", &texts, EventKind::from_name, &names);

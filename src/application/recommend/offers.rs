@@ -22,8 +22,8 @@ use crate::application::reserve::{self, Choice, Granted, Pick, Wish};
 use crate::application::shop::Shop;
 use crate::domain::attribution::{MAX_DECIDED, short_hash};
 use crate::domain::{
-    Benefit, CampaignId, Currency, Fingerprint, Micros, OfferDecision, OfferId, OfferRules,
-    Offered, StageIndex, Subject as Owner,
+    Benefit, CampaignId, Currency, Micros, OfferDecision, OfferId, OfferRules, Offered, StageIndex,
+    Subject as Owner,
 };
 use crate::state::State;
 use crate::state::offers::{Item, Listing};
@@ -178,10 +178,7 @@ fn is_held_out(asked: &Asked<'_>) -> bool {
         (_, _, Who::Visitor(id)) => ("visitor", id.as_str()),
         (_, _, Who::Nobody) => return false,
     };
-    let seed = policy.holdout_seed.to_le_bytes();
-    let parts = [&seed[..], kind.as_bytes(), id.as_bytes()];
-    let drawn = Fingerprint::of("offer holdout", &parts).as_u128() % 1_000;
-    drawn < u128::from(policy.holdout_per_mille)
+    policy.holds_out(kind, id)
 }
 
 /// An offer that passed the checks so far.

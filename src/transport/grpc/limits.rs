@@ -24,6 +24,8 @@ pub const MAX_OFFER_BYTES: usize = 4 * 1_024 * 1_024;
 pub const MAX_CUSTOMER_BYTES: usize = 128 * 1_024;
 /// The most bytes of a message of ModelService.
 pub const MAX_MODEL_BYTES: usize = 64 * 1_024;
+/// The most bytes of a message of JourneyService.
+pub const MAX_JOURNEY_BYTES: usize = 64 * 1_024;
 /// The longest CEL expression, in bytes.
 pub const MAX_EXPRESSION_BYTES: usize = 2_048;
 /// The most faults that are looked for in one request.

@@ -1,0 +1,284 @@
+//! The journey as it truly is: the map, the key figures, and what else is told from the journey counters.
+
+pub mod figures;
+pub mod groups;
+mod keeper;
+pub mod kpis;
+pub mod map;
+mod tally;
+
+use std::sync::Arc;
+
+use crate::application::error::AppError;
+use crate::application::journey::groups::{Group, Grouping, PersonaOf};
+use crate::application::journey::keeper::{Followed, Keeper, PATIENCE};
+use crate::application::shop::Shop;
+use crate::application::spelling::suggestion;
+use crate::domain::{FaultCode, Faults, Places, Timestamp};
+use crate::state::journeys::Journeys;
+use crate::state::journeys::table::{Day, KEPT_DAYS, day_of, midnight};
+
+/// How many days are looked at where the caller does not say.
+const DEFAULT_DAYS: i32 = 28;
+
+/// Which part of the journey is looked at; empty: everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// The first day that counts; absent: 27 days before the last.
+    pub start: Option<Timestamp>,
+    /// The last day that counts; absent: that of the newest event.
+    pub end: Option<Timestamp>,
+    /// Only customers of this persona.
+    pub persona: String,
+    /// Only customers of this segment.
+    pub segment: String,
+    /// Only what passed this touchpoint.
+    pub touchpoint: String,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CountState {
+    /// False while the past is being counted.
+    pub complete: bool,
+    /// How much of the journal has been counted, from 0 to 1.
+    pub progress: f64,
+    /// The newest event that was counted.
+    pub newest: Option<Timestamp>,
+    /// The first day, at midnight.
+    pub start: Timestamp,
+    /// The midnight that ends the last day, or the newest event if that is earlier.
+    pub end: Timestamp,
+    /// Since when the groups are as they are.
+    pub grouped: Timestamp,
+}
+
+/// The window and the filters of a question, as the counters know them.
+#[derive(Debug, Clone)]
+struct Scope {
+    first: Day,
+    last: Day,
+    /// By group: whether it is looked at.
+    groups: Vec<bool>,
+    /// The number of the touchpoint; `Some(None)`: one that was never met.
+    place: Option<Option<u16>>,
+}
+
+impl Scope {
+    fn has(&self, group: u16) -> bool {
+        self.groups
+            .get(usize::from(group))
+            .copied()
+            .unwrap_or(false)
+    }
+
+    fn is_at(&self, place: u16) -> bool {
+        self.place.is_none_or(|only| only == Some(place))
+    }
+}
+
+/// The use cases of the journey.
+#[derive(Debug, Clone)]
+pub struct JourneyReports {
+    keeper: Arc<Keeper>,
+    places: Arc<Places>,
+}
+
+impl JourneyReports {
+    /// Over a shop; goes on from the checkpoint of the counters.
+    #[must_use]
+    pub fn new(shop: Arc<Shop>, places: Places) -> Self {
+        Self {
+            places: Arc::new(places.clone()),
+            keeper: Arc::new(Keeper::new(shop, places)),
+        }
+    }
+
+    /// Counts what is new in the journal and keeps a checkpoint now and then; for the background. Blocks.
+    ///
+    /// # Errors
+    /// Those of the journal and the disk.
+    pub fn follow(&self) -> Result<(), AppError> {
+        self.keeper.follow()
+    }
+
+    /// Looks anew at who is in which persona and segment, and counts everything anew if that has changed; for the
+    /// background. Returns whether it had. Blocks, long.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn regroup(&self, persona_of: PersonaOf<'_>) -> Result<bool, AppError> {
+        self.keeper.regroup(persona_of)
+    }
+
+    /// Since when the groups are as they are.
+    #[must_use]
+    pub fn grouped(&self) -> Timestamp {
+        self.keeper.read().grouped
+    }
+
+    /// Writes a checkpoint of the counters, so that the next start is quick. Blocks.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn checkpoint(&self) -> std::io::Result<()> {
+        self.keeper.checkpoint()
+    }
+
+    /// The journey map. Blocks for a moment.
+    ///
+    /// # Errors
+    /// `Invalid` with every fault; those of the journal.
+    pub fn map(&self, selection: &Selection) -> Result<map::JourneyMap, AppError> {
+        self.ask(selection, map::draw)
+    }
+
+    /// The key figures. Blocks for a moment.
+    ///
+    /// # Errors
+    /// `Invalid` with every fault; those of the journal.
+    pub fn kpis(
+        &self,
+        selection: &Selection,
+        breakdown: Option<kpis::Breakdown>,
+    ) -> Result<kpis::Kpis, AppError> {
+        self.ask(selection, |asked| kpis::measure(asked, breakdown))
+    }
+
+    /// The counters with what they were counted by, caught up with the journal: for what compares places.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn with_counters<T>(
+        &self,
+        see: impl FnOnce(&Journeys, &Grouping) -> T,
+    ) -> Result<T, AppError> {
+        self.keeper.catch_up(PATIENCE)?;
+        let followed = self.keeper.read();
+        Ok(see(&followed.journeys, &followed.grouping))
+    }
+
+    /// What was counted for a selection, without any figures.
+    ///
+    /// # Errors
+    /// `Invalid` with every fault; those of the journal.
+    pub fn counted(&self, selection: &Selection) -> Result<CountState, AppError> {
+        self.ask(selection, |asked| asked.state)
+    }
+
+    fn ask<T>(
+        &self,
+        selection: &Selection,
+        answer: impl FnOnce(&Asked<'_>) -> T,
+    ) -> Result<T, AppError> {
+        let is_all = self.keeper.catch_up(PATIENCE)?;
+        let followed = self.keeper.read();
+        let mut faults = Faults::new();
+        let scope = self.scope(selection, &followed, &mut faults);
+        if !faults.is_empty() {
+            return Err(faults.into());
+        }
+        let newest = followed.journeys.newest();
+        let end = midnight(scope.last.saturating_add(1));
+        let asked = Asked {
+            state: CountState {
+                complete: is_all,
+                progress: match is_all {
+                    true => 1.0,
+                    false => self.keeper.progress(&followed),
+                },
+                newest,
+                start: midnight(scope.first),
+                end: newest.map_or(end, |newest| end.min(newest)),
+                grouped: followed.grouped,
+            },
+            journeys: &followed.journeys,
+            groups: followed.grouping.groups(),
+            segments: self.segments(),
+            places: &self.places,
+            scope,
+        };
+        Ok(answer(&asked))
+    }
+
+    fn segments(&self) -> Vec<&str> {
+        let segments = &self.keeper.shop.settings.segments;
+        segments.iter().map(|segment| &*segment.name).collect()
+    }
+
+    fn scope(&self, selection: &Selection, followed: &Followed, faults: &mut Faults) -> Scope {
+        let journeys = &followed.journeys;
+        let today = || self.keeper.shop.clock.now();
+        let newest = day_of(journeys.newest().unwrap_or_else(today));
+        let start = selection.start.map(day_of);
+        let last = match selection.end {
+            Some(end) => day_of(end),
+            None => newest.max(start.unwrap_or(newest)),
+        };
+        let first = start.unwrap_or(last.saturating_sub(DEFAULT_DAYS - 1));
+        if first > last {
+            let reason = "must not be before start_time";
+            faults.add("selection.end_time", FaultCode::OutOfRange, reason);
+        }
+        let segments = self.segments();
+        let segment = segments.iter().position(|name| *name == selection.segment);
+        if segment.is_none() && !selection.segment.is_empty() {
+            let reason = unknown("segment", &selection.segment, &segments);
+            faults.add("selection.segment", FaultCode::UnknownName, reason);
+        }
+        if !selection.persona.is_empty() {
+            let reason = unknown("persona", &selection.persona, &[]);
+            faults.add("selection.persona_id", FaultCode::UnknownName, reason);
+        }
+        let place = (!selection.touchpoint.is_empty()).then(|| {
+            let number = journeys.touchpoints.number(&selection.touchpoint);
+            let names = self.places.names();
+            if number.is_none() && !names.contains(&selection.touchpoint.as_str()) {
+                let met = journeys.touchpoints.iter().map(|(_, name)| name);
+                let names: Vec<&str> = names.into_iter().chain(met).collect();
+                let reason = unknown("touchpoint", &selection.touchpoint, &names);
+                faults.add("selection.touchpoint", FaultCode::UnknownName, reason);
+            }
+            number
+        });
+        let is_in = |group: &Group| segment.is_none_or(|place| group.segments >> place & 1 == 1);
+        Scope {
+            // older days are not kept
+            first: first.max(newest.saturating_sub(KEPT_DAYS)).min(last),
+            last: last.min(newest.max(first)),
+            groups: followed.grouping.groups().iter().map(is_in).collect(),
+            place,
+        }
+    }
+}
+
+fn unknown(what: &str, name: &str, names: &[&str]) -> String {
+    match names {
+        [] => format!("there is no {what} yet"),
+        names => format!("there is no {what} {name:?}; {}", suggestion(name, names)),
+    }
+}
+
+/// A question with everything that answers it.
+struct Asked<'a> {
+    state: CountState,
+    journeys: &'a Journeys,
+    groups: &'a [Group],
+    segments: Vec<&'a str>,
+    places: &'a Places,
+    scope: Scope,
+}
+
+impl Asked<'_> {
+    /// The code of the currency that money is told in; empty: it is not said.
+    fn currency(&self) -> String {
+        let main = self.journeys.main_currency();
+        main.map_or("", |number| self.journeys.currencies.name(number))
+            .to_owned()
+    }
+
+    fn stage_names(&self) -> impl Iterator<Item = &str> {
+        let stages = &self.journeys.settings().journey.stages;
+        stages.iter().map(|stage| &*stage.name)
+    }
+}

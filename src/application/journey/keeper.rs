@@ -1,0 +1,308 @@
+//! Follows the journal with the journey counters: on demand before each answer, and in the background.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::application::error::AppError;
+use crate::application::journey::groups::{Grouping, Lookup, PersonaOf};
+use crate::application::shop::Shop;
+use crate::domain::{Fingerprint, Places, Record, Timestamp};
+use crate::state::journeys::{JourneySettings, Journeys};
+use crate::store::{Checkpoint, Checkpoints, JournalError};
+
+/// How long a question waits at most for the counters to catch up with the journal.
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+/// How many records are folded under one hold of the lock.
+const AT_ONCE: usize = 4_096;
+/// After so many new records the counters are checkpointed.
+const CHECKPOINT_EVERY: u64 = 500_000;
+/// The folder of the counters' checkpoints, within that of State's.
+const FOLDER: &str = "journeys";
+
+/// The counters, and what they were counted by.
+#[derive(Debug)]
+pub(super) struct Followed {
+    pub(super) journeys: Journeys,
+    pub(super) grouping: Arc<Grouping>,
+    /// Since when the groups are as they are.
+    pub(super) grouped: Timestamp,
+    epoch: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    grouping: Grouping,
+    grouped: Timestamp,
+    journeys: Vec<u8>,
+}
+
+/// Keeps the counters.
+pub(super) struct Keeper {
+    pub(super) shop: Arc<Shop>,
+    settings: JourneySettings,
+    checkpoints: Option<Checkpoints>,
+    followed: RwLock<Followed>,
+    /// Held by the one who catches up: the position of the last checkpoint.
+    checkpointed: Mutex<u64>,
+}
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    /// Goes on from the newest checkpoint that is of use.
+    pub(super) fn new(shop: Arc<Shop>, places: Places) -> Self {
+        let settings = JourneySettings {
+            journey: shop.settings.fold.journey.clone(),
+            places,
+            visitor_idle_days: shop.settings.fold.visitor_idle_days,
+        };
+        let within = |all: &Checkpoints| match all.within(FOLDER) {
+            Ok(checkpoints) => Some(checkpoints),
+            Err(error) => {
+                tracing::warn!(%error, "journey counters cannot be kept: each start counts anew");
+                None
+            }
+        };
+        let checkpoints = shop.checkpoints.as_ref().and_then(within);
+        let mut keeper = Self {
+            followed: RwLock::new(Followed {
+                journeys: Journeys::new(settings.clone()),
+                grouping: Arc::default(),
+                grouped: shop.clock.now(),
+                epoch: shop.journal.epoch(),
+            }),
+            shop,
+            settings,
+            checkpoints,
+            checkpointed: Mutex::new(0),
+        };
+        if let Some(followed) = keeper.load() {
+            keeper.checkpointed = Mutex::new(followed.journeys.end().0);
+            keeper.followed = RwLock::new(followed);
+        }
+        keeper
+    }
+
+    /// What a checkpoint depends on: who is held out is counted, too.
+    fn schema(&self) -> Fingerprint {
+        let policy = &self.shop.settings.offers;
+        let segments = self.shop.settings.segments.iter();
+        let segments: Vec<&str> = segments.flat_map(|s| [&*s.name, &*s.text]).collect();
+        let parts = [
+            &self.settings.schema().0[..],
+            &policy.holdout_per_mille.to_le_bytes(),
+            &policy.holdout_seed.to_le_bytes(),
+            segments.join("\0").as_bytes(),
+        ]
+        .map(<[u8]>::to_vec);
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        Fingerprint::of("journey keeper", &parts)
+    }
+
+    fn load(&self) -> Option<Followed> {
+        let checkpoints = self.checkpoints.as_ref()?;
+        let journal = &self.shop.journal;
+        let epoch = journal.epoch();
+        let loaded = checkpoints.load(epoch, self.schema(), journal.end());
+        for ignored in &loaded.ignored {
+            let (path, reason) = (ignored.path.display(), &ignored.reason);
+            tracing::info!(%path, %reason, "a checkpoint of journey counters is not used");
+        }
+        let bytes = loaded.checkpoint?.bytes;
+        let kept: Result<Kept, _> = postcard::from_bytes(&bytes);
+        let decoded = kept.map_err(|error| error.to_string()).and_then(|kept| {
+            let journeys = Journeys::decode(&kept.journeys).map_err(|error| error.to_string())?;
+            Ok(Followed {
+                journeys,
+                grouping: Arc::new(kept.grouping),
+                grouped: kept.grouped,
+                epoch,
+            })
+        });
+        match decoded {
+            Ok(followed) => Some(followed),
+            Err(error) => {
+                tracing::warn!(error, "a checkpoint of journey counters cannot be read");
+                None
+            }
+        }
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Followed> {
+        // folding cannot fail, so the counters are whole even if a reader panicked
+        self.followed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Followed> {
+        self.followed
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Folds what the journal has more, for at most `patience`. Returns whether all is folded.
+    pub(super) fn catch_up(&self, patience: Duration) -> Result<bool, AppError> {
+        let until = Instant::now() + patience;
+        let mut checkpointed = self
+            .checkpointed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let journal = &*self.shop.journal;
+        let (mut position, epoch) = {
+            let followed = self.read();
+            (followed.journeys.end(), followed.epoch)
+        };
+        if epoch != journal.epoch() {
+            // somebody was erased: what was counted of them goes at once
+            let mut followed = self.write();
+            followed.journeys = Journeys::new(self.settings.clone());
+            followed.epoch = journal.epoch();
+            position = followed.journeys.end();
+            *checkpointed = 0;
+            drop(followed);
+            self.clear();
+        }
+        if position >= journal.end() {
+            return Ok(true);
+        }
+        let mut records = journal.read_from(position);
+        loop {
+            let some: Result<Vec<Record>, JournalError> = records
+                .by_ref()
+                .take(AT_ONCE)
+                .map(|read| read.map(|(_, record)| record))
+                .collect();
+            let some = some?;
+            let is_last = some.len() < AT_ONCE;
+            let mut followed = self.write();
+            fold(&mut followed, &some, &self.shop);
+            drop(followed);
+            if is_last {
+                break;
+            }
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Folds what the journal has more and writes a checkpoint if it is time. For the background.
+    pub(super) fn follow(&self) -> Result<(), AppError> {
+        while !self.catch_up(PATIENCE)? {}
+        let end = self.read().journeys.end().0;
+        let kept = self.checkpointed.lock().map_or(0, |kept| *kept);
+        if end >= kept + CHECKPOINT_EVERY {
+            self.checkpoint().map_err(JournalError::from)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the groups anew and counts everything anew if they have changed. For the background: long.
+    pub(super) fn regroup(&self, persona_of: PersonaOf<'_>) -> Result<bool, AppError> {
+        let now = self.shop.clock.now();
+        let grouping = Arc::new(Grouping::of(&self.shop, persona_of, now));
+        {
+            let mut followed = self.write();
+            if followed.grouping.is_same(&grouping) || followed.journeys.end().0 == 0 {
+                followed.grouping = grouping;
+                followed.grouped = now;
+                return Ok(false);
+            }
+        }
+        let journal = &*self.shop.journal;
+        let mut anew = Followed {
+            journeys: Journeys::new(self.settings.clone()),
+            grouping,
+            grouped: now,
+            epoch: journal.epoch(),
+        };
+        let mut records = journal.read_from(anew.journeys.end());
+        loop {
+            let some: Result<Vec<Record>, JournalError> = records
+                .by_ref()
+                .take(AT_ONCE)
+                .map(|read| read.map(|(_, record)| record))
+                .collect();
+            let some = some?;
+            fold(&mut anew, &some, &self.shop);
+            if some.len() < AT_ONCE {
+                break;
+            }
+        }
+        // who catches up goes on from where they began
+        let _alone = self
+            .checkpointed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // what was erased meanwhile shows in the epoch: the next question counts anew
+        *self.write() = anew;
+        Ok(true)
+    }
+
+    /// Writes a checkpoint of the counters as they are now.
+    pub(super) fn checkpoint(&self) -> std::io::Result<()> {
+        let Some(checkpoints) = &self.checkpoints else {
+            return Ok(());
+        };
+        let (kept, position, epoch) = {
+            let mut followed = self.write();
+            let kept = Kept {
+                grouping: Grouping::clone(&followed.grouping),
+                grouped: followed.grouped,
+                journeys: followed.journeys.encode(),
+            };
+            (kept, followed.journeys.end(), followed.epoch)
+        };
+        // somebody was erased meanwhile: what was folded may hold them
+        if epoch != self.shop.journal.epoch() || position.0 == 0 {
+            return Ok(());
+        }
+        let bytes = postcard::to_stdvec(&kept).map_err(std::io::Error::other)?;
+        checkpoints.save(&Checkpoint {
+            position,
+            epoch,
+            schema: self.schema(),
+            bytes,
+        })?;
+        *self
+            .checkpointed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = position.0;
+        Ok(())
+    }
+
+    fn clear(&self) {
+        if let Some(checkpoints) = &self.checkpoints
+            && let Err(error) = checkpoints.clear()
+        {
+            // they are of an earlier epoch: the next start removes them
+            tracing::error!(%error, "journey counters from before an erasure are still there");
+        }
+    }
+
+    /// How much of the journal is counted, from 0 to 1.
+    pub(super) fn progress(&self, followed: &Followed) -> f64 {
+        let (done, all) = (followed.journeys.end().0, self.shop.journal.end().0);
+        match all {
+            0 => 1.0,
+            all => (done as f64 / all as f64).min(1.0),
+        }
+    }
+}
+
+fn fold(followed: &mut Followed, records: &[Record], shop: &Shop) {
+    let grouping = followed.grouping.clone();
+    let lookup = Lookup {
+        grouping: &grouping,
+        policy: shop.settings.offers,
+    };
+    for record in records {
+        followed.journeys.apply(record, &lookup);
+    }
+}
