@@ -203,8 +203,8 @@ impl Space {
         space
     }
 
-    /// What a deviation of each column weighs. Parts of a whole keep their sizes to each other: what hardly anybody buys is not
-    /// blown up.
+    /// What a deviation of each column weighs. Parts of a whole keep their sizes to each other: what hardly anybody buys
+    /// is not blown up.
     fn weigh(&mut self) {
         let importance = |place: usize| {
             let varies = self.deviations[place] > 1e-9;

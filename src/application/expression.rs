@@ -364,7 +364,8 @@ pub fn product_value(item: &Item, now: Timestamp) -> Value {
     object(fields)
 }
 
-/// A customer as expressions see them, with the id of their persona (empty: it cannot be told); somebody unknown has `known == false` and counts of 0.
+/// A customer as expressions see them, with the id of their persona (empty: it cannot be told); somebody unknown has
+/// `known == false` and counts of 0.
 #[must_use]
 pub fn customer_value(
     subject: Option<&Subject>,
