@@ -17,6 +17,7 @@ pub mod model;
 pub mod models;
 pub mod offers;
 pub mod ownership;
+pub mod personas;
 pub mod recipes;
 pub mod recommend;
 pub mod reserve;

@@ -9,11 +9,13 @@ pub mod book;
 pub mod candidates;
 pub mod decisions;
 pub mod exposures;
+pub mod habits;
 pub mod journeys;
 pub mod neighbours;
 pub mod offers;
 pub mod people;
 pub mod products;
+pub mod profile;
 pub mod relations;
 mod remembered;
 pub mod reservations;
@@ -47,7 +49,7 @@ use crate::state::sales::{Sale, Sales};
 use crate::state::subjects::{OfferOutcome, Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 12;
+const FORMAT: u32 = 13;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.
@@ -107,6 +109,8 @@ pub struct State {
     pub sessions: Sessions,
     /// The revisions that went live, newest last.
     activations: Vec<Box<str>>,
+    /// The touchpoints that visits began at, by number, in the order in which they became known.
+    ways: Vec<Box<str>>,
 }
 
 /// Why bytes are not a State.
@@ -137,6 +141,7 @@ impl State {
             next_viewed: Covisitation::default(),
             sessions: Sessions::default(),
             activations: Vec::new(),
+            ways: Vec::new(),
         }
     }
 
@@ -292,10 +297,20 @@ impl State {
             let item = self.products.item_mut(number);
             item.first = Some(item.first.map_or(event.time, |first| first.min(event.time)));
         }
+        let way = event.touchpoint.as_ref();
+        let way = way.filter(|_| habits::is_of_visit(event.kind));
+        let way = way.map(|at| self.way(at.as_str()));
         let Some(subject) = self.people.subject_mut(person) else {
             return;
         };
         subject.touch(event.time, 1);
+        let step = Step {
+            time: event.time,
+            kind: event.kind,
+            product,
+            rating: event.rating.map(|rating| rating as f32),
+        };
+        subject.habits.count(step, way);
         if let Some((offer, outcome)) = event.offer.as_ref().zip(Outcome::of(event.kind)) {
             let offer = self.offers.count(offer, outcome);
             subject.add_outcome(OfferOutcome {
@@ -320,6 +335,26 @@ impl State {
                 self.add_step(event, person, product);
             }
         }
+    }
+
+    /// The names of the touchpoints by the numbers that [`habits::Habits::ways`] names them by.
+    #[must_use]
+    pub fn ways(&self) -> &[Box<str>] {
+        &self.ways
+    }
+
+    /// The number of a touchpoint.
+    fn way(&mut self, name: &str) -> u8 {
+        let known = self.ways.iter().position(|way| **way == *name);
+        let place = known.unwrap_or_else(|| {
+            if self.ways.len() < habits::MAX_WAYS {
+                self.ways.push(name.into());
+                self.ways.len() - 1
+            } else {
+                self.ways.len()
+            }
+        });
+        u8::try_from(place).unwrap_or(habits::OTHER_WAY)
     }
 
     fn apply_credit(&mut self, event: &Event, proven: &Attribution) {
@@ -466,6 +501,7 @@ impl State {
             subject.touch(first, 0);
             subject.touch(last, history.events);
         }
+        subject.habits.merge(&history.habits);
         let mut products: Vec<u32> = history.lines.iter().map(|line| line.product).collect();
         products.sort_unstable();
         products.dedup();

@@ -7,11 +7,12 @@ use crate::application::error::AppError;
 use crate::application::expression::{Expression, Scope, customer_value};
 use crate::application::ingest::Ingest;
 use crate::application::ownership::Ownership;
+use crate::application::personas::LivePersonas;
 use crate::application::recommend::{StageAnswer, Who, person, stage_of};
 use crate::application::shop::Shop;
-use crate::domain::journey::Journey;
 use crate::domain::{
-    AnswerKept, Customer, CustomerId, Event, Position, RecordBody, Timestamp, Traits, VisitorId,
+    AnswerKept, Customer, CustomerId, Event, EventKind, Position, ProductId, RecordBody, Timestamp,
+    Traits, VisitorId,
 };
 use crate::state::State;
 use crate::state::people::Person;
@@ -43,6 +44,21 @@ pub struct Profile {
     pub orders: u64,
     /// Different products bought.
     pub products: u64,
+    /// The rating that is to be made good.
+    pub low_rating: Option<LowRating>,
+}
+
+/// A rating that is to be made good.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LowRating {
+    /// What was rated how.
+    pub kind: EventKind,
+    /// When.
+    pub time: Timestamp,
+    /// On the scale of its kind.
+    pub rating: f64,
+    /// The product it is about.
+    pub product: Option<ProductId>,
 }
 
 /// Which customers to list.
@@ -127,7 +143,8 @@ impl Customers {
             let mut next = first;
             while next < end && items.len() < limit {
                 let subject = &customers[next];
-                if selected(subject, journey, selection, filter.as_ref(), now) {
+                let within = (&known.state, &self.shop.personas);
+                if selected(subject, within, selection, filter.as_ref(), now) {
                     items.push(customer_profile(&known.state, next, subject, now));
                 } else if is_late() {
                     // whether this one is selected was not found out
@@ -290,7 +307,7 @@ impl Customers {
 /// Whether a customer is one of those that were asked for.
 fn selected(
     subject: &Subject,
-    journey: &Journey,
+    (state, personas): (&State, &LivePersonas),
     selection: &Selection,
     filter: Option<&Expression>,
     now: Timestamp,
@@ -299,12 +316,15 @@ fn selected(
     if subject.id.is_empty() {
         return false;
     }
+    let journey = state.journey();
     let stage = journey.name(journey.stage_at(&subject.steps, now));
     if !selection.stage.is_empty() && selection.stage != stage {
         return false;
     }
     filter.is_none_or(|filter| {
-        let scope = Scope::of_customer(customer_value(Some(subject), journey, now));
+        let persona = personas.id_of(state, Some(subject), now);
+        let customer = customer_value(Some(subject), journey, &persona, now);
+        let scope = Scope::of_customer(customer);
         // somebody without the field is not one of those that were asked for
         filter.holds(&scope, None).unwrap_or(false)
     })
@@ -329,5 +349,17 @@ fn profile(state: &State, who: Who, subject: &Subject, now: Timestamp) -> Profil
         events: subject.events,
         orders: subject.orders,
         products: subject.distinct.into(),
+        low_rating: low_rating(state, subject, now),
     }
+}
+
+fn low_rating(state: &State, subject: &Subject, now: Timestamp) -> Option<LowRating> {
+    let step = state.journey().recovery.due(subject.habits.rated, now)?;
+    let id = |number| ProductId::trusted(state.products.item(number).id.to_string());
+    Some(LowRating {
+        kind: step.kind,
+        time: step.time,
+        rating: f64::from(step.rating?),
+        product: step.product.map(id),
+    })
 }

@@ -364,15 +364,25 @@ pub fn product_value(item: &Item, now: Timestamp) -> Value {
     object(fields)
 }
 
-/// A customer as expressions see them; somebody unknown has `known == false` and counts of 0.
+/// A customer as expressions see them, with the id of their persona (empty: it cannot be told); somebody unknown has
+/// `known == false` and counts of 0.
 #[must_use]
-pub fn customer_value(subject: Option<&Subject>, journey: &Journey, now: Timestamp) -> Value {
+pub fn customer_value(
+    subject: Option<&Subject>,
+    journey: &Journey,
+    persona: &str,
+    now: Timestamp,
+) -> Value {
     let steps = subject.map_or(&[][..], |subject| &subject.steps);
     let stage = journey.name(journey.stage_at(steps, now));
+    let rated = subject.and_then(|subject| subject.habits.rated);
+    let needs_recovery = journey.recovery.due(rated, now).is_some();
     let count = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
     let mut fields: Vec<(&str, Value)> = vec![
         ("known", subject.is_some().into()),
         ("stage", stage.into()),
+        ("persona", persona.into()),
+        ("needs_recovery", needs_recovery.into()),
         ("id", subject.map_or("", |subject| &subject.id).into()),
         (
             "traits",

@@ -10,7 +10,7 @@ mod tally;
 use std::sync::Arc;
 
 use crate::application::error::AppError;
-use crate::application::journey::groups::{Group, Grouping, PersonaOf};
+use crate::application::journey::groups::{Group, Grouping, PersonaName};
 use crate::application::journey::keeper::{Followed, Keeper, PATIENCE};
 use crate::application::shop::Shop;
 use crate::application::spelling::suggestion;
@@ -107,14 +107,19 @@ impl JourneyReports {
     ///
     /// # Errors
     /// Those of the journal.
-    pub fn regroup(&self, persona_of: PersonaOf<'_>) -> Result<bool, AppError> {
-        self.keeper.regroup(persona_of)
+    pub fn regroup(&self) -> Result<bool, AppError> {
+        self.keeper.regroup()
     }
 
-    /// Since when the groups are as they are.
+    /// True if it is time to look anew: the groups are older than `age_ms`, or other personas are live.
     #[must_use]
-    pub fn grouped(&self) -> Timestamp {
-        self.keeper.read().grouped
+    pub fn is_outdated(&self, age_ms: i64) -> bool {
+        let shop = &self.keeper.shop;
+        let live = shop.personas.get();
+        let revision = live.as_ref().map_or("", |live| &*live.id);
+        let followed = self.keeper.read();
+        let age = shop.clock.now().ms() - followed.grouped.ms();
+        age >= age_ms || followed.grouping.revision() != revision
     }
 
     /// Writes a checkpoint of the counters, so that the next start is quick. Blocks.
@@ -194,6 +199,7 @@ impl JourneyReports {
             },
             journeys: &followed.journeys,
             groups: followed.grouping.groups(),
+            personas: followed.grouping.personas(),
             segments: self.segments(),
             places: &self.places,
             scope,
@@ -226,8 +232,11 @@ impl JourneyReports {
             let reason = unknown("segment", &selection.segment, &segments);
             faults.add("selection.segment", FaultCode::UnknownName, reason);
         }
-        if !selection.persona.is_empty() {
-            let reason = unknown("persona", &selection.persona, &[]);
+        let personas = followed.grouping.personas().iter();
+        let ids: Vec<&str> = personas.map(|persona| &*persona.id).collect();
+        let persona = ids.iter().position(|id| *id == selection.persona);
+        if persona.is_none() && !selection.persona.is_empty() {
+            let reason = unknown("persona", &selection.persona, &ids);
             faults.add("selection.persona_id", FaultCode::UnknownName, reason);
         }
         let place = (!selection.touchpoint.is_empty()).then(|| {
@@ -241,7 +250,11 @@ impl JourneyReports {
             }
             number
         });
-        let is_in = |group: &Group| segment.is_none_or(|place| group.segments >> place & 1 == 1);
+        let is_in = |group: &Group| {
+            let of_persona = |place: usize| group.persona.map(usize::from) == Some(place);
+            segment.is_none_or(|place| group.segments >> place & 1 == 1)
+                && persona.is_none_or(of_persona)
+        };
         Scope {
             // older days are not kept
             first: first.max(newest.saturating_sub(KEPT_DAYS)).min(last),
@@ -264,6 +277,7 @@ struct Asked<'a> {
     state: CountState,
     journeys: &'a Journeys,
     groups: &'a [Group],
+    personas: &'a [PersonaName],
     segments: Vec<&'a str>,
     places: &'a Places,
     scope: Scope,

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::application::error::AppError;
 use crate::application::expression::Compiled;
 use crate::application::model::{FeatureMask, Model};
+use crate::application::personas::LivePersonas;
 use crate::application::recipes::Segment;
 use crate::application::similar::SimilarCustomers;
 use crate::domain::time::DAY_MS;
@@ -199,6 +200,8 @@ pub struct Shop {
     pub eligibility: Compiled,
     /// What similar customers buy.
     pub similar: SimilarCustomers,
+    /// The kinds of customers, while they are known.
+    pub personas: LivePersonas,
     known: RwLock<Known>,
     live: ArcSwapOption<Live>,
     ready: watch::Sender<bool>,
@@ -246,6 +249,7 @@ impl Shop {
             masks,
             eligibility: Compiled::default(),
             similar: SimilarCustomers::default(),
+            personas: LivePersonas::default(),
             known: RwLock::new(Known { state, relations }),
             live: ArcSwapOption::empty(),
             ready: watch::Sender::new(false),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::event::EventKind;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{DAY_MS, Timestamp};
 
 /// The most stages of a journey.
 pub const MAX_STAGES: usize = 16;
@@ -83,6 +83,43 @@ pub struct Stage {
     pub aim: String,
 }
 
+/// When a customer is to be won back: after a rating this low, until a better one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// Reviews and CSAT (1 to 5) up to this are low.
+    pub max_rating: f32,
+    /// NPS (0 to 10) up to this is low.
+    pub max_nps: f32,
+    /// For so long after the rating, in milliseconds.
+    pub within_ms: i64,
+}
+
+impl Default for Recovery {
+    /// Up to 2 of 5, up to 6 of 10 (a detractor), for 30 days.
+    fn default() -> Self {
+        Self {
+            max_rating: 2.0,
+            max_nps: 6.0,
+            within_ms: 30 * DAY_MS,
+        }
+    }
+}
+
+impl Recovery {
+    /// The rating that is to be made good at `now`, if `newest`, the newest rating of somebody, is low.
+    #[must_use]
+    pub fn due(&self, newest: Option<Step>, now: Timestamp) -> Option<Step> {
+        newest.filter(|step| {
+            let most = match step.kind {
+                EventKind::NpsResponse => self.max_nps,
+                _ => self.max_rating,
+            };
+            let age = now.ms() - step.time.ms();
+            step.rating.is_some_and(|rating| rating <= most) && (0..=self.within_ms).contains(&age)
+        })
+    }
+}
+
 /// The journey of a shop: stages in order, and rules, of which the first that holds decides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Journey {
@@ -92,6 +129,8 @@ pub struct Journey {
     pub rules: Vec<Rule>,
     /// The stage of somebody no rule holds for.
     pub otherwise: StageIndex,
+    /// When somebody is to be won back.
+    pub recovery: Recovery,
 }
 
 /// Where somebody stands, since when, and why.
@@ -299,6 +338,7 @@ mod tests {
             stages: names.map(stage).to_vec(),
             rules: vec![cart, bought, fan, kept],
             otherwise: StageIndex(0),
+            recovery: Recovery::default(),
         }
     }
 
@@ -362,6 +402,26 @@ mod tests {
                 before = stage;
             }
         }
+    }
+
+    #[test]
+    fn a_low_rating_is_to_be_made_good_for_a_while() {
+        let recovery = Recovery::default();
+        let rated = |kind, rating| Some(step(100, kind, Some(rating)));
+        let due = |newest, hours: i64| {
+            let now = Timestamp::from_ms(hours * HOUR_MS);
+            recovery.due(newest, now).is_some()
+        };
+        for (kind, low, good) in [
+            (EventKind::Review, 2.0, 3.0),
+            (EventKind::CsatResponse, 1.0, 2.5),
+            (EventKind::NpsResponse, 6.0, 7.0),
+        ] {
+            assert!(due(rated(kind, low), 100) && due(rated(kind, low), 100 + 30 * 24));
+            assert!(!due(rated(kind, low), 99) && !due(rated(kind, low), 101 + 30 * 24));
+            assert!(!due(rated(kind, good), 100));
+        }
+        assert!(!due(None, 100));
     }
 
     #[test]

@@ -206,6 +206,7 @@ mod tests {
                 stages: Vec::new(),
                 rules: Vec::new(),
                 otherwise: crate::domain::StageIndex(0),
+                recovery: crate::domain::journey::Recovery::default(),
             };
             let offer = draft.check(&stages, &|_| Ok(())).unwrap();
             offer.terms.state(at(now))

@@ -31,7 +31,7 @@ impl Jobs {
         let models = &use_cases.models;
         let mut jobs = vec![
             tokio::spawn(refresh_relations(shop.clone())),
-            tokio::spawn(follow(shop.clone(), use_cases.journey.clone())),
+            tokio::spawn(follow(use_cases.journey.clone())),
         ];
         if training.every_hours > 0 {
             let every = Duration::from_secs(u64::from(training.every_hours) * 3600);
@@ -57,16 +57,15 @@ async fn refresh_relations(shop: Arc<Shop>) {
     }
 }
 
-/// Counts the journey, and looks daily at who is in which persona and segment.
-async fn follow(shop: Arc<Shop>, journey: JourneyReports) {
+/// Counts the journey, and looks daily, and when other personas went live, at who is in which persona and segment.
+async fn follow(journey: JourneyReports) {
     // the groups of the last run are kept with the counters, if they are kept
     let mut is_first = true;
     loop {
-        let (shop, journey) = (shop.clone(), journey.clone());
+        let journey = journey.clone();
         let followed = tokio::task::spawn_blocking(move || {
-            let age = shop.clock.now().ms() - journey.grouped().ms();
-            if is_first || age >= REGROUP_MS {
-                journey.regroup(&|_| None)?;
+            if is_first || journey.is_outdated(REGROUP_MS) {
+                journey.regroup()?;
             }
             journey.follow()
         });

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::journey::Step;
 use crate::domain::{EventKind, Outcome, Timestamp};
 use crate::state::book::Book;
+use crate::state::habits::Habits;
 
 /// The most steps (anything but further lines of a basket) that are remembered.
 pub const MAX_STEPS: usize = 64;
@@ -106,6 +107,8 @@ pub struct Subject {
     pub distinct: u32,
     /// The visit they are on, or were on last.
     pub visit: Option<Visit>,
+    /// When they come, by which way, and what they do.
+    pub habits: Box<Habits>,
 }
 
 impl Subject {

@@ -494,3 +494,35 @@ fn the_other_forms_of_the_journey_are_right() {
         }
     }
 }
+
+#[test]
+fn recovery_is_read_and_its_faults_are_found() {
+    let file = "journey.toml";
+    let high = "max_rating must be from 0 to 5, not 6";
+    check(file, "max_rating = 2", "max_rating = 6", high);
+    check(
+        file,
+        "max_nps = 6",
+        "max_nps = 11",
+        "max_nps must be from 0 to 10, not 11",
+    );
+    check(
+        file,
+        "max_nps = 6",
+        "max_npz = 6",
+        "did you mean \"max_nps\"?",
+    );
+    let files = changed(
+        file,
+        "max_rating = 2\nmax_nps = 6\nwithin = \"30d\"",
+        "max_nps = 5\nwithin = \"2d\"",
+    );
+    let recovery = Recipes::parse(&files).unwrap().journey.recovery;
+    // what is not said is as by default
+    let usual = nextbest::domain::journey::Recovery::default();
+    assert_eq!(
+        (recovery.max_rating, recovery.max_nps),
+        (usual.max_rating, 5.0)
+    );
+    assert_eq!(recovery.within_ms, 2 * 86_400_000);
+}

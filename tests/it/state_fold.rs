@@ -332,6 +332,7 @@ fn compare_person(state: &State, found: &Subject, expected: &model::Person) {
     let expected_visit = expected.visit.as_ref().map(visit);
     assert_eq!(found_visit, expected_visit, "visit of {id}");
 
+    compare_habits(state, found, expected);
     let mut refunds: Vec<_> = found.refunds.iter().map(|&(t, p)| (t, name(p))).collect();
     assert!(found.refunds.is_sorted());
     refunds.sort();
@@ -365,6 +366,39 @@ fn compare_person(state: &State, found: &Subject, expected: &model::Person) {
         assert_eq!(all, model::standing(journey, &steps, now), "{id} at {now}");
         assert_eq!(journey.stage_at(&found.steps, now), all.0);
     }
+}
+
+fn compare_habits(state: &State, found: &Subject, expected: &model::Person) {
+    use nextbest::domain::EventKind as Kind;
+    use nextbest::state::habits::Act;
+    let (id, habits) = (&expected.id, &found.habits);
+    assert_eq!(habits.last, expected.came, "newest visit of {id}");
+    assert_eq!(habits.times, expected.times(), "times of {id}");
+    let name = |way: u8| state.ways()[usize::from(way)].to_string();
+    let ways = habits.ways.iter().map(|&(way, count)| (name(way), count));
+    assert_eq!(
+        ways.collect::<std::collections::BTreeMap<_, _>>(),
+        expected.ways(),
+        "ways of {id}"
+    );
+    let speaks: &[Kind] = &[
+        Kind::Review,
+        Kind::CsatResponse,
+        Kind::NpsResponse,
+        Kind::Share,
+        Kind::Referral,
+    ];
+    for (act, kinds) in [
+        (Act::Look, &[Kind::ViewItem][..]),
+        (Act::Search, &[Kind::Search, Kind::ViewItemList]),
+        (Act::Cart, &[Kind::AddToCart]),
+        (Act::Speak, speaks),
+        (Act::Mail, &[Kind::EmailOpen, Kind::EmailClick]),
+    ] {
+        assert_eq!(habits.acts(act), expected.count(kinds), "{act:?} of {id}");
+    }
+    let rated = habits.rated.map(|step| (step.time, step.rating.unwrap()));
+    assert_eq!(rated, expected.rated(), "rating of {id}");
 }
 
 fn compare_gaps(what: &str, found: &Gaps, expected: [f64; 3]) {

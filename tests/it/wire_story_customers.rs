@@ -216,6 +216,47 @@ async fn an_erased_customer_is_gone_and_does_not_come_back() {
 }
 
 #[tokio::test]
+async fn a_low_rating_is_to_be_made_good() {
+    let (harness, mut clients) = shop().await;
+    let rated = |kind: &str, customer: &str, rating: f64, hours_ago: i64| v1::Event {
+        rating: Some(rating),
+        ..event(kind, customer, "audio-0", hours_ago)
+    };
+    let events = vec![
+        rated("review", "c1", 2.0, 5),
+        // answered by a better one
+        rated("review", "c2", 1.0, 5),
+        rated("csat_response", "c2", 4.0, 4),
+        rated("nps_response", "c3", 6.0, 24 * 29),
+        // long ago
+        rated("nps_response", "c4", 0.0, 24 * 31),
+        // late to arrive, but earlier
+        rated("csat_response", "c1", 5.0, 6),
+    ];
+    assert_eq!(write(&mut clients, events).await.0, 6);
+    let found = customer(&mut clients, "c1").await.unwrap();
+    let low = found.low_rating.unwrap();
+    assert!(found.needs_recovery);
+    assert_eq!((&*low.event_type, &*low.product_id), ("review", "audio-0"));
+    assert!((low.rating - 2.0).abs() < 1e-9 && low.event_time.is_some());
+    let content = customer(&mut clients, "c2").await.unwrap();
+    assert!(!content.needs_recovery && content.low_rating.is_none());
+    let request = v1::ListCustomersRequest {
+        filter: "customer.needs_recovery".to_owned(),
+        ..v1::ListCustomersRequest::default()
+    };
+    let page = clients.customers.list_customers(request).await.unwrap();
+    let ids: Vec<String> = page
+        .into_inner()
+        .customers
+        .into_iter()
+        .map(|c| c.customer_id)
+        .collect();
+    assert_eq!(ids, ["c1", "c3"]);
+    harness.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn customers_are_listed_by_page_stage_and_filter() {
     let (harness, mut clients) = shop().await;
     write(&mut clients, vec![event("add_to_cart", "c4", "audio-0", 1)]).await;

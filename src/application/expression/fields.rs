@@ -38,6 +38,8 @@ pub(super) const CUSTOMER: Fields = &[
     ("known", Kind::Truth),
     ("traits", Kind::Map),
     ("stage", Kind::Text),
+    ("persona", Kind::Text),
+    ("needs_recovery", Kind::Truth),
     ("order_count", Kind::Count),
     ("event_count", Kind::Count),
     ("product_count", Kind::Count),
@@ -180,7 +182,7 @@ mod tests {
         }
         let product = product_value(state.products.item(0), now);
         let subject = state.subject(Person::Customer(0));
-        let customer = customer_value(subject, state.journey(), now);
+        let customer = customer_value(subject, state.journey(), "persona-1", now);
         let request = Scope::new(object([]), "home", "decision", "email")
             .request
             .unwrap();

@@ -11,6 +11,7 @@ use crate::domain::{CustomerId, Timestamp};
 use crate::state::journeys::key::Arm;
 use crate::state::journeys::{Groups, person_key};
 use crate::state::subjects::Subject;
+use crate::state::view::View;
 
 /// The most combinations of persona and segments that are told apart; customers of others count with their persona
 /// alone.
@@ -29,13 +30,23 @@ pub struct Group {
     pub segments: u128,
 }
 
-/// Tells the persona of a customer by id.
-pub type PersonaOf<'a> = &'a dyn Fn(&str) -> Option<u8>;
+/// A persona by which customers are counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonaName {
+    /// Its id.
+    pub id: String,
+    /// What it is called.
+    pub name: String,
+}
 
 /// Which group each customer is in.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Grouping {
     groups: Vec<Group>,
+    /// By the number in [`Group::persona`].
+    personas: Vec<PersonaName>,
+    /// The revision of the personas; empty: none were live.
+    revision: String,
     /// By [`person_key`]; who is in no group is left out.
     customers: HashMap<u64, u16, FixedState>,
 }
@@ -53,17 +64,43 @@ impl Grouping {
         }
     }
 
+    /// The personas, by the number in [`Group::persona`].
+    #[must_use]
+    pub fn personas(&self) -> &[PersonaName] {
+        &self.personas
+    }
+
+    /// The revision of the personas; empty: none were live.
+    #[must_use]
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
     /// True if everybody is in the same group by the other one.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        self.groups() == other.groups() && self.customers == other.customers
+        let ids = |grouping: &Self| -> Vec<String> {
+            let personas = grouping.personas.iter();
+            personas.map(|persona| persona.id.clone()).collect()
+        };
+        ids(self) == ids(other)
+            && self.groups() == other.groups()
+            && self.customers == other.customers
     }
 
-    /// Looks at every customer as they are now.
+    /// Looks at every customer as they are now, by the personas that are live.
     #[must_use]
-    pub fn of(shop: &Shop, persona_of: PersonaOf<'_>, now: Timestamp) -> Self {
+    pub fn of(shop: &Shop, now: Timestamp) -> Self {
+        let live = shop.personas.get();
+        let personas = live.iter().flat_map(|live| live.personas.fitted().personas());
+        let personas = personas.map(|persona| PersonaName {
+            id: persona.id.to_string(),
+            name: persona.name.to_string(),
+        });
         let mut grouping = Self {
             groups: vec![Group::default()],
+            personas: personas.collect(),
+            revision: live.as_ref().map_or_else(String::new, |live| live.id.clone()),
             customers: HashMap::default(),
         };
         let mut numbers: HashMap<Group, u16, FixedState> = HashMap::default();
@@ -74,9 +111,14 @@ impl Grouping {
             let customers = known.state.people.customers();
             let end = customers.len().min(next + AT_ONCE);
             for subject in customers.get(next..end).unwrap_or_default() {
+                let view = View::new(&known.state, Some(subject), &[], now);
+                let persona = live.as_ref().and_then(|live| live.personas.of(&view));
+                let persona = persona.and_then(|membership| u8::try_from(membership.best).ok());
+                let id = persona.and_then(|place| grouping.personas.get(usize::from(place)));
+                let id = id.map_or("", |persona| &persona.id);
                 let group = Group {
-                    persona: persona_of(&subject.id),
-                    segments: segments(shop, subject, now),
+                    persona,
+                    segments: segments(shop, subject, id, now),
                 };
                 let number = grouping.number(group, &mut numbers);
                 if number > 0 {
@@ -109,13 +151,13 @@ impl Grouping {
     }
 }
 
-fn segments(shop: &Shop, subject: &Subject, now: Timestamp) -> u128 {
+fn segments(shop: &Shop, subject: &Subject, persona: &str, now: Timestamp) -> u128 {
     let segments = &shop.settings.segments;
     if segments.is_empty() || subject.id.is_empty() {
         return 0;
     }
     let journey = &shop.settings.fold.journey;
-    let scope = Scope::of_customer(customer_value(Some(subject), journey, now)).prepare();
+    let scope = Scope::of_customer(customer_value(Some(subject), journey, persona, now)).prepare();
     let own = subject
         .traits
         .iter()

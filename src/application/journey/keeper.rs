@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::application::error::AppError;
-use crate::application::journey::groups::{Grouping, Lookup, PersonaOf};
+use crate::application::journey::groups::{Grouping, Lookup};
 use crate::application::shop::Shop;
 use crate::domain::{Fingerprint, Places, Record, Timestamp};
 use crate::state::journeys::{JourneySettings, Journeys};
@@ -204,9 +204,9 @@ impl Keeper {
     }
 
     /// Looks at the groups anew and counts everything anew if they have changed. For the background: long.
-    pub(super) fn regroup(&self, persona_of: PersonaOf<'_>) -> Result<bool, AppError> {
+    pub(super) fn regroup(&self) -> Result<bool, AppError> {
         let now = self.shop.clock.now();
-        let grouping = Arc::new(Grouping::of(&self.shop, persona_of, now));
+        let grouping = Arc::new(Grouping::of(&self.shop, now));
         {
             let mut followed = self.write();
             if followed.grouping.is_same(&grouping) || followed.journeys.end().0 == 0 {

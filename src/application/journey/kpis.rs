@@ -41,8 +41,10 @@ pub enum Breakdown {
 /// A figure of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KpiGroup {
-    /// What the group is called.
+    /// The id of the persona, or the name of the segment, touchpoint or stage.
     pub key: String,
+    /// What the group is called.
+    pub title: String,
     /// The value over the whole window.
     pub figure: Figure,
 }
@@ -364,6 +366,7 @@ pub(super) fn measure(asked: &Asked<'_>, breakdown: Option<Breakdown>) -> Kpis {
         let is_split = is_told && (made.by_place || !splitter.is_of_places());
         let groups = tallies.groups.iter().filter(|_| is_split);
         let groups = groups.map(|(&group, tally)| KpiGroup {
+            title: splitter.title(group),
             key: splitter.name(group),
             figure: figure(tally),
         });
@@ -495,8 +498,21 @@ impl<'a> Splitter<'a> {
                 let name = self.asked.segments.get(group);
                 name.copied().unwrap_or_default().to_owned()
             }
-            Some(Breakdown::Persona) => format!("persona-{group}"),
+            Some(Breakdown::Persona) => {
+                let persona = self.asked.personas.get(group);
+                persona.map_or_else(String::new, |persona| persona.id.clone())
+            }
             None => String::new(),
+        }
+    }
+
+    fn title(&self, group: usize) -> String {
+        match self.breakdown {
+            Some(Breakdown::Persona) => {
+                let persona = self.asked.personas.get(group);
+                persona.map_or_else(String::new, |persona| persona.name.clone())
+            }
+            _ => self.name(group),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::places;
 use super::reading::{At, Document, MAX_DURATION_MS, Section};
 use crate::application::spelling::suggestion;
 use crate::domain::id::{MAX_NAME_BYTES, check};
-use crate::domain::journey::{KindSet, MAX_STAGES, Rule, Stage};
+use crate::domain::journey::{KindSet, MAX_STAGES, Recovery, Rule, Stage};
 use crate::domain::places::DEFAULT_HORIZON_MS;
 use crate::domain::{EventKind, Journey, Places, StageIndex, Touchpoint};
 
@@ -39,6 +39,7 @@ pub(super) fn read(document: &Document<'_>) -> Option<Read> {
         "segment",
         "channels",
         "touchpoint",
+        "recovery",
     ]);
     let named = read_stages(&whole);
     let otherwise = whole
@@ -56,10 +57,12 @@ pub(super) fn read(document: &Document<'_>) -> Option<Read> {
     warn_unreachable(&whole, &named, &rules, otherwise, sections.len());
     let segments = read_segments(&whole);
     let places = places::read(&whole, &named.touchpoints, named.horizons_ms);
+    let recovery = read_recovery(&whole);
     let journey = Journey {
         stages: named.stages,
         rules,
         otherwise: otherwise?,
+        recovery,
     };
     (document.faulty() == before).then_some((journey, named.touchpoints, segments, places))
 }
@@ -275,6 +278,29 @@ fn read_rating(section: &Section<'_>, kinds: &[EventKind]) -> Option<f32> {
         section.fault(rating.line, message);
     }
     Some(rating.value as f32)
+}
+
+/// When somebody is to be won back; what is not said is as by default.
+fn read_recovery(whole: &Section<'_>) -> Recovery {
+    let usual = Recovery::default();
+    if !whole.has("recovery") {
+        return usual;
+    }
+    let Some(section) = whole.section("recovery", "[recovery]") else {
+        return usual;
+    };
+    section.only(&["max_rating", "max_nps", "within"]);
+    let rating = |key, most, usual: f32| {
+        let at = section.number(key, 0.0, most);
+        at.map_or(usual, |at| at.value as f32)
+    };
+    Recovery {
+        max_rating: rating("max_rating", 5.0, usual.max_rating),
+        max_nps: rating("max_nps", 10.0, usual.max_nps),
+        within_ms: section
+            .duration("within")
+            .map_or(usual.within_ms, |at| at.value),
+    }
 }
 
 /// A stage nobody can ever be in is a slip: it would stay empty on the map without a word.

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use crate::application::AppError;
-use crate::application::customers::{Customers, Profile, Selection};
+use crate::application::customers::{Customers, LowRating, Profile, Selection};
 use crate::application::recommend::{Evidence, StageAnswer, Who};
 use crate::domain::{CustomerDraft, CustomerId, Faults, VisitorId};
 use crate::proto::v1;
@@ -197,6 +197,20 @@ fn render(profile: &Profile) -> v1::Customer {
         event_count: count64(profile.events),
         order_count: count64(profile.orders),
         product_count: count64(profile.products),
+        needs_recovery: profile.low_rating.is_some(),
+        low_rating: profile.low_rating.as_ref().map(render_low_rating),
+    }
+}
+
+fn render_low_rating(low: &LowRating) -> v1::LowRating {
+    v1::LowRating {
+        event_type: low.kind.as_str().to_owned(),
+        event_time: Some(render_time(low.time)),
+        rating: low.rating,
+        product_id: low
+            .product
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
     }
 }
 

@@ -248,7 +248,7 @@ fn render_kpi(kpi: &Kpi) -> v1::Kpi {
     });
     let groups = kpi.groups.iter().map(|group| v1::KpiGroup {
         key: group.key.clone(),
-        title: group.key.clone(),
+        title: group.title.clone(),
         value: Some(render_figure(&group.figure)),
     });
     v1::Kpi {

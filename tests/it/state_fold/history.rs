@@ -109,6 +109,7 @@ pub(crate) fn settings() -> FoldSettings {
             stages: names.map(stage).to_vec(),
             rules,
             otherwise: StageIndex(0),
+            recovery: nextbest::domain::journey::Recovery::default(),
         },
         visitor_idle_days: 90,
     }
@@ -242,6 +243,8 @@ fn events_within(slots: i64) -> impl Strategy<Value = Event> {
             order_id: &text("order", order),
             session_id: &text("session", session),
             offer_id: &text("offer", offer),
+            // as many as there are, and none
+            touchpoint: ["site", "app", "", "store"][(moment % 4) as usize],
             rating,
             ..EventDraft::default()
         };

@@ -46,6 +46,9 @@ pub(crate) struct Person {
     pub(crate) visitors: Vec<String>,
     pub(crate) events: Vec<Event>,
     pub(crate) visit: Option<Visit>,
+    /// When and where visits began, and the newest event of any.
+    pub(crate) began: Vec<(Timestamp, Option<String>)>,
+    pub(crate) came: Option<Timestamp>,
 }
 
 /// The visit that somebody's last step of interest belongs to.
@@ -81,6 +84,67 @@ impl Person {
             id: id.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// Somebody in the shop begins a visit unless they did something there within half an hour of their newest event.
+    fn come(&mut self, event: &Event) {
+        use EventKind as Kind;
+        let elsewhere = [
+            Kind::OfferSent,
+            Kind::OfferRedeemed,
+            Kind::OfferDeclined,
+            Kind::OrderDelivered,
+            Kind::EmailOpen,
+            Kind::Refund,
+            Kind::Share,
+            Kind::SupportContact,
+            Kind::Review,
+            Kind::CsatResponse,
+            Kind::NpsResponse,
+        ];
+        if elsewhere.contains(&event.kind) {
+            return;
+        }
+        let near = |came: Timestamp| (event.time.ms() - came.ms()).abs() <= 30 * MINUTE_MS;
+        if !self.came.is_some_and(near) {
+            let place = event.touchpoint.as_ref().map(ToString::to_string);
+            self.began.push((event.time, place));
+        }
+        self.came = self.came.max(Some(event.time));
+    }
+
+    /// Visits on working days and weekends, by two hours of the day.
+    pub(crate) fn times(&self) -> [[u16; 12]; 2] {
+        let mut times = [[0; 12]; 2];
+        for (time, _) in &self.began {
+            let moment = jiff::Timestamp::from_millisecond(time.ms()).unwrap();
+            let moment = moment.to_zoned(jiff::tz::TimeZone::UTC);
+            let is_weekend = moment.weekday().to_monday_zero_offset() >= 5;
+            times[usize::from(is_weekend)][moment.hour() as usize / 2] += 1;
+        }
+        times
+    }
+
+    /// How many visits began at each touchpoint.
+    pub(crate) fn ways(&self) -> BTreeMap<String, u16> {
+        let mut ways = BTreeMap::new();
+        for place in self.began.iter().filter_map(|(_, place)| place.clone()) {
+            *ways.entry(place).or_default() += 1;
+        }
+        ways
+    }
+
+    /// How often they did one of these.
+    pub(crate) fn count(&self, kinds: &[EventKind]) -> u32 {
+        let all = self.events.iter();
+        all.filter(|event| kinds.contains(&event.kind)).count() as u32
+    }
+
+    /// The newest rating: its moment and how it was rated.
+    pub(crate) fn rated(&self) -> Option<(Timestamp, f32)> {
+        let all = self.events.iter();
+        let all = all.filter_map(|event| Some((event.time, event.rating? as f32)));
+        all.max_by_key(|&(time, _)| time)
     }
 
     fn purchases(&self) -> impl Iterator<Item = (usize, &Event, String)> {
@@ -415,6 +479,8 @@ impl World {
         person.visitors.push(visitor.to_owned());
         let before = before.unwrap_or_default();
         person.events.extend(before.events);
+        person.began.extend(before.began);
+        person.came = person.came.max(before.came);
         // they go on with the visit that has the newer step; the customer's if both are as new
         let last = |visit: &Option<Visit>| visit.as_ref().map(|visit| visit.last);
         if last(&person.visit) < last(&before.visit) {
@@ -484,6 +550,7 @@ impl World {
         self.newest = self.newest.max(event.time);
         let person = self.owner(&event.subject);
         let before = person.clone();
+        person.come(event);
         person.events.push(event.clone());
         let after = person.clone();
         if let Some(offer) = event

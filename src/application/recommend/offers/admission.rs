@@ -158,7 +158,8 @@ impl<'a> OfferAdmission<'a> {
         self.scope.get_or_init(|| {
             let (asked, state) = (self.asked, self.asked.state);
             let now = asked.prepared.now;
-            let customer = customer_value(asked.subject, state.journey(), now);
+            let persona = asked.shop.personas.id_of(state, asked.subject, now);
+            let customer = customer_value(asked.subject, state.journey(), &persona, now);
             let stage = state.journey().name(asked.stage);
             let placement = &asked.prepared.question.placement;
             Scope::new(customer, placement, stage, self.channel).prepare()

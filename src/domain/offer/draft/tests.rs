@@ -23,6 +23,7 @@ fn checked(draft: &OfferDraft<'_>) -> Result<Offer, Vec<(String, FaultCode)>> {
         stages: ["awareness", "decision"].map(stage).to_vec(),
         rules: Vec::new(),
         otherwise: StageIndex(0),
+        recovery: crate::domain::journey::Recovery::default(),
     };
     let eligible = |text: &str| match text {
         "true" => Ok(()),
