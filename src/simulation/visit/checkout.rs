@@ -4,11 +4,14 @@ use super::{Line, Visit, scale, with_line};
 use crate::simulation::aftermath;
 use crate::simulation::dice::{Purpose, key};
 use crate::simulation::event::{Event, EventKind, Touchpoint};
-use crate::simulation::friction::{Step, leaving};
+use crate::simulation::friction::{Step, leaves};
 use crate::simulation::offer::{AMOUNT_OFF_CENTS, OfferKind, PERCENT_OFF};
 
 impl Visit<'_> {
     pub(super) fn checkout(&mut self, mut lines: Vec<Line>) {
+        if self.gave_up {
+            return;
+        }
         for line in &lines {
             self.put(line);
         }
@@ -22,7 +25,7 @@ impl Visit<'_> {
             self.emit(EventKind::ViewCart);
         }
         for step in Step::ALL {
-            if self.person.dice.chance(leaving(self.person, step)) {
+            if leaves(self.world, self.person, step, self.shelf.day) {
                 self.leave(&lines);
                 return;
             }
