@@ -18,8 +18,12 @@ use crate::domain::Fingerprint;
 /// A loss matters if its odds are at least this many times those before. A smaller rise is seen in large shops as
 /// clearly, but seasons and campaigns do as much: over the simulated years, unplanted rises stayed below 1.4.
 pub const MIN_ODDS_RATIO: f64 = 1.5;
+/// The odds of being lost change by so much from month to month without anything being broken; chance has to explain
+/// what is beyond (a minimum-effect test: Murphy, Myors 1999).
+const USUAL_ODDS_RATIO: f64 = 1.2;
 /// A loss matters if its odds are at least this many times those elsewhere: nobody knows then whether it was ever
-/// otherwise, and personas and categories differ by nature.
+/// otherwise, and personas and categories differ by nature. Only places of which nothing is known from before are
+/// compared so: an excess that was there in the same measure cannot be told from nature.
 pub const MIN_ODDS_RATIO_ELSEWHERE: f64 = 3.0;
 /// A loss matters if at least so many more were lost than expected.
 pub const MIN_EXTRA_LOST: f64 = 10.0;
@@ -175,7 +179,7 @@ pub fn find(places: &[Place], worth: &BTreeMap<String, f64>, params: &PainParams
     let spots = spots(places);
     let mut tests = Tests::default();
     let rises = levels::compare(&spots, &mut tests);
-    let oddities = elsewhere::compare(&spots, &mut tests);
+    let oddities = elsewhere::compare(&spots, &rises, &mut tests);
     let q = chance::q_values(&tests.p);
     let told = Told {
         q: &q,

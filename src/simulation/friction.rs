@@ -30,6 +30,15 @@ const THIN: f64 = 0.3;
 /// Product pages of a visit, about: what the truth reckons with.
 const PAGES: i32 = 2;
 
+/// How somebody leaves a cart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// In peace: some put everything back.
+    Calm,
+    /// Driven away by a pain point: at once.
+    Driven,
+}
+
 /// Probability that this person leaves at this step.
 fn leaving(person: &Person, step: Step) -> f64 {
     let sensitivity = person.sensitivity;
@@ -60,19 +69,19 @@ fn driven_away<'a>(
     })
 }
 
-/// Whether this person leaves at this step. Whoever a pain point drives away remembers it.
-pub(crate) fn leaves(world: &World, person: &mut Person, step: Step, day: u32) -> bool {
+/// Whether and how this person leaves at this step. Whoever a pain point drives away remembers it.
+pub(crate) fn leaves(world: &World, person: &mut Person, step: Step, day: u32) -> Option<Leaving> {
     let drawn = person.dice.share();
     let mut left = leaving(person, step);
     if drawn < left {
-        return true;
+        return Some(Leaving::Calm);
     }
     let driver = driven_away(world, person, step, day).find_map(|(place, share)| {
         left += (1.0 - left) * share;
         (drawn < left).then_some(place)
     });
     person.lost_to.extend(driver);
-    driver.is_some()
+    driver.map(|_| Leaving::Driven)
 }
 
 /// Whether this person gives up at the page of a product. Nothing is drawn where nothing hurts.

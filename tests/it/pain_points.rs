@@ -6,7 +6,7 @@ mod counter;
 
 use std::collections::BTreeMap;
 
-use jiff::civil::date;
+use jiff::civil::{Date, date};
 use nextbest::algorithms::pain_points::{Finding, PainParams, Whom, find};
 use nextbest::simulation::{PainKind, PainPoint, Settings, Simulation};
 
@@ -47,8 +47,8 @@ struct Score {
 }
 
 /// Lives a shop, counts it and looks for pain points.
-fn findings(seed: u64, pains: &[PainPoint]) -> Vec<Finding> {
-    let settings = Settings::new(seed, CUSTOMERS, 400, DAYS, date(2026, 6, 30)).unwrap();
+fn findings(seed: u64, pains: &[PainPoint], end: Date, knows_before: bool) -> Vec<Finding> {
+    let settings = Settings::new(seed, CUSTOMERS, 400, DAYS, end).unwrap();
     let settings = settings.with_pain_points(pains).unwrap();
     let mut simulation = Simulation::new(&settings);
     let mut counter = Counter::default();
@@ -57,7 +57,10 @@ fn findings(seed: u64, pains: &[PainPoint]) -> Vec<Finding> {
             counter.see(event);
         }
     }
-    let (places, worth) = counter.places(&simulation, WINDOW, WEEKS);
+    let (mut places, worth) = counter.places(&simulation, WINDOW, WEEKS);
+    if !knows_before {
+        places.iter_mut().for_each(|place| place.before.clear());
+    }
     find(&places, &worth, &PainParams::default()).findings
 }
 
@@ -72,10 +75,18 @@ fn is_about(finding: &Finding, kind: PainKind) -> bool {
         && finding.category == kind.category().unwrap_or("")
 }
 
-fn score(seed: u64) -> Score {
+/// People of no known persona at a place that is broken for one: some of them are of it, so this is neither right nor
+/// wrong.
+fn is_among(finding: &Finding, kind: PainKind) -> bool {
+    let is_there = finding.touchpoint == kind.touchpoint() && finding.stage == kind.stage();
+    is_there && kind.persona().is_some() && finding.whom == Whom::Unassigned
+}
+
+fn score(seed: u64, knows_before: bool) -> Score {
     let planted = PLANTS[(seed % PLANTS.len() as u64) as usize];
     let pains: Vec<PainPoint> = planted.iter().map(|text| text.parse().unwrap()).collect();
-    let found = findings(seed, &pains);
+    let mut found = findings(seed, &pains, date(2026, 6, 30), knows_before);
+    found.retain(|one| !pains.iter().any(|pain| is_among(one, pain.kind)));
     let mut score = Score {
         planted: pains.len(),
         found: found.len(),
@@ -85,7 +96,7 @@ fn score(seed: u64) -> Score {
         let is_right = pains.iter().any(|pain| is_about(finding, pain.kind));
         score.right += usize::from(is_right);
         let mark = if is_right { "found" } else { "WRONG" };
-        println!("seed {seed} {mark}: {}. {}", finding.title("them"), finding.evidence());
+        println!("seed {seed} {mark}: {}. {}", finding.title(&format!("{:?}", finding.whom)), finding.evidence());
         assert!(finding.lost_value > 0.0, "{finding:?}");
     }
     for pain in &pains {
@@ -97,10 +108,10 @@ fn score(seed: u64) -> Score {
 }
 
 /// Precision and recall over seeds.
-fn check(seeds: std::ops::Range<u64>) {
+fn total(seeds: std::ops::Range<u64>, knows_before: bool) -> Score {
     let mut all = Score::default();
     for seed in seeds {
-        let score = score(seed);
+        let score = score(seed, knows_before);
         all.planted += score.planted;
         all.found += score.found;
         all.right += score.right;
@@ -108,7 +119,16 @@ fn check(seeds: std::ops::Range<u64>) {
     let precision = all.right as f64 / all.found as f64;
     let recall = all.right as f64 / all.planted as f64;
     println!("{all:?}: precision {precision:.3}, recall {recall:.3}");
-    assert!(precision >= 0.9 && recall >= 0.8, "{all:?}");
+    all
+}
+
+fn check(seeds: std::ops::Range<u64>) {
+    let all = total(seeds, true);
+    let (found, planted, right) = (all.found as f64, all.planted as f64, all.right as f64);
+    assert!(
+        right / found >= 0.9 && right / planted >= 0.8,
+        "{all:?}"
+    );
 }
 
 #[test]
@@ -121,6 +141,29 @@ fn planted_pain_points_are_found_and_nothing_else_is() {
 #[ignore = "twenty shops take minutes: cargo test --release --test it pain_points -- --ignored --nocapture"]
 fn planted_pain_points_are_found_over_twenty_seeds() {
     check(0..20);
+    // none of the constants was chosen with these
+    check(300..320);
+}
+
+/// Traffic, moods and what is bought change with the season: nobody planted that.
+#[test]
+#[ignore = "twelve shops take minutes: cargo test --release --test it pain_points -- --ignored --nocapture"]
+fn no_season_is_a_pain_point() {
+    let ends = (1..=12).map(|month| date(2026, month, 15));
+    let found: Vec<Finding> = (200..)
+        .zip(ends)
+        .flat_map(|(seed, end)| findings(seed, &[], end, true))
+        .collect();
+    let said: Vec<String> = found.iter().map(Finding::evidence).collect();
+    assert!(found.len() <= 1, "{said:#?}");
+}
+
+/// Where nothing is known from before little can be said, and little is said wrongly.
+#[test]
+#[ignore = "twenty shops take minutes: cargo test --release --test it pain_points -- --ignored --nocapture"]
+fn without_a_past_little_is_said() {
+    let all = total(0..20, false);
+    assert!(all.found - all.right <= 4, "{all:?}");
 }
 
 /// Without the flag nothing is written, and with it what was counted is what happened.

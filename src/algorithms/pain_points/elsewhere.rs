@@ -6,6 +6,7 @@
 //! Laird 1986), and an excess has to be large.
 
 use super::chance::{logit, logit_variance, normal_tail, share};
+use super::levels::Rises;
 use super::{Comparison, Counts, Finding, MIN_PASSED, Spot, Tests, Told, Whom, categories};
 
 /// The fewest others that a place is compared with.
@@ -27,6 +28,7 @@ pub(super) struct Oddity {
 #[derive(Debug, Clone, Copy)]
 struct Entry<'a> {
     spot: usize,
+    cell: usize,
     row: &'a str,
     column: &'a str,
     window: Counts,
@@ -34,7 +36,7 @@ struct Entry<'a> {
 
 /// Compares within each stage by touchpoint and persona, and within each touchpoint that tells categories apart by
 /// category and persona, and by category alone.
-pub(super) fn compare(spots: &[Spot], tests: &mut Tests) -> Vec<Oddity> {
+pub(super) fn compare(spots: &[Spot], rises: &[Rises], tests: &mut Tests) -> Vec<Oddity> {
     let mut found = Vec::new();
     let mut tables: Vec<(&str, bool)> = Vec::new();
     for spot in spots {
@@ -49,6 +51,9 @@ pub(super) fn compare(spots: &[Spot], tests: &mut Tests) -> Vec<Oddity> {
     for (name, by_category) in tables {
         let entries = entries(spots, name, by_category);
         for (place, entry) in entries.iter().enumerate() {
+            if rises[entry.spot].knows(Some(entry.cell)) {
+                continue;
+            }
             let rest = entries.iter().enumerate();
             let rest = rest.filter(|(other, _)| *other != place);
             let rest: Vec<Entry<'_>> = rest.map(|(_, entry)| *entry).collect();
@@ -80,7 +85,7 @@ pub(super) fn compare(spots: &[Spot], tests: &mut Tests) -> Vec<Oddity> {
                 let window = of(category);
                 let place = entries.iter().find(|entry| entry.row == *category);
                 if let (Some(place), Some(expected)) = (place, spread(&others)) {
-                    if window.passed < MIN_PASSED {
+                    if window.passed < MIN_PASSED || rises[place.spot].knows(None) {
                         continue;
                     }
                     found.push(Oddity {
@@ -105,12 +110,11 @@ fn entries<'a>(spots: &'a [Spot], name: &str, by_category: bool) -> Vec<Entry<'a
             (true, category) if !category.is_empty() && spot.touchpoint == name => category,
             _ => continue,
         };
-        let cells = spot
-            .cells
-            .iter()
-            .filter(|cell| cell.window.passed >= MIN_PASSED);
-        entries.extend(cells.map(|cell| Entry {
+        let cells = spot.cells.iter().enumerate();
+        let cells = cells.filter(|(_, cell)| cell.window.passed >= MIN_PASSED);
+        entries.extend(cells.map(|(number, cell)| Entry {
             spot: place,
+            cell: number,
             row,
             column: &cell.persona,
             window: cell.window,

@@ -3,8 +3,12 @@
 use super::chance::{dispersion, logit, logit_variance, mid_p, normal_tail, share, widened};
 use super::{
     Cell, Comparison, Counts, Finding, MIN_EXTRA_LOST, MIN_ODDS_RATIO, MIN_OTHERS, MIN_PASSED,
-    Spot, TOLD_APART, Tests, Told, Whom, categories,
+    Spot, TOLD_APART, Tests, Told, USUAL_ODDS_RATIO, Whom, categories,
 };
+
+/// Where several personas rose, the others speak against everybody only if they are at least this share of all who
+/// passed.
+const SPEAKS_AGAINST: f64 = 0.2;
 
 /// How a group of people at a spot fares, compared with before.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +27,16 @@ pub(super) struct Rises {
     everybody: Option<(Rise, usize)>,
     /// Of each cell of the spot: its rise, and whether it is above that of the others.
     cells: Vec<Option<(Rise, usize, Option<usize>)>>,
+}
+
+impl Rises {
+    /// Whether a cell of the spot, or all of it, could be compared with before.
+    pub(super) fn knows(&self, cell: Option<usize>) -> bool {
+        match cell {
+            None => self.everybody.is_some(),
+            Some(cell) => self.cells.get(cell).is_some_and(Option::is_some),
+        }
+    }
 }
 
 impl Rise {
@@ -64,7 +78,7 @@ impl Rise {
     }
 
     fn p(&self) -> f64 {
-        widened(mid_p(self.window, self.before, self.drift), self.dispersion)
+        widened(mid_p(self.window, self.before, self.drift * USUAL_ODDS_RATIO), self.dispersion)
     }
 
     /// The logarithm of the odds ratio beyond the drift.
@@ -245,7 +259,12 @@ fn concerns_everybody(spot: &Spot, everybody: &Rise, risen: &[(usize, Finding, R
         return true;
     }
     let of = |cells: &[&Cell]| Rise::of(cells, everybody.drift, everybody.dispersion);
-    let Some(rest) = of(&but(&spot.cells, &apart)) else {
+    let rest = of(&but(&spot.cells, &apart));
+    let speaks = |rest: &Rise| {
+        let share = rest.window.passed as f64 / everybody.window.passed as f64;
+        share >= SPEAKS_AGAINST || apart.len() == 1
+    };
+    let Some(rest) = rest.filter(speaks) else {
         // too few to speak against it; but one persona alone is not everybody
         return apart.len() > 1 || spot.cells.len() == 1;
     };

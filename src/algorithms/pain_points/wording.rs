@@ -39,7 +39,8 @@ impl Finding {
         };
         format!(
             "{} of {} {what} were lost here: {:.1} % ({:.1} to {:.1} %); {compared} {:.1} %. That is {:.0} more, at \
-             {:.1} times the odds; by chance alone less than {} in 1,000 such findings are false.",
+             {:.1} times the odds; of findings as clear at most {} in 1,000 are \
+             false.",
             self.window.lost,
             self.window.passed,
             100.0 * self.window.share(),

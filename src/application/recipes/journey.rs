@@ -29,7 +29,7 @@ pub(super) fn read(document: &Document<'_>) -> Option<Read> {
     let before = document.faulty();
     let table = document.parse()?;
     let whole = Section::whole(document, table.get_ref());
-    whole.only(&["otherwise", "stage", "rule", "segment"]);
+    whole.only(&["otherwise", "stage", "rule", "segment", "suggestion"]);
     let named = read_stages(&whole);
     let otherwise = whole
         .text("otherwise", "\"awareness\"")

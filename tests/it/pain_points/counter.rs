@@ -210,7 +210,7 @@ impl Counted<'_> {
         }
         let category = |event: &Event| {
             let product = event.product.filter(|_| event.kind.name() == "view_item")?;
-            let path = simulation.world().catalog.product(product).category();
+            let path = simulation.world().catalog.products()[product as usize].category();
             path.split(" > ").next()
         };
         let stage = self.journey.stage("consideration").unwrap();
