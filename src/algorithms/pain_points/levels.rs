@@ -2,8 +2,8 @@
 
 use super::chance::{dispersion, logit, logit_variance, mid_p, normal_tail, share, widened};
 use super::{
-    Cell, Comparison, Counts, Finding, MIN_EXTRA_LOST, MIN_ODDS_RATIO, MIN_OTHERS, MIN_PASSED,
-    Spot, TOLD_APART, Tests, Told, USUAL_ODDS_RATIO, Whom, categories,
+    Cell, Comparison, Counts, Finding, MIN_EXTRA_LOST, MIN_OTHERS, MIN_PASSED, Spot, TOLD_APART,
+    Tests, Told, USUAL_ODDS_RATIO, Whom, categories,
 };
 
 /// Where several personas rose, the others speak against everybody only if they are at least this share of all who
@@ -78,7 +78,10 @@ impl Rise {
     }
 
     fn p(&self) -> f64 {
-        widened(mid_p(self.window, self.before, self.drift * USUAL_ODDS_RATIO), self.dispersion)
+        widened(
+            mid_p(self.window, self.before, self.drift * USUAL_ODDS_RATIO),
+            self.dispersion,
+        )
     }
 
     /// The logarithm of the odds ratio beyond the drift.
@@ -218,10 +221,7 @@ fn explain_spot(spot: &Spot, rises: &Rises, told: Told<'_>, findings: &mut Vec<F
             (told.is(test) && finding.matters()).then_some((place, finding, rise))
         })
         .collect();
-    if !(is_whole && concerns_everybody(spot, &everybody, &risen)) {
-        if risen.is_empty() && is_whole {
-            findings.push(whole);
-        }
+    if !concerns_everybody(spot, &everybody, is_whole, &risen) {
         findings.extend(risen.into_iter().map(|(_, finding, _)| finding));
         return;
     }
@@ -253,10 +253,15 @@ fn explain_spot(spot: &Spot, rises: &Rises, told: Told<'_>, findings: &mut Vec<F
 
 /// Whether a rise of all is one of everybody: those beside the personas that rose alone rose materially, too, or cannot
 /// be told from them.
-fn concerns_everybody(spot: &Spot, everybody: &Rise, risen: &[(usize, Finding, Rise)]) -> bool {
+fn concerns_everybody(
+    spot: &Spot,
+    everybody: &Rise,
+    is_whole: bool,
+    risen: &[(usize, Finding, Rise)],
+) -> bool {
     let apart: Vec<usize> = risen.iter().map(|(place, ..)| *place).collect();
     if apart.is_empty() {
-        return true;
+        return is_whole;
     }
     let of = |cells: &[&Cell]| Rise::of(cells, everybody.drift, everybody.dispersion);
     let rest = of(&but(&spot.cells, &apart));
@@ -268,12 +273,12 @@ fn concerns_everybody(spot: &Spot, everybody: &Rise, risen: &[(usize, Finding, R
         // too few to speak against it; but one persona alone is not everybody
         return apart.len() > 1 || spot.cells.len() == 1;
     };
-    let is_material = rest.log_odds_ratio() >= MIN_ODDS_RATIO.ln();
-    if is_material && rest.p() < TOLD_APART {
+    let chance = widened(mid_p(rest.window, rest.before, rest.drift), rest.dispersion);
+    if rest.log_odds_ratio() >= USUAL_ODDS_RATIO.ln() && chance < TOLD_APART {
         return true;
     }
     let with: Vec<&Cell> = apart.iter().map(|&place| &spot.cells[place]).collect();
-    of(&with).is_some_and(|risen| risen.above(&rest) > TOLD_APART / 2.0)
+    is_whole && of(&with).is_some_and(|risen| risen.above(&rest) > TOLD_APART / 2.0)
 }
 
 /// Product pages are counted twice: by stay, all of them, and by visit, category by category. One cause is said once:

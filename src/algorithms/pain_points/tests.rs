@@ -162,7 +162,13 @@ fn one_category_or_the_pages() {
     );
     let mut all = calm();
     // the same odds everywhere, four times those before
-    let worse = [("Gaming", 0.857), ("Home", 0.857), ("Audio", 0.8), ("Phones", 0.83), ("Office", 0.727)];
+    let worse = [
+        ("Gaming", 0.857),
+        ("Home", 0.857),
+        ("Audio", 0.8),
+        ("Phones", 0.83),
+        ("Office", 0.727),
+    ];
     for (category, share) in worse {
         lose(&mut all, "product_page", category, None, share);
     }

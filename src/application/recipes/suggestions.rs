@@ -61,7 +61,9 @@ pub(super) fn read(document: &Document<'_>, journey: &Journey) -> Vec<Suggestion
         whole.fault(1, message);
     }
     let sections = sections.iter().take(MAX_SUGGESTIONS);
-    sections.filter_map(|section| read_one(section, journey)).collect()
+    sections
+        .filter_map(|section| read_one(section, journey))
+        .collect()
 }
 
 fn read_one(section: &Section<'_>, journey: &Journey) -> Option<Suggestion> {
@@ -73,7 +75,8 @@ fn read_one(section: &Section<'_>, journey: &Journey) -> Option<Suggestion> {
     let stage = named("stage", "\"decision\"");
     let touchpoint = named("touchpoint", "\"checkout\"");
     if !section.has("stage") && !section.has("touchpoint") {
-        let message = "missing in [[suggestion]]: stage = \"decision\" or touchpoint = \"checkout\"";
+        let message =
+            "missing in [[suggestion]]: stage = \"decision\" or touchpoint = \"checkout\"";
         section.fault(section.line, message);
     }
     if let Some(stage) = stage.filter(|stage| journey.stage(stage.value).is_none()) {
@@ -146,15 +149,41 @@ mod tests {
     #[test]
     fn every_fault_has_its_line() {
         check("[[suggestion]]\ntexts = [\"a\"]\n", 1, "stage = ");
-        check("[[suggestion]]\nstage = \"decison\"\ntexts = [\"a\"]\n", 2, "\"decision\"");
-        check("[[suggestion]]\ntouchpoint = \"\"\ntexts = [\"a\"]\n", 2, "touchpoint");
+        check(
+            "[[suggestion]]\nstage = \"decison\"\ntexts = [\"a\"]\n",
+            2,
+            "\"decision\"",
+        );
+        check(
+            "[[suggestion]]\ntouchpoint = \"\"\ntexts = [\"a\"]\n",
+            2,
+            "touchpoint",
+        );
         check("[[suggestion]]\ntouchpoint = \"cart\"\n", 1, "texts = ");
-        check("[[suggestion]]\ntouchpoint = \"cart\"\ntexts = []\n", 3, "1 to 10");
-        check("[[suggestion]]\nstage = \"decision\"\ntexts = [\" \"]\n", 3, "blank");
-        check("[[suggestion]]\nstage = \"decision\"\ntext = [\"a\"]\ntexts = [\"a\"]\n", 3, "texts");
-        let long = format!("[[suggestion]]\nstage = \"decision\"\ntexts = [\"{}\"]\n", "a".repeat(301));
+        check(
+            "[[suggestion]]\ntouchpoint = \"cart\"\ntexts = []\n",
+            3,
+            "1 to 10",
+        );
+        check(
+            "[[suggestion]]\nstage = \"decision\"\ntexts = [\" \"]\n",
+            3,
+            "blank",
+        );
+        check(
+            "[[suggestion]]\nstage = \"decision\"\ntext = [\"a\"]\ntexts = [\"a\"]\n",
+            3,
+            "texts",
+        );
+        let long = format!(
+            "[[suggestion]]\nstage = \"decision\"\ntexts = [\"{}\"]\n",
+            "a".repeat(301)
+        );
         check(&long, 3, "301 bytes");
-        assert!(!faults(&"[[suggestion]]\nstage = \"decision\"\ntexts = [\"a\"]\n".repeat(201)).is_empty());
+        assert!(
+            !faults(&"[[suggestion]]\nstage = \"decision\"\ntexts = [\"a\"]\n".repeat(201))
+                .is_empty()
+        );
     }
 
     #[test]
