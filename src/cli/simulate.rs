@@ -19,6 +19,8 @@ use jiff::civil::Date;
 pub use self::standing::{Loop, Standing, Standings};
 pub use self::summary::Summary;
 
+pub(super) use self::against::{fields as event_fields, terms as offer_terms};
+
 use self::files::Shop;
 use crate::simulation::{PainPoint, Settings, Simulation};
 
