@@ -336,7 +336,7 @@ impl Whom {
 impl Finding {
     fn new(spot: &Spot, whom: Whom, comparison: Comparison) -> Self {
         let parts = [&spot.stage, &spot.touchpoint, &spot.category, &whom.key()];
-        let parts = parts.map(|part| part.as_bytes());
+        let parts = parts.map(String::as_bytes);
         let print = Fingerprint::of("pain point", &parts).to_string();
         Self {
             id: format!("pain-{}", &print[..12]),

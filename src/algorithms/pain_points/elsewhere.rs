@@ -34,6 +34,15 @@ struct Entry<'a> {
     window: Counts,
 }
 
+/// What is known of a cell: its log odds, and the inverse of their variance.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    row: usize,
+    column: usize,
+    x: f64,
+    weight: f64,
+}
+
 /// Compares within each stage by touchpoint and persona, and within each touchpoint that tells categories apart by
 /// category and persona, and by category alone.
 pub(super) fn compare(spots: &[Spot], rises: &[Rises], tests: &mut Tests) -> Vec<Oddity> {
@@ -179,32 +188,50 @@ fn two_way(rest: &[Entry<'_>], entry: &Entry<'_>) -> Option<(f64, f64)> {
         let column = columns.iter().position(|name| name == entry.column)?;
         Some((row, column))
     };
-    let table: Vec<(usize, usize, f64, f64)> = rest
+    let table: Vec<Known> = rest
         .iter()
         .filter_map(|entry| {
             let (row, column) = at(entry)?;
             let weight = 1.0 / logit_variance(entry.window);
-            Some((row, column, logit(entry.window), weight))
+            let x = logit(entry.window);
+            Some(Known {
+                row,
+                column,
+                x,
+                weight,
+            })
         })
         .collect();
     let (mut by_row, mut by_column) = (vec![0.0; rows.len()], vec![0.0; columns.len()]);
-    let weigh = |size: usize, of: &dyn Fn(&(usize, usize, f64, f64)) -> usize| {
+    let weigh = |size: usize, of: fn(&Known) -> usize| {
         let mut sums = vec![0.0; size];
-        table.iter().for_each(|one| sums[of(one)] += one.3);
+        table.iter().for_each(|one| sums[of(one)] += one.weight);
         sums
     };
-    let row_weights = weigh(rows.len(), &|one| one.0);
-    let column_weights = weigh(columns.len(), &|one| one.1);
+    let row_weights = weigh(rows.len(), |one| one.row);
+    let column_weights = weigh(columns.len(), |one| one.column);
     for _ in 0..ROUNDS {
         let mut sums = vec![0.0; rows.len()];
-        for &(row, column, x, weight) in &table {
+        for &Known {
+            row,
+            column,
+            x,
+            weight,
+        } in &table
+        {
             sums[row] += weight * (x - by_column[column]);
         }
         for ((effect, sum), weight) in by_row.iter_mut().zip(sums).zip(&row_weights) {
             *effect = sum / weight;
         }
         let mut sums = vec![0.0; columns.len()];
-        for &(row, column, x, weight) in &table {
+        for &Known {
+            row,
+            column,
+            x,
+            weight,
+        } in &table
+        {
             sums[column] += weight * (x - by_row[row]);
         }
         for ((effect, sum), weight) in by_column.iter_mut().zip(sums).zip(&column_weights) {
@@ -213,10 +240,17 @@ fn two_way(rest: &[Entry<'_>], entry: &Entry<'_>) -> Option<(f64, f64)> {
     }
     let q: f64 = table
         .iter()
-        .map(|&(row, column, x, weight)| weight * (x - by_row[row] - by_column[column]).powi(2))
+        .map(
+            |&Known {
+                 row,
+                 column,
+                 x,
+                 weight,
+             }| weight * (x - by_row[row] - by_column[column]).powi(2),
+        )
         .sum();
     let free = table.len() as f64 - (rows.len() + columns.len()) as f64 + 1.0;
-    let all: f64 = table.iter().map(|one| one.3).sum();
+    let all: f64 = table.iter().map(|one| one.weight).sum();
     let mean_weight = all / table.len() as f64;
     // what is left unexplained beyond chance, per entry
     let between = (q / free.max(1.0) - 1.0).max(0.0) / mean_weight;

@@ -8,7 +8,7 @@ use super::{
 
 /// Where several personas rose, the others speak against everybody only if they are at least this share of all who
 /// passed.
-const SPEAKS_AGAINST: f64 = 0.2;
+const SPEAKS_AGAINST: f64 = 0.1;
 
 /// How a group of people at a spot fares, compared with before.
 #[derive(Debug, Clone, Copy)]
@@ -251,7 +251,7 @@ fn explain_spot(spot: &Spot, rises: &Rises, told: Told<'_>, findings: &mut Vec<F
     findings.extend(beyond.into_iter().map(|(_, finding)| finding));
 }
 
-/// Whether a rise of all is one of everybody: those beside the personas that rose alone rose materially, too, or cannot
+/// Whether a rise of all is one of everybody: the other personas together rose, too, or cannot
 /// be told from them.
 fn concerns_everybody(
     spot: &Spot,
@@ -264,7 +264,10 @@ fn concerns_everybody(
         return is_whole;
     }
     let of = |cells: &[&Cell]| Rise::of(cells, everybody.drift, everybody.dispersion);
-    let rest = of(&but(&spot.cells, &apart));
+    // people of no known persona are of all of them: a part of them rises with each
+    let personas = but(&spot.cells, &apart);
+    let personas = personas.into_iter().filter(|cell| !cell.persona.is_empty());
+    let rest = of(&personas.collect::<Vec<_>>()).or_else(|| of(&but(&spot.cells, &apart)));
     let speaks = |rest: &Rise| {
         let share = rest.window.passed as f64 / everybody.window.passed as f64;
         share >= SPEAKS_AGAINST || apart.len() == 1
