@@ -28,6 +28,7 @@ mod journal_stories;
 mod offer_choice;
 mod offer_kill;
 mod offer_ledger;
+mod pain_points;
 mod python_client;
 mod recipes;
 mod service_damage;

@@ -115,7 +115,12 @@ impl Counter {
 impl Counted<'_> {
     fn add(&mut self, time: i64, stage: StageIndex, touchpoint: &str, category: &str, lost: bool) {
         let stage = self.journey.name(stage).to_owned();
-        let key = (stage, touchpoint.to_owned(), self.persona.to_owned(), category.to_owned());
+        let key = (
+            stage,
+            touchpoint.to_owned(),
+            self.persona.to_owned(),
+            category.to_owned(),
+        );
         let day = self.by_day.entry(time.div_euclid(DAY)).or_default();
         let counts = day.entry(key).or_default();
         counts.passed += 1;
@@ -124,7 +129,13 @@ impl Counted<'_> {
 
     fn end(&mut self, stay: &Stay, time: i64, lost_at: Option<&str>) {
         for touchpoint in &stay.passed {
-            self.add(time, stay.stage, touchpoint, "", lost_at == Some(touchpoint));
+            self.add(
+                time,
+                stay.stage,
+                touchpoint,
+                "",
+                lost_at == Some(touchpoint),
+            );
         }
         let name = self.journey.name(stay.stage).to_owned();
         let (stays, bought) = self.stays.entry(name).or_default();
@@ -147,7 +158,9 @@ impl Counted<'_> {
             // what time alone does until then
             while let Some((stay, last, touchpoint)) = open.take() {
                 let leaves = last + self.horizon(stay.stage);
-                let moves = last_purchase.map(|at: i64| at + 7 * DAY).filter(|&at| at > last);
+                let moves = last_purchase
+                    .map(|at: i64| at + 7 * DAY)
+                    .filter(|&at| at > last);
                 let moved = moves.map(|at| (at, self.stage_at(&steps, at)));
                 let moved = moved.filter(|(at, stage)| stage.0 > stay.stage.0 && *at <= leaves);
                 match moved {
@@ -156,7 +169,15 @@ impl Counted<'_> {
                         last_purchase = None;
                         let passed = BTreeSet::new();
                         let bought = false;
-                        open = Some((Stay { stage, passed, bought }, last, touchpoint));
+                        open = Some((
+                            Stay {
+                                stage,
+                                passed,
+                                bought,
+                            },
+                            last,
+                            touchpoint,
+                        ));
                     }
                     _ if leaves <= time => self.end(&stay, leaves, Some(touchpoint)),
                     _ => {
@@ -188,7 +209,11 @@ impl Counted<'_> {
                         self.end(&stay, time, None);
                     }
                     let (passed, bought) = (BTreeSet::new(), false);
-                    Stay { stage, passed, bought }
+                    Stay {
+                        stage,
+                        passed,
+                        bought,
+                    }
                 }
             };
             stay.passed.insert(here);
@@ -197,7 +222,8 @@ impl Counted<'_> {
     }
 
     fn stage_at(&self, steps: &[Step], time: i64) -> StageIndex {
-        self.journey.stage_at(steps, Timestamp::from_ms(time * 1_000))
+        self.journey
+            .stage_at(steps, Timestamp::from_ms(time * 1_000))
     }
 
     /// The visits of one person that looked at products of a category, and whether they ended there.
