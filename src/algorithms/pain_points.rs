@@ -15,11 +15,11 @@ mod wording;
 
 use crate::domain::Fingerprint;
 
-/// A loss matters if its odds are at least this many times those before. A smaller rise is seen in large shops as
-/// clearly, but seasons and campaigns do as much: over the simulated years, unplanted rises stayed below 1.4.
+/// A loss matters if its odds are at least this many times those before: in a large shop smaller rises are as clear, and
+/// seldom worth the search for a cause.
 pub const MIN_ODDS_RATIO: f64 = 1.5;
-/// The odds of being lost change by so much from month to month without anything being broken; chance has to explain
-/// what is beyond (a minimum-effect test: Murphy, Myors 1999).
+/// The odds of being lost move by so much without anything being broken; chance has to explain what is beyond (a
+/// minimum-effect test: Murphy, Myors 1999). With 1, three of 28 findings in twenty simulated shops were false.
 const USUAL_ODDS_RATIO: f64 = 1.2;
 /// A loss matters if its odds are at least this many times those elsewhere: nobody knows then whether it was ever
 /// otherwise, and personas and categories differ by nature. Only places of which nothing is known from before are

@@ -35,9 +35,8 @@ fn ln_choose(n: u64, k: u64) -> f64 {
     ln_factorial(n) - ln_factorial(k) - ln_factorial(n - k)
 }
 
-/// P(Z > z) of the standard normal law: Abramowitz and Stegun 26.2.17 near the middle is too coarse for small
-/// probabilities, so the complementary error function by Chebyshev fitting (Press et al. 2007, erfccheb's older form,
-/// relative error below 1.2e-7 everywhere).
+/// P(Z > z) of the standard normal law, by the complementary error function (Press et al. 1992, 6.2, `erfcc`): its
+/// relative error is below 1.2e-7 everywhere, also far out.
 pub(super) fn normal_tail(z: f64) -> f64 {
     let x = z.abs() / std::f64::consts::SQRT_2;
     let t = 1.0 / (1.0 + 0.5 * x);
