@@ -15,8 +15,8 @@ mod wording;
 
 use crate::domain::Fingerprint;
 
-/// A loss matters if its odds are at least this many times those before: in a large shop smaller rises are as clear, and
-/// seldom worth the search for a cause.
+/// A loss matters if its odds are at least this many times those before: in a large shop smaller rises are as clear,
+/// and seldom worth the search for a cause.
 pub const MIN_ODDS_RATIO: f64 = 1.5;
 /// The odds of being lost move by so much without anything being broken; chance has to explain what is beyond (a
 /// minimum-effect test: Murphy, Myors 1999). With 1, three of 28 findings in twenty simulated shops were false.

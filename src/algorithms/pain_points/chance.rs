@@ -81,8 +81,8 @@ pub(super) fn widened(p: f64, dispersion: f64) -> f64 {
 }
 
 /// The probability, given all that were lost on both sides, of `window` losing as many or more, where the odds of being
-/// lost are `odds` times those of `other`: Fisher's exact test, one-sided (non-central hypergeometric; Fisher 1935), and
-/// the observed count by half (mid-p: Lancaster 1961), which is right on average instead of cautious. Beyond
+/// lost are `odds` times those of `other`: Fisher's exact test, one-sided (non-central hypergeometric; Fisher 1935),
+/// and the observed count by half (mid-p: Lancaster 1961), which is right on average instead of cautious. Beyond
 /// [`EXACT_LOST`] by the normal law of the difference of log odds.
 pub(super) fn mid_p(window: Counts, other: Counts, odds: f64) -> f64 {
     let lost = window.lost + other.lost;
