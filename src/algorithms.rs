@@ -16,6 +16,7 @@ pub mod folds;
 pub mod metrics;
 pub mod offer_response;
 pub mod online;
+pub mod pain_points;
 pub mod personas;
 pub mod policy;
 pub mod ranker;

@@ -17,6 +17,7 @@ mod families;
 mod friction;
 mod journey;
 mod offer;
+mod pain;
 mod person;
 mod persona;
 mod policy;
@@ -36,6 +37,9 @@ pub use self::catalog::{Catalog, Product, Role};
 pub use self::economics::{DEEPEST, profit_cents};
 pub use self::event::{Event, EventKind, Touchpoint};
 pub use self::offer::{EFFECT_DAYS, OfferKind, SENT_PER_WEEK};
+pub use self::pain::{
+    MAX_PAIN_POINTS, PAIN_DAYS, PainKind, PainPoint, PainPointError, top_level_categories,
+};
 pub use self::person::{Person, Profile};
 pub use self::persona::Persona;
 pub use self::policy::Policy;
@@ -50,6 +54,7 @@ pub use self::truth::{Stage, favourite_category, stage, week_due, week_purchase}
 use self::calendar::Calendar;
 use self::catalog::Shelf;
 use self::dice::{Purpose, key, share};
+use self::pain::Planted;
 use self::person::FIRST_VISITOR;
 
 /// What does not change while people live in it.
@@ -60,6 +65,8 @@ pub struct World {
     /// The products.
     pub catalog: Catalog,
     pub(crate) campaigns: bool,
+    /// What hurts, in the order of the settings.
+    pub(crate) pains: Vec<Planted>,
     /// Whether what somebody does on a day is drawn from the seed, the person and the day: after the history.
     pub(crate) paired: bool,
 }
@@ -96,6 +103,8 @@ pub struct Simulation {
     coming: VecDeque<Vec<Event>>,
     today: u32,
     out: Vec<Event>,
+    /// Visits that ended at each pain point because of it.
+    lost_to: Vec<u64>,
     choices: taste::Choices,
 }
 
@@ -110,6 +119,7 @@ impl Simulation {
             calendar,
             catalog,
             campaigns: true,
+            pains: settings.planted(),
             paired: false,
         };
         let days = world.calendar.horizon() as usize;
@@ -122,6 +132,7 @@ impl Simulation {
             coming: (0..days).map(|_| Vec::new()).collect(),
             today: 0,
             out: Vec::new(),
+            lost_to: vec![0; world.pains.len()],
             choices: Vec::new(),
             world,
         };
@@ -152,6 +163,19 @@ impl Simulation {
     #[must_use]
     pub fn today(&self) -> u32 {
         self.today
+    }
+
+    /// The pain points that were planted, each with its first day (seconds since the Unix epoch) and the visits that
+    /// have ended there so far and would have gone on without it.
+    pub fn pain_points(&self) -> impl Iterator<Item = (PainKind, i64, u64)> {
+        let pains = self.world.pains.iter().zip(&self.lost_to);
+        pains.map(|(pain, &lost)| {
+            (
+                pain.kind,
+                self.world.day_start(i64::from(pain.first_day)),
+                lost,
+            )
+        })
     }
 
     /// Whether the period of the settings is over. Days beyond can be lived with
@@ -213,14 +237,16 @@ impl Simulation {
 
     fn live(&mut self, shelf: &Shelf, number: u32) {
         let (world, out, choices) = (&self.world, &mut self.out, &mut self.choices);
-        if number < FIRST_VISITOR {
-            let person = &mut self.customers[number as usize];
-            journey::live(world, shelf, person, out, choices);
+        let person = if number < FIRST_VISITOR {
+            &mut self.customers[number as usize]
         } else {
             let visitor = number - FIRST_VISITOR;
-            let person = self.visitors[visitor as usize]
-                .get_or_insert_with(|| Box::new(Person::visitor(world, visitor, shelf.day)));
-            journey::live(world, shelf, person, out, choices);
+            self.visitors[visitor as usize]
+                .get_or_insert_with(|| Box::new(Person::visitor(world, visitor, shelf.day)))
+        };
+        journey::live(world, shelf, person, out, choices);
+        for pain in person.lost_to.drain(..) {
+            self.lost_to[pain] += 1;
         }
     }
 

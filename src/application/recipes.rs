@@ -11,8 +11,11 @@ mod journey;
 mod places;
 mod reading;
 mod stage;
+mod suggestions;
 
 use reading::Document;
+
+pub use suggestions::{Suggestion, suggested};
 
 /// The file of the journey.
 pub const JOURNEY_FILE: &str = "journey.toml";
@@ -118,6 +121,8 @@ pub struct Recipes {
     pub places: Places,
     /// The segments that offers may name.
     pub segments: Vec<Segment>,
+    /// What to try where people are lost.
+    pub suggestions: Vec<Suggestion>,
     /// The recipe of each stage, in the order of [`Journey::stages`].
     pub stages: Vec<Recipe>,
     /// The model card of each stage, in the order of [`Journey::stages`].
@@ -143,6 +148,10 @@ impl Recipes {
         let names = journey.as_ref().map_or_else(Vec::new, |(journey, ..)| {
             journey.stages.iter().map(|s| s.name.clone()).collect()
         });
+        let suggestions = match &journey {
+            Some((journey, ..)) => parse_suggestions(files, journey, &mut faults),
+            None => Vec::new(),
+        };
         let mut recipes: Vec<Recipe> = Vec::new();
         for file in files {
             let Some(stem) = file.name.strip_suffix(".toml") else {
@@ -168,6 +177,7 @@ impl Recipes {
                 touchpoints,
                 places,
                 segments,
+                suggestions,
                 stages,
                 cards,
             }),
@@ -218,6 +228,20 @@ fn parse_journey(files: &[RecipeFile], faults: &mut Vec<RecipeFault>) -> Option<
     let journey = journey::read(&document);
     faults.extend(document.into_faults());
     journey
+}
+
+fn parse_suggestions(
+    files: &[RecipeFile],
+    journey: &Journey,
+    faults: &mut Vec<RecipeFault>,
+) -> Vec<Suggestion> {
+    let Some(file) = files.iter().find(|file| file.name == JOURNEY_FILE) else {
+        return Vec::new();
+    };
+    let document = Document::new(&file.name, &file.text);
+    let suggestions = suggestions::read(&document, journey);
+    faults.extend(document.into_faults());
+    suggestions
 }
 
 fn require_recipe(files: &[RecipeFile], stage: &str, faults: &mut Vec<RecipeFault>) {

@@ -1,15 +1,19 @@
-//! `nextbest demo`: the simulated shop "Gadgets Here" in one command: made, imported, learned, asked, served.
+//! `nextbest demo`: the simulated shop "Gadgets Here" in one command: made, imported, learned, asked, served, alive.
+
+mod life;
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use indicatif::ProgressBar;
 use jiff::civil::Date;
 
+use self::life::{Life, Made};
 use super::flags::SettingsFlags;
 use super::import::{self, Target};
 use super::recommend::print_answer;
@@ -22,6 +26,7 @@ use crate::config;
 use crate::domain::Timestamp;
 use crate::domain::time::{DAY_MS, MINUTE_MS};
 use crate::server::{Service, repetition_counter};
+use crate::simulation::PainPoint;
 use crate::telemetry;
 
 /// The data folder unless `--data` names another.
@@ -30,6 +35,10 @@ const FOLDER: &str = "nextbest-demo";
 const SHOWN: usize = 5;
 /// Says that the shop is imported whole.
 const IMPORTED: &str = "demo-imported";
+/// What hurts in the demo, unless told otherwise.
+const PAINS: [&str; 2] = ["broken_checkout:business_client", "thin_pages:Computers"];
+/// The longest that a simulated day may take, in seconds: as long as a day.
+const MAX_SPEED: u32 = 86_400;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -55,6 +64,13 @@ pub struct Args {
     /// First day after the history [default: today]
     #[arg(long, value_name = "DATE")]
     pub end: Option<Date>,
+    /// Plant a pain point, as `simulate` does; may be given several times
+    #[arg(long = "pain-point", value_name = "SPEC", default_values = PAINS)]
+    pub pain_points: Vec<PainPoint>,
+    /// Seconds that a simulated day takes after the history, while the demo serves; 0: time stands still
+    #[arg(long, value_name = "SECONDS", default_value_t = 60,
+        value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_SPEED)))]
+    pub live_speed: u32,
 }
 
 /// Makes the shop, learns, prints an answer for each stage, then serves until Ctrl-C.
@@ -65,6 +81,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut flags = args.settings.clone();
     flags.data.get_or_insert_with(|| FOLDER.to_owned());
     flags.log_level.get_or_insert_with(|| "warn".to_owned());
+    // the shop lives on ahead of the machine's clock
+    flags.set.insert(0, "clock.source=events".to_owned());
     let mut settings = flags.load()?.settings;
     telemetry::install(&settings.log);
     let recipes = config::recipes(settings.models.folder.as_deref())?;
@@ -86,12 +104,42 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .map(|c| c.id.to_string());
     let example = example.unwrap_or_default();
     settings.server.listen = free_address(settings.server.listen);
+    let newest = service.shop.known().state.newest();
+    let made = Made::read(&folder)?;
+    let mut life = None;
     serve(service, &settings, |address| {
         how_to_call(address, &example);
+        life = begin_life(args, made, newest, address)?;
         Ok(())
     })?;
+    if let Some(life) = life {
+        life.end();
+    }
     println!("stopped; `nextbest demo` goes on from here");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lets the shop live on, unless time is to stand still.
+fn begin_life(
+    args: &Args,
+    made: Option<Made>,
+    newest: Timestamp,
+    address: SocketAddr,
+) -> anyhow::Result<Option<Life>> {
+    if args.live_speed == 0 {
+        return Ok(None);
+    }
+    let Some(made) = made else {
+        println!("this shop was made by an older version: it does not live on");
+        return Ok(None);
+    };
+    let speed = args.live_speed;
+    println!("the shop lives on: a day takes {speed} s (--live-speed)");
+    let (newest, speed) = (
+        newest.ms().div_euclid(1_000),
+        Duration::from_secs(speed.into()),
+    );
+    Life::begin(made, newest, address.to_string(), speed).map(Some)
 }
 
 /// Simulates, imports and trains, as far as that is not done yet.
@@ -113,7 +161,7 @@ fn prepare(
                 "{} holds another shop; name another folder by --data",
                 folder.display()
             );
-            simulate(args, &shop, service.shop.clock.now())?;
+            simulate(args, folder, &shop)?;
         }
         let import_args = import::Args {
             settings: flags.clone(),
@@ -150,17 +198,21 @@ fn prepare(
     Ok(())
 }
 
-fn simulate(args: &Args, shop: &Path, now: Timestamp) -> anyhow::Result<()> {
-    let today = jiff::Timestamp::from_millisecond(now.ms())?
+fn simulate(args: &Args, folder: &Path, shop: &Path) -> anyhow::Result<()> {
+    let today = jiff::Timestamp::now()
         .to_zoned(jiff::tz::TimeZone::UTC)
         .date();
-    let settings = crate::simulation::Settings::new(
-        args.seed,
-        args.customers,
-        args.products,
-        args.days,
-        args.end.unwrap_or(today),
-    )?;
+    let pains = args.pain_points.iter().map(PainPoint::to_string);
+    let made = Made {
+        seed: args.seed,
+        customers: args.customers,
+        products: args.products,
+        days: args.days,
+        end: args.end.unwrap_or(today).to_string(),
+        pain_points: pains.collect(),
+    };
+    let settings = made.settings()?;
+    made.write(folder)?;
     println!(
         "simulating {} days of \"Gadgets Here\" into {}",
         args.days,

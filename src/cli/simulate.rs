@@ -19,8 +19,10 @@ use jiff::civil::Date;
 pub use self::standing::{Loop, Standing, Standings};
 pub use self::summary::Summary;
 
+pub(super) use self::against::{fields as event_fields, terms as offer_terms};
+
 use self::files::Shop;
-use crate::simulation::{Settings, Simulation};
+use crate::simulation::{PainPoint, Settings, Simulation};
 
 /// What the policy of a running service is called.
 pub const SERVICE: &str = "service";
@@ -70,6 +72,10 @@ pub struct Args {
     /// First day after the simulated period (the wall clock is never read)
     #[arg(long, value_name = "DATE", default_value = "2026-06-30")]
     pub end: Date,
+    /// Plant a pain point: broken_checkout:PERSONA, shipping_cost or thin_pages:CATEGORY, with a first day as in
+    /// shipping_cost@2026-05-01 [default day: 28 days before the end]; may be given several times
+    #[arg(long = "pain-point", value_name = "SPEC")]
+    pub pain_points: Vec<PainPoint>,
     /// Compress the files (`.csv.gz`)
     #[arg(long, requires = "out")]
     pub gzip: bool,
@@ -89,7 +95,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         args.products,
         args.days,
         args.end,
-    )?;
+    )?
+    .with_pain_points(&args.pain_points)?;
     match &args.out {
         Some(dir) => write_files(args, &settings, dir),
         None => compare::report(args, &lived_on(args, &settings)?),

@@ -129,6 +129,8 @@ pub struct Person {
     /// Orders so far.
     pub orders: u32,
     pub(crate) memory: Memory,
+    /// The pain points that ended a visit today, by their place.
+    pub(crate) lost_to: Vec<usize>,
 }
 
 impl Person {
@@ -240,6 +242,7 @@ impl Person {
             sessions: 0,
             orders: 0,
             memory: Memory::default(),
+            lost_to: Vec::new(),
             dice,
         }
     }

@@ -48,7 +48,7 @@ impl Prospect {
         let factors = OfferKind::ALL.map(|kind| person.response(kind).exp());
         let mut prospect = Prospect {
             rates: [0.0; EFFECT_DAYS as usize],
-            buys: visit_purchase(person),
+            buys: visit_purchase(world, person, first),
             wandering: Order::default(),
             sure: Vec::new(),
             factors,
@@ -79,7 +79,7 @@ impl Prospect {
             }
         }
         let found = 1.0 - (-days / ACCESSORY_DAYS).exp();
-        let bought = found * ACCESSORY_CART * completion(person);
+        let bought = found * ACCESSORY_CART * completion(world, person, first);
         for errand in &person.errands {
             let order = dreamer.order(Goal::Accessory(errand.main), BASKETS_WITH_GOAL);
             prospect.sure.push((bought, order));

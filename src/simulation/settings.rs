@@ -1,7 +1,10 @@
 //! What may be asked of the simulation: seed, size and period, checked once.
 
+use jiff::ToSpan;
 use jiff::civil::Date;
 use thiserror::Error;
+
+use super::pain::{MAX_PAIN_POINTS, PainPoint, Planted};
 
 /// Most customers of one shop.
 pub const MAX_CUSTOMERS: u32 = 1_000_000;
@@ -38,6 +41,22 @@ pub enum SettingsError {
         /// The product that was asked for.
         given: u64,
     },
+    /// Too many pain points.
+    #[error("at most {MAX_PAIN_POINTS} pain points can be planted, not {0}")]
+    TooManyPains(usize),
+    /// The same pain point twice.
+    #[error("the pain point {0} is there twice")]
+    PainTwice(PainPoint),
+    /// A pain point outside the history.
+    #[error("{pain} must begin from {first} to {last}, within the history")]
+    PainOutside {
+        /// The pain point.
+        pain: PainPoint,
+        /// The first day of the history.
+        first: Date,
+        /// The last day of it.
+        last: Date,
+    },
 }
 
 /// A checked request for a shop. Same settings, same shop.
@@ -48,6 +67,7 @@ pub struct Settings {
     products: u32,
     days: u32,
     end: Date,
+    pains: Vec<PainPoint>,
 }
 
 impl Settings {
@@ -83,7 +103,38 @@ impl Settings {
             products,
             days,
             end,
+            pains: Vec::new(),
         })
+    }
+
+    /// The same shop with pain points.
+    ///
+    /// # Errors
+    /// Too many, the same one twice, or one that begins outside the history.
+    pub fn with_pain_points(mut self, pains: &[PainPoint]) -> Result<Settings, SettingsError> {
+        if pains.len() > MAX_PAIN_POINTS {
+            return Err(SettingsError::TooManyPains(pains.len()));
+        }
+        let first = self.end.saturating_sub(i64::from(self.days).days());
+        let last = self.end.saturating_sub(1.day());
+        for (place, &pain) in pains.iter().enumerate() {
+            if pains[..place].iter().any(|other| other.kind == pain.kind) {
+                return Err(SettingsError::PainTwice(pain));
+            }
+            if pain.since.is_some_and(|day| day < first || day > last) {
+                return Err(SettingsError::PainOutside { pain, first, last });
+            }
+        }
+        self.pains = pains.to_vec();
+        Ok(self)
+    }
+
+    /// The pain points, each with its first day.
+    pub(super) fn planted(&self) -> Vec<Planted> {
+        let pains = self.pains.iter();
+        pains
+            .map(|&pain| Planted::new(pain, self.days, self.end))
+            .collect()
     }
 
     /// The number everything random is derived from.

@@ -80,7 +80,7 @@ pub fn week_purchase(
         return 0.0;
     }
     let factor = offer.map_or(1.0, |kind| person.response(kind).exp());
-    let buys = visit_purchase(person);
+    let buys = visit_purchase(world, person, first_day);
     let mut nothing = 1.0;
     for day in first_day..first_day + EFFECT_DAYS {
         let rate = person.plain_visit_rate(world, day) * factor;
@@ -90,7 +90,7 @@ pub fn week_purchase(
         nothing *= 1.0 - supply.due_within(time, world.calendar.start(), f64::from(EFFECT_DAYS));
     }
     let found = 1.0 - (-f64::from(EFFECT_DAYS) / ACCESSORY_DAYS).exp();
-    let bought = found * ACCESSORY_CART * completion(person);
+    let bought = found * ACCESSORY_CART * completion(world, person, first_day);
     for _ in &person.errands {
         nothing *= 1.0 - bought;
     }

@@ -8,7 +8,7 @@ use super::World;
 use super::catalog::{Role, Shelf};
 use super::dice::{Purpose, key};
 use super::event::{Event, EventKind, Touchpoint};
-use super::friction::cart_probability;
+use super::friction::{cart_probability, gives_up};
 use super::person::Person;
 use super::taste::{Choices, choose_family, consider, draw};
 
@@ -82,6 +82,10 @@ pub(crate) struct Visit<'a> {
     device: u64,
     place: Touchpoint,
     logged_in: bool,
+    /// Product pages matter: whoever restocks knows what they want, and what is imagined is never left.
+    reads_pages: bool,
+    /// A product page was the last straw.
+    gave_up: bool,
 }
 
 impl<'a> Visit<'a> {
@@ -112,11 +116,14 @@ impl<'a> Visit<'a> {
             device,
             place,
             logged_in,
+            reads_pages: false,
+            gave_up: false,
         }
     }
 
     /// From the first click to the last.
     pub(crate) fn run(mut self, goal: Goal) {
+        self.reads_pages = !matches!(goal, Goal::Restock(..));
         let known = self.person.has_account(self.now);
         let entry = self.entry(goal, known);
         if entry == STORE {
@@ -214,7 +221,7 @@ impl<'a> Visit<'a> {
             }
             None => self.browse(),
         };
-        if fills {
+        if fills && !self.gave_up {
             let lines = self.fill(first);
             self.checkout(lines);
         }
@@ -262,12 +269,13 @@ impl<'a> Visit<'a> {
             return;
         };
         self.look(first);
-        if self.person.dice.chance(0.5)
+        if !self.gave_up
+            && self.person.dice.chance(0.5)
             && let Some(second) = draw(self.person, self.choices)
         {
             self.look(second);
         }
-        if self.person.dice.chance(ACCESSORY_CART) {
+        if !self.gave_up && self.person.dice.chance(ACCESSORY_CART) {
             let line = self.line(first);
             self.checkout(vec![line]);
         }
@@ -324,6 +332,9 @@ impl<'a> Visit<'a> {
         self.look(best);
         let mean = self.person.persona.habits().further_views;
         for _ in 0..self.person.dice.poisson(mean).min(12) {
+            if self.gave_up {
+                return best;
+            }
             let Some(other) = draw(self.person, self.choices) else {
                 break;
             };
@@ -332,7 +343,7 @@ impl<'a> Visit<'a> {
                 best = other;
             }
         }
-        if self.person.dice.chance(0.05) {
+        if !self.gave_up && self.person.dice.chance(0.05) {
             self.emit_product(EventKind::AddToWishlist, best);
         }
         best
@@ -355,6 +366,9 @@ impl<'a> Visit<'a> {
     fn add_more(&mut self, lines: &mut Vec<Line>, factor: f64) {
         let further = factor * self.person.persona.habits().further_lines;
         for _ in 0..self.person.dice.poisson(further).min(8) {
+            if self.gave_up {
+                break;
+            }
             let family = choose_family(self.shelf, self.person);
             let product = self.choose(family);
             self.add(lines, Some(product));
@@ -409,6 +423,9 @@ impl<'a> Visit<'a> {
     fn look(&mut self, product: u32) {
         self.person.memory.looked_at = Some(self.now);
         self.emit_product(EventKind::ViewItem, product);
+        if self.reads_pages && !self.gave_up {
+            self.gave_up = gives_up(self.world, self.person, product, self.shelf.day);
+        }
     }
 
     fn put(&mut self, line: &Line) {

@@ -30,6 +30,7 @@ mod journey_speed;
 mod offer_choice;
 mod offer_kill;
 mod offer_ledger;
+mod pain_points;
 mod personas;
 mod python_client;
 mod recipes;

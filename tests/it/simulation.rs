@@ -115,6 +115,36 @@ fn same_seed_same_bytes_and_another_seed_other_events() {
     assert!(events(&one) != events(&other));
 }
 
+#[test]
+fn planted_pain_points_are_told_and_go_with_the_next_run() {
+    let plain = settings(3, 60, 60, 60);
+    let plant = |text: &str| plain.clone().with_pain_points(&[text.parse().unwrap()]);
+    let dir = write(&plant("shipping_cost").unwrap());
+    let rows = read(dir.path(), "truth_pain_points");
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        (rows[0]["stage"].as_str(), rows[0]["since"].as_str()),
+        ("decision", "2026-06-02T00:00:00Z")
+    );
+    assert!(rows[0]["extra_losses"].parse::<u32>().unwrap() > 0);
+    write_shop(&plain, dir.path(), false, true, || {}).unwrap();
+    assert!(!dir.path().join("truth_pain_points.csv").exists());
+    assert!(matches!(
+        plant("shipping_cost@2026-06-30"),
+        Err(SettingsError::PainOutside { .. })
+    ));
+    let twice = ["shipping_cost", "shipping_cost@2026-06-20"].map(|text| text.parse().unwrap());
+    assert!(matches!(
+        plain.clone().with_pain_points(&twice),
+        Err(SettingsError::PainTwice(_))
+    ));
+    let many = vec![twice[0]; 17];
+    assert!(matches!(
+        plain.clone().with_pain_points(&many),
+        Err(SettingsError::TooManyPains(17))
+    ));
+}
+
 /// What is lived on after the files must not change what stands in them.
 #[test]
 fn the_files_are_those_of_the_first_release() {

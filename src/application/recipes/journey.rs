@@ -40,6 +40,7 @@ pub(super) fn read(document: &Document<'_>) -> Option<Read> {
         "channels",
         "touchpoint",
         "recovery",
+        "suggestion",
     ]);
     let named = read_stages(&whole);
     let otherwise = whole

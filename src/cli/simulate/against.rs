@@ -280,7 +280,7 @@ impl Sender for Service {
 }
 
 /// The offer of a kind as the service is told it.
-fn terms(kind: OfferKind, start: Timestamp, end: Timestamp) -> Terms {
+pub(in crate::cli) fn terms(kind: OfferKind, start: Timestamp, end: Timestamp) -> Terms {
     let (name, value, _) = wording(kind);
     // what these cost follows from their value
     let is_priced = matches!(
@@ -316,7 +316,7 @@ fn wire_kind(kind: OfferKind) -> domain::OfferKind {
 }
 
 /// An event of the simulation as the service is told it.
-fn fields(event: &Event) -> EventFields {
+pub(in crate::cli) fn fields(event: &Event) -> EventFields {
     let hex = |prefix: &str, number: Option<u64>| {
         number.map_or_else(String::new, |number| format!("{prefix}{number:016x}"))
     };

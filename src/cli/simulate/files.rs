@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 /// The files, without their endings.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "products",
     "customers",
     "offers",
@@ -19,6 +19,7 @@ const NAMES: [&str; 9] = [
     "truth_due",
     "truth_replenishment",
     "truth_products",
+    "truth_pain_points",
 ];
 
 /// A folder that is being filled.
@@ -81,13 +82,16 @@ impl Shop {
         Ok(())
     }
 
-    /// Gives every file its name, and removes those of an earlier run with the other ending.
+    /// Gives every file its name, and removes those of an earlier run with the other ending, or that this one does not
+    /// have.
     pub(super) fn publish(mut self) -> anyhow::Result<()> {
         for name in NAMES {
-            let other = if self.gzip { plain } else { zipped }(&self.dir, name);
-            if other.exists() {
-                fs::remove_file(&other)
-                    .with_context(|| format!("cannot replace {}", other.display()))?;
+            for old in [plain(&self.dir, name), zipped(&self.dir, name)] {
+                let is_replaced = self.complete.iter().any(|(_, path)| *path == old);
+                if !is_replaced && old.exists() {
+                    fs::remove_file(&old)
+                        .with_context(|| format!("cannot replace {}", old.display()))?;
+                }
             }
         }
         for (temporary, path) in &self.complete {

@@ -300,7 +300,37 @@ pub(super) fn write_truth(shop: &mut Shop, simulation: &Simulation) -> anyhow::R
     write_truth_offers(shop, simulation)?;
     write_truth_due(shop, simulation)?;
     write_truth_replenishment(shop, simulation)?;
-    write_truth_products(shop, simulation.world())
+    write_truth_products(shop, simulation.world())?;
+    write_truth_pain_points(shop, simulation)
+}
+
+/// What was planted, if anything was.
+fn write_truth_pain_points(shop: &mut Shop, simulation: &Simulation) -> anyhow::Result<()> {
+    if simulation.pain_points().next().is_none() {
+        return Ok(());
+    }
+    let mut table = shop.open("truth_pain_points")?;
+    table.rows.write_record([
+        "pain_point",
+        "stage",
+        "touchpoint",
+        "persona",
+        "category",
+        "since",
+        "extra_losses",
+    ])?;
+    for (kind, since, lost) in simulation.pain_points() {
+        table.rows.write_record([
+            kind.name(),
+            kind.stage(),
+            kind.touchpoint(),
+            kind.persona().map_or("", |persona| persona.name()),
+            kind.category().unwrap_or(""),
+            &written(since)?,
+            &lost.to_string(),
+        ])?;
+    }
+    shop.close(table)
 }
 
 fn write_truth_customers(shop: &mut Shop, simulation: &Simulation) -> anyhow::Result<()> {

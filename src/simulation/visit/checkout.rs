@@ -4,11 +4,14 @@ use super::{Line, Visit, scale, with_line};
 use crate::simulation::aftermath;
 use crate::simulation::dice::{Purpose, key};
 use crate::simulation::event::{Event, EventKind, Touchpoint};
-use crate::simulation::friction::{Step, leaving};
+use crate::simulation::friction::{Leaving, Step, leaves};
 use crate::simulation::offer::{AMOUNT_OFF_CENTS, OfferKind, PERCENT_OFF};
 
 impl Visit<'_> {
     pub(super) fn checkout(&mut self, mut lines: Vec<Line>) {
+        if self.gave_up {
+            return;
+        }
         for line in &lines {
             self.put(line);
         }
@@ -22,8 +25,8 @@ impl Visit<'_> {
             self.emit(EventKind::ViewCart);
         }
         for step in Step::ALL {
-            if self.person.dice.chance(leaving(self.person, step)) {
-                self.leave(&lines);
+            if let Some(how) = leaves(self.world, self.person, step, self.shelf.day) {
+                self.leave(&lines, how);
                 return;
             }
             match step {
@@ -38,10 +41,10 @@ impl Visit<'_> {
         self.pay(lines);
     }
 
-    fn leave(&mut self, lines: &[Line]) {
+    fn leave(&mut self, lines: &[Line], how: Leaving) {
         self.person.memory.cart_left_at = Some(self.now);
         self.person.memory.cart = lines.first().map(|line| line.product);
-        if self.person.dice.chance(0.2) {
+        if how == Leaving::Calm && self.person.dice.chance(0.2) {
             for line in lines {
                 self.emit_line(EventKind::RemoveFromCart, line);
             }

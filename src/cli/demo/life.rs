@@ -1,0 +1,292 @@
+//! The simulated shop stays alive while the demo serves: its people go on, and what they do is written over the wire.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::simulate::{event_fields, offer_terms};
+use crate::domain::Timestamp;
+use crate::simulation::{Campaign, DAY, Event, OfferKind, PainPoint, Settings, Simulation};
+use crate::transport::grpc::client::{Client, EventFields};
+
+/// How the shop of a data folder was made.
+const MADE: &str = "demo-shop.json";
+/// So many days are lived after the history; then the shop stands still.
+const LIVE_DAYS: u32 = 365;
+/// How often what has happened meanwhile is written.
+const BEAT: Duration = Duration::from_millis(500);
+/// Events of one call.
+const WRITTEN_AT_ONCE: usize = 2_000;
+/// After the wire broke: how long it may take until it is known that the service was told to stop.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How a shop was made: the same life follows from the same words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Made {
+    pub(super) seed: u64,
+    pub(super) customers: u32,
+    pub(super) products: u32,
+    pub(super) days: u32,
+    /// As 2026-06-30.
+    pub(super) end: String,
+    pub(super) pain_points: Vec<String>,
+}
+
+impl Made {
+    /// As settings of the simulation.
+    ///
+    /// # Errors
+    /// Something out of bounds.
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let pains = self.pain_points.iter().map(|text| text.parse());
+        let pains = pains.collect::<Result<Vec<PainPoint>, _>>()?;
+        let settings = Settings::new(
+            self.seed,
+            self.customers,
+            self.products,
+            self.days,
+            self.end.parse::<Date>()?,
+        )?;
+        Ok(settings.with_pain_points(&pains)?)
+    }
+
+    /// Leaves word in the data folder.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        let path = folder.join(MADE);
+        let text = serde_json::to_string_pretty(self)?;
+        std::fs::write(&path, text).with_context(|| path.display().to_string())
+    }
+
+    /// How the shop of this data folder was made; nothing where an older version made it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn read(folder: &Path) -> anyhow::Result<Option<Self>> {
+        let path = folder.join(MADE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = std::fs::read_to_string(&path);
+        let text = text.with_context(|| path.display().to_string())?;
+        let made = serde_json::from_str(&text);
+        Ok(Some(made.with_context(|| path.display().to_string())?))
+    }
+}
+
+/// The shop lives in a thread of its own until it is told to stop.
+pub(super) struct Life {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Life {
+    /// Begins where the history, and what was lived of it before, ends: `newest` is the newest event of the service, in
+    /// seconds since the Unix epoch. A simulated day takes `speed`.
+    ///
+    /// # Errors
+    /// If the machine gives no thread.
+    pub(super) fn begin(
+        made: Made,
+        newest: i64,
+        address: String,
+        speed: Duration,
+    ) -> anyhow::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let thread = std::thread::Builder::new().name("life".to_owned());
+        let thread = thread.spawn(move || {
+            let lived = live(&made, newest, &address, speed, &told);
+            // when the service stops, the wire breaks before this thread is told
+            if let Err(error) = lived
+                && !waits(&told, PATIENCE)
+            {
+                eprintln!("the simulated shop stands still: {error:#}");
+            }
+        });
+        let thread = thread.context("the machine gives no thread")?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends it.
+    pub(super) fn end(self) {
+        self.stop.store(true, Ordering::Release);
+        // a panic has been printed by then
+        let _ended = self.thread.join();
+    }
+}
+
+/// Waits; true as soon as it is told to stop.
+fn waits(told: &AtomicBool, time: Duration) -> bool {
+    let until = Instant::now() + time;
+    loop {
+        if told.load(Ordering::Acquire) {
+            return true;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        std::thread::sleep(left.min(BEAT));
+    }
+}
+
+fn live(
+    made: &Made,
+    newest: i64,
+    address: &str,
+    speed: Duration,
+    told: &AtomicBool,
+) -> anyhow::Result<()> {
+    let mut days = Days::after(&made.settings()?, newest);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the machine gives no threads")?;
+    let mut client = runtime.block_on(Client::connect(address))?;
+    let end = days.campaign.simulation().world().end();
+    if newest < end {
+        // those of the history have ended with it
+        let moment = |time: i64| Timestamp::from_ms(time * 1_000);
+        let (starts, ends) = (moment(end - DAY), moment(end + i64::from(LIVE_DAYS) * DAY));
+        let terms = OfferKind::ALL.map(|kind| offer_terms(kind, starts, ends));
+        runtime.block_on(client.put_offers(&terms))?;
+    }
+    while let Some((begins, events)) = days.next() {
+        let started = Instant::now();
+        let mut waiting = events.into_iter().peekable();
+        // a day that was begun before goes on where it was
+        let begun = (newest - begins).clamp(0, DAY);
+        loop {
+            let elapsed = started.elapsed().as_secs_f64() / speed.as_secs_f64();
+            let moment = begins + begun + (elapsed * DAY as f64) as i64;
+            while waiting.peek().is_some_and(|(time, _)| *time <= moment) {
+                let due = std::iter::from_fn(|| waiting.next_if(|(time, _)| *time <= moment));
+                let due: Vec<EventFields> =
+                    due.take(WRITTEN_AT_ONCE).map(|(_, event)| event).collect();
+                let count = due.len() as u64;
+                let taken = runtime.block_on(client.write(due, false))?;
+                ensure!(
+                    taken.written + taken.duplicate == count,
+                    "{count} events were written, and {} were taken",
+                    taken.written + taken.duplicate
+                );
+            }
+            if moment >= begins + DAY {
+                break;
+            }
+            if waits(told, BEAT.min(speed / 4)) {
+                return Ok(());
+            }
+        }
+    }
+    println!(
+        "the simulated shop has lived {LIVE_DAYS} days after its history and stands still now"
+    );
+    Ok(())
+}
+
+/// The days after the history, with ids for their events: the same in every run.
+struct Days {
+    campaign: Campaign,
+    newest: i64,
+}
+
+impl Days {
+    fn after(settings: &Settings, newest: i64) -> Self {
+        let campaign = Campaign::after(Simulation::new(settings), LIVE_DAYS);
+        Self { campaign, newest }
+    }
+
+    /// The next day of which not everything is known: its first moment, and its events from the newest known one on.
+    /// Mails go on as in the history: a random offer for a random tenth.
+    fn next(&mut self) -> Option<(i64, Vec<(i64, EventFields)>)> {
+        while !self.campaign.is_over() {
+            let day = self.campaign.day();
+            let world = self.campaign.simulation().world();
+            let begins = world.end() + i64::from(day) * DAY;
+            let sent = self.campaign.trial();
+            let events = self.campaign.live(&sent);
+            if begins + DAY <= self.newest {
+                continue;
+            }
+            let numbered = events.iter().enumerate();
+            // what is of the newest moment may be known in part: the service tells by the id
+            let new = numbered.filter(|(_, event)| event.time >= self.newest);
+            let event = |(number, event): (usize, &Event)| {
+                let event_id = format!("d{day:03}-{number:05}");
+                let fields = EventFields {
+                    event_id,
+                    ..event_fields(event)
+                };
+                (event.time, fields)
+            };
+            return Some((begins, new.map(event).collect()));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made() -> Made {
+        Made {
+            seed: 3,
+            customers: 60,
+            products: 40,
+            days: 60,
+            end: "2026-06-30".to_owned(),
+            pain_points: vec!["shipping_cost".to_owned()],
+        }
+    }
+
+    #[test]
+    fn word_is_left_and_read() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Made::read(folder.path()).unwrap(), None);
+        made().write(folder.path()).unwrap();
+        assert_eq!(Made::read(folder.path()).unwrap(), Some(made()));
+        std::fs::write(folder.path().join(MADE), "{").unwrap();
+        assert!(Made::read(folder.path()).is_err());
+    }
+
+    /// Interrupted anywhere, the same events follow, with the same ids.
+    #[test]
+    fn life_goes_on_where_it_was() {
+        let settings = made().settings().unwrap();
+        let end = Simulation::new(&settings).world().end();
+        let all = |newest: i64, days: usize| {
+            let mut life = Days::after(&settings, newest);
+            let mut events = Vec::new();
+            for _ in 0..days {
+                events.extend(life.next().unwrap().1);
+            }
+            let key = |(time, event): (i64, EventFields)| (time, event.event_id, event.event_type);
+            events.into_iter().map(key).collect::<Vec<_>>()
+        };
+        let whole = all(end - 5, 6);
+        assert!(whole.len() > 50 && whole.iter().all(|event| event.0 >= end));
+        let newest = whole[whole.len() / 2].0;
+        let first = whole.iter().position(|event| event.0 == newest).unwrap();
+        let lived = (newest - end) / DAY;
+        assert!(lived > 0);
+        assert_eq!(all(newest, 6 - lived as usize), whole[first..]);
+    }
+
+    #[test]
+    fn a_life_can_be_stopped_and_a_broken_wire_is_no_panic() {
+        let nobody = "127.0.0.1:1".to_owned();
+        let life = Life::begin(made(), 0, nobody, Duration::from_secs(60)).unwrap();
+        life.end();
+    }
+}
