@@ -9,6 +9,8 @@ mod architecture;
 mod clock;
 mod closed_loop;
 mod csv_edge;
+mod dashboard;
+mod dashboard_sample;
 mod due;
 mod evaluate;
 mod evaluate_offers;
