@@ -86,6 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .map(|c| c.id.to_string());
     let example = example.unwrap_or_default();
     settings.server.listen = free_address(settings.server.listen);
+    settings.server.http_address = settings.server.http_address.map(free_address);
     serve(service, &settings, |address| {
         how_to_call(address, &example);
         Ok(())

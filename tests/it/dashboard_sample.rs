@@ -75,7 +75,11 @@ impl Sample {
                     reason: "UNKNOWN_NAME".to_owned(),
                     localized_message: None,
                 }]);
-                details.set_error_info("INVALID_FIELDS", "nextbest.dev", [("a", "b")]);
+                details.set_error_info(
+                    "INVALID_FIELDS",
+                    "nextbest.dev",
+                    std::collections::HashMap::new(),
+                );
                 let text = "the request is faulty";
                 return Err(Status::with_error_details(
                     Code::InvalidArgument,

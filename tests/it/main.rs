@@ -10,6 +10,7 @@ mod clock;
 mod closed_loop;
 mod csv_edge;
 mod dashboard;
+mod dashboard_browser;
 mod dashboard_sample;
 mod due;
 mod evaluate;
