@@ -25,7 +25,10 @@ def start(javascript=True):
         raise RuntimeError("chromium and chromedriver are needed")
     options = Options()
     options.binary_location = binary
-    for flag in ["--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]:
+    flags = ["--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+    # the same picture, and a smaller one, on every machine
+    flags += ["--hide-scrollbars", "--disable-lcd-text"]
+    for flag in flags:
         options.add_argument(flag)
     if os.geteuid() == 0:
         # in a container of its own, where Chromium refuses to start as root otherwise

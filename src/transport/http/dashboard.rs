@@ -297,8 +297,14 @@ fn answer(path: &str, made: Made) -> Response<Body> {
 }
 
 /// A page that says what could not be done.
-pub(super) fn failed(back: &'static str, status: &Status) -> Response<Body> {
+fn failed(back: &'static str, status: &Status) -> Response<Body> {
     error_page(http_code(status), "That was not done", status, back)
+}
+
+/// A page in the place of one that could not be made.
+pub(super) fn unshown(status: &Status) -> Response<Body> {
+    let heading = "This cannot be shown now";
+    error_page(http_code(status), heading, status, Page::Journey.path())
 }
 
 fn refused(denied: Denied) -> Response<Body> {

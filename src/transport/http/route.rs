@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Code, Status};
 
 use super::answer::{Body, FALLBACK, JSON, cached, is_get, no_such, plain, reason_of, refusal};
-use super::dashboard::{Board, Dashboard, Services, failed};
+use super::dashboard::{Board, Dashboard, Services, unshown};
 use super::json::{self, Kind};
 use super::limits::{
     DEFAULT_TIMEOUT, EVENTS_TIMEOUT, HttpLimits, MAX_DISCARDED, MAX_EVENTS_BODY, MAX_FORM_BODY,
@@ -276,17 +276,17 @@ impl Face {
     /// A page of the dashboard.
     async fn page(&self, headers: &HeaderMap, path: &str, query: &str) -> Response<Body> {
         let Ok(_place) = self.calls.clone().try_acquire_owned() else {
-            return failed("/dashboard", &overloaded());
+            return unshown(&overloaded());
         };
         let shown = tokio::time::timeout(PAGE_TIMEOUT, self.board.show(headers, path, query));
         let shown = shown.await;
-        shown.unwrap_or_else(|_| failed("/dashboard", &late(PAGE_TIMEOUT)))
+        shown.unwrap_or_else(|_| unshown(&late(PAGE_TIMEOUT)))
     }
 
     /// A form of the dashboard.
     async fn form(&self, headers: &HeaderMap, path: &str, body: Incoming) -> Response<Body> {
         let Ok(_place) = self.calls.clone().try_acquire_owned() else {
-            return failed("/dashboard", &overloaded());
+            return unshown(&overloaded());
         };
         let read = tokio::time::timeout(self.limits.body_read, whole(body, MAX_FORM_BODY)).await;
         let read = read.unwrap_or_else(|_| Err(late(self.limits.body_read)));
@@ -296,7 +296,7 @@ impl Face {
                 let form = String::from_utf8_lossy(&bytes);
                 self.board.act(headers, path, &form).await
             }
-            Err(status) => failed("/dashboard", &status),
+            Err(status) => unshown(&status),
         }
     }
 

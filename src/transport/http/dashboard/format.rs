@@ -57,6 +57,16 @@ pub(super) fn money(value: f64, currency: &str) -> String {
     }
 }
 
+/// Money that is estimated, to three digits: 18,424 → `€18,400`.
+pub(super) fn about(value: f64, currency: &str) -> String {
+    let size = value.abs();
+    if !size.is_finite() || size < 1_000.0 {
+        return money(value, currency);
+    }
+    let unit = 10_f64.powf(size.log10().floor() - 2.0);
+    money((value / unit).round() * unit, currency)
+}
+
 /// 0.1734 → `17.3 %`.
 pub(super) fn share(value: f64) -> String {
     match value.is_finite() {
@@ -163,6 +173,10 @@ mod tests {
         assert_eq!(money(18_400.2, "EUR"), "€18,400");
         assert_eq!(money(-12.5, "SEK"), "−12.50 SEK");
         assert_eq!(money(f64::INFINITY, "EUR"), "–");
+        assert_eq!(about(18_424.0, "EUR"), "€18,400");
+        assert_eq!(about(-999_600.0, "EUR"), "−€1,000,000");
+        assert_eq!(about(431.2, "EUR"), "€431");
+        assert_eq!(about(f64::NAN, "EUR"), "–");
         assert_eq!(share(0.1734), "17.3 %");
         let spans = [30.0, 60.0, 5_400.0, 86_400.0, 276_480.0, 2_592_000.0].map(span);
         assert_eq!(

@@ -4,7 +4,7 @@ use askama::Template;
 use tonic::Status;
 
 use super::asked::Picked;
-use super::format::{count, money, number, share, span, title, words};
+use super::format::{about, count, money, number, share, span, title, words};
 use super::map;
 use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counting};
 use super::svg::{Svg, at};
@@ -164,7 +164,7 @@ fn headline(
         let headline = format!(
             "In {days} {} {who} were lost {place}; about {}",
             count(worst.lost_count),
-            money(worst.lost_revenue, currency)
+            about(worst.lost_revenue, currency)
         );
         let subline = format!(
             "{} of the {} who came there did not go on: {}. Had it been {} as {}, {} more would have stayed; the money \
@@ -340,7 +340,7 @@ fn card(number_of: usize, pain: &v1::PainPoint, currency: &str) -> Pain {
         cost: format!(
             "{} too many lost, about {}",
             number_of_people(pain.extra_lost_count),
-            money(pain.lost_revenue, currency)
+            about(pain.lost_revenue, currency)
         ),
         numbers: format!(
             "{} of {} were lost here ({}{interval}); {} would be expected as {}.",

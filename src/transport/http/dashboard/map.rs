@@ -10,6 +10,9 @@ use crate::proto::v1;
 /// The width of the picture.
 const WIDTH: f64 = 1_120.0;
 const HEIGHT: f64 = 500.0;
+/// Where the first stage begins, and how far from the right side the last one does: there is room for who comes and who
+/// is lost.
+const SIDES: [f64; 2] = [156.0, 134.0];
 /// How wide a stage is.
 const NODE: f64 = 64.0;
 /// How high the largest stage is.
@@ -93,8 +96,9 @@ fn description(stages: &[v1::JourneyStage]) -> String {
 }
 
 fn column(i: usize, stages: usize) -> f64 {
-    let pitch = WIDTH / stages.max(1) as f64;
-    pitch * (i as f64 + 0.5) - NODE / 2.0 - 14.0
+    let [left, right] = SIDES;
+    let pitch = (WIDTH - left - right) / (stages.max(2) - 1) as f64;
+    left + pitch * i as f64
 }
 
 /// Who comes into a stage from its left side, and who goes out to the right: what must have room there.
@@ -264,6 +268,7 @@ fn people(svg: &mut Svg, stages: &[v1::JourneyStage], nodes: Vec<Node>, scale: f
             (stage.new_count, "new", "new"),
             (stage.returned_count, "returned", "returned"),
         ];
+        let mut outside = 8.0;
         for (people, class, word) in comes {
             if people <= 0 {
                 continue;
@@ -273,13 +278,14 @@ fn people(svg: &mut Svg, stages: &[v1::JourneyStage], nodes: Vec<Node>, scale: f
             // the outermost comes lowest, so that bands do not cross
             let y = node.top + node.taken_left;
             node.taken_left += wide;
-            svg.path(class, &bend(node.x, y, wide, -1.0), &tip);
+            svg.path(class, &from_sky(node.x, y, wide, outside), &tip);
+            outside += wide;
         }
         if stage.left_count > 0 {
             let wide = (stage.left_count as f64 * scale).max(1.0);
             let tip = format!("{}: {} lost", title(&stage.stage), count(stage.left_count));
             let y = node.top + node.taken_right;
-            svg.path("left", &bend(node.x + NODE, y, wide, 1.0), &tip);
+            svg.path("left", &to_ground(node.x + NODE, y, wide), &tip);
             let x = node.x + NODE + 8.0 + wide / 2.0;
             svg.label(
                 "losstext",
@@ -303,58 +309,29 @@ fn people(svg: &mut Svg, stages: &[v1::JourneyStage], nodes: Vec<Node>, scale: f
     }
 }
 
-/// A band that turns: down from the right side (`way` 1) to the ground with an arrow, or from the sky to the left side
-/// (`way` -1).
-fn bend(x: f64, y: f64, wide: f64, way: f64) -> String {
-    let near = x + way * 8.0;
-    let far = near + way * wide;
-    if way > 0.0 {
-        let tip = f64::midpoint(near, far);
-        return format!(
-            "M{} {}C{} {} {} {} {} {}L{} {}L{} {}L{} {}L{} {}C{} {} {} {} {} {}Z",
-            at(x),
-            at(y),
-            at(far),
-            at(y),
-            at(far),
-            at(y + 8.0),
-            at(far),
-            at(y + wide + 14.0),
-            at(far),
-            at(GROUND),
-            at(tip),
-            at(GROUND + 14.0),
-            at(near),
-            at(GROUND),
-            at(near),
-            at(y + wide + 14.0),
-            at(near),
-            at(y + wide + 4.0),
-            at(near),
-            at(y + wide),
-            at(x),
-            at(y + wide)
-        );
-    }
-    let low = y + wide;
+/// A band that turns down from the right side of a stage to the ground, where it ends as an arrow.
+fn to_ground(x: f64, y: f64, wide: f64) -> String {
+    let near = x + 8.0;
+    let far = near + wide;
+    let [x, near, far, tip] = [x, near, far, f64::midpoint(near, far)].map(at);
+    let [top, turn] = [y, y + 8.0].map(at);
+    let [low, inner, straight] = [y + wide, y + wide + 4.0, y + wide + 14.0].map(at);
+    let [ground, end] = [GROUND, GROUND + 14.0].map(at);
     format!(
-        "M{} {}C{} {} {} {} {} {}L{} {}C{} {} {} {} {} {}Z",
-        at(x),
-        at(y),
-        at(near),
-        at(y),
-        at(near),
-        at(y - 4.0),
-        at(near),
-        at(SKY),
-        at(far),
-        at(SKY),
-        at(far),
-        at(low - 6.0),
-        at(far),
-        at(low),
-        at(x),
-        at(low)
+        "M{x} {top}C{far} {top} {far} {turn} {far} {straight}L{far} {ground}L{tip} {end}L{near} {ground}\
+         L{near} {straight}C{near} {inner} {near} {low} {x} {low}Z"
+    )
+}
+
+/// A band that comes from the sky, `outside` from the stage, and turns into its left side.
+fn from_sky(x: f64, y: f64, wide: f64, outside: f64) -> String {
+    let near = x - outside;
+    let [x, near, far] = [x, near, near - wide].map(at);
+    let [top, turn, low, outer] = [y, y - 6.0, y + wide, y - 14.0].map(at);
+    let sky = at(SKY.min(y - 20.0));
+    format!(
+        "M{x} {top}C{near} {top} {near} {turn} {near} {outer}L{near} {sky}L{far} {sky}L{far} {outer}\
+         C{far} {low} {far} {low} {x} {low}Z"
     )
 }
 
@@ -390,9 +367,10 @@ fn height(mood: f64) -> f64 {
 
 /// How people feel, with intervals; a stage without answers is a gap.
 fn mood(svg: &mut Svg, stages: &[v1::JourneyStage]) {
-    svg.label("small", [4.0, MOOD[0] + 4.0], "start", "happy");
-    svg.label("small", [4.0, MOOD[1] + 4.0], "start", "unhappy");
-    svg.line("zero", [52.0, height(0.0)], [WIDTH - 8.0, height(0.0)]);
+    svg.label("small", [4.0, MOOD[0] + 4.0], "start", "happy (1)");
+    svg.label("small", [4.0, MOOD[1] + 4.0], "start", "unhappy (−1)");
+    svg.label("small", [4.0, height(0.0) + 4.0], "start", "neither");
+    svg.line("zero", [92.0, height(0.0)], [WIDTH - 8.0, height(0.0)]);
     let x = |i| column(i, stages.len()) + NODE / 2.0;
     let known: Vec<(usize, &v1::Emotion)> = stages
         .iter()
