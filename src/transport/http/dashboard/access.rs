@@ -9,7 +9,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use rand::RngCore as _;
 
 /// Set by browsers, by no page: where the request comes from.
@@ -89,7 +89,7 @@ impl Access {
 
     /// Whether a POST comes from a page of the dashboard, by what browsers say and by its token.
     pub(super) fn check_post(&self, headers: &HeaderMap, token: &str) -> Result<(), Denied> {
-        let site = headers.get(SEC_FETCH_SITE).map(|site| site.as_bytes());
+        let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
         if site.is_some_and(|site| site != b"same-origin") {
             return Err(Denied::Origin);
         }

@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn a_query_is_a_selection_and_comes_back() {
-        let query = "start_date=2026-11-01&end_date=2026-11-22&persona_id=p%201&segment=a%26b&touchpoint=&breakdown=stage";
+        let query = "start_date=2026-11-01&end_date=2026-11-22&persona_id=p%201&segment=a%26b&\
+                     touchpoint=&breakdown=stage";
         let (picked, faults) = Picked::parse(query);
         assert_eq!(faults.as_slice(), []);
         let selection = picked.selection();

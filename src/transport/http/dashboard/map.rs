@@ -1,5 +1,5 @@
-//! The journey map as a picture: stages in order, flows forward between and above them, back below, people who come from
-//! above, people who are lost dropping out; over it how people feel, on it the pain points.
+//! The journey map as a picture: stages in order, flows forward between and above them, back below, people who come
+//! from above, people who are lost dropping out; over it how people feel, on it the pain points.
 
 use std::collections::HashMap;
 

@@ -4,7 +4,7 @@ use askama::Template;
 use tonic::Status;
 
 use super::asked::{Picked, encoded};
-use super::format::{NONE, count, cut, long_day, money, number, title};
+use super::format::{NONE, count, cut, long_day, money, title};
 use super::parts::{Downloads, Frame, Notice, Page};
 use super::svg::Svg;
 use crate::proto::v1;
@@ -94,9 +94,10 @@ fn kind(offer: &v1::Offer) -> String {
         Some(value) => format!("{words}, worth {}", money(value, currency)),
         None => words.to_owned(),
     };
-    let number_of = value.map_or_else(String::new, |value| format!("{} ", number(value)));
+    // as it was written: 15, 12.5
+    let number_of = value.map_or_else(String::new, |value| format!("{value} "));
     match offer.kind() {
-        OfferKind::Percentage => format!("{}% off", number_of.trim_end()),
+        OfferKind::Percentage => format!("{number_of}% off"),
         OfferKind::Amount => format!("{} off", money(value.unwrap_or_default(), currency)),
         OfferKind::BuyXGetY => format!("buy some, get {number_of}free"),
         OfferKind::FreeShipping => with("free shipping", value),
