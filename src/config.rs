@@ -65,6 +65,8 @@ pub struct Settings {
     pub journal: Journal,
     /// The service.
     pub server: Server,
+    /// The pages.
+    pub dashboard: Dashboard,
     /// The time.
     pub clock: Clock,
     /// What is held in memory.
@@ -120,6 +122,15 @@ pub struct Server {
     pub max_concurrent_calls: usize,
     /// Batches that may wait for the journal.
     pub write_queue_batches: usize,
+}
+
+/// `[dashboard]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dashboard {
+    /// Whether everybody who reaches the pages sees customers.
+    pub personal_data: bool,
+    /// Names by which browsers may call the service, beside addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// Where the time comes from.

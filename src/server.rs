@@ -17,7 +17,7 @@ use crate::application::ingest::{Committer, Ingest};
 use crate::application::journey::JourneyReports;
 use crate::application::models::{ModelSettings, Models};
 use crate::application::offers::Offers;
-use crate::application::recipes::Recipes;
+use crate::application::recipes::{RecipeFile, Recipes};
 use crate::application::recommend::Recommender;
 use crate::application::shop::{Clock, OfferPolicy, Shop, ShopSettings};
 use crate::application::train::TrainSettings;
@@ -31,6 +31,7 @@ use crate::store::{
 use crate::transport::csv::Repetitions;
 use crate::transport::grpc::limits::Limits;
 use crate::transport::grpc::{self, ServeError, UseCases};
+use crate::transport::http::dashboard::{Dashboard, NoJourney};
 use crate::transport::http::{self, limits::HttpLimits};
 
 /// How many different contents of a file are counted in memory, about 40 bytes each; more go to the disk.
@@ -74,6 +75,7 @@ pub struct Service {
     pub use_cases: UseCases,
     committer: Committer,
     settings: Settings,
+    recipe_files: Vec<RecipeFile>,
 }
 
 /// How to fold, by recipes and settings.
@@ -247,7 +249,26 @@ impl Service {
             use_cases,
             committer,
             settings: settings.clone(),
+            recipe_files: recipes.files.clone(),
         })
+    }
+
+    /// What the dashboard shows beside the use cases, and to whom.
+    #[must_use]
+    pub fn dashboard(&self) -> Dashboard {
+        let is_recipe = |file: &&RecipeFile| file.name.ends_with(".toml");
+        Dashboard {
+            // the one place where the journey service is handed to the dashboard
+            journey: Arc::new(NoJourney),
+            personal_data: self.settings.dashboard.personal_data,
+            hosts: self.settings.dashboard.hosts.clone(),
+            recipes: self
+                .recipe_files
+                .iter()
+                .filter(is_recipe)
+                .cloned()
+                .collect(),
+        }
     }
 
     /// Serves gRPC, and HTTP if it is to be, until `shutdown`, then drains.
@@ -288,7 +309,9 @@ impl Service {
                 ..HttpLimits::default()
             };
             let (use_cases, ends) = (self.use_cases.clone(), ends(stopping.clone()));
-            let served = http::serve(listener, use_cases, &limits, ready.clone(), ends).await;
+            let dashboard = self.dashboard();
+            let served =
+                http::serve(listener, use_cases, dashboard, &limits, ready.clone(), ends).await;
             served.map_err(io_error("HTTP"))
         };
         let told = async {

@@ -127,6 +127,8 @@ pub struct Recipes {
     pub stages: Vec<Recipe>,
     /// The model card of each stage, in the order of [`Journey::stages`].
     pub cards: Vec<String>,
+    /// The files they come from, as they were read.
+    pub files: Vec<RecipeFile>,
 }
 
 impl Recipes {
@@ -180,6 +182,7 @@ impl Recipes {
                 suggestions,
                 stages,
                 cards,
+                files: files.to_vec(),
             }),
             _ => {
                 let order = |fault: &RecipeFault| (fault.file != JOURNEY_FILE, fault.file.clone());

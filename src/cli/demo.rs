@@ -107,6 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let newest = service.shop.known().state.newest();
     let made = Made::read(&folder)?;
     let mut life = None;
+    settings.server.http_address = settings.server.http_address.map(free_address);
     serve(service, &settings, |address| {
         how_to_call(address, &example);
         life = begin_life(args, made, newest, address)?;

@@ -86,7 +86,9 @@ pub fn serve(
             }
         };
         if let Some(listener) = &http {
-            println!("HTTP on http://{}", listener.local_addr()?);
+            let address = listener.local_addr()?;
+            println!("HTTP on http://{address}");
+            println!("dashboard on http://{address}/dashboard");
         }
         // tests and scripts wait for this line
         println!("listening on {bound}");

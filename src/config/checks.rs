@@ -7,10 +7,13 @@ use figment::Figment;
 use serde::Deserialize;
 
 use super::{
-    Attribution, Clock, ClockSource, Data, Decisions, Durability, Journal, Log, LogFormat,
-    LogLevel, Models, Offers, Server, SettingFault, Settings, State, Training,
+    Attribution, Clock, ClockSource, Dashboard, Data, Decisions, Durability, Journal, Log,
+    LogFormat, LogLevel, Models, Offers, Server, SettingFault, Settings, State, Training,
 };
 use crate::application::spelling::suggestion;
+
+/// The longest name of a host (RFC 1035).
+const MAX_HOST_BYTES: usize = 253;
 
 /// The settings as they stand in files: types only.
 #[derive(Deserialize)]
@@ -19,6 +22,7 @@ struct Raw {
     data: RawData,
     journal: RawJournal,
     server: RawServer,
+    dashboard: RawDashboard,
     clock: RawClock,
     state: RawState,
     attribution: RawAttribution,
@@ -54,6 +58,13 @@ struct RawServer {
     drain_seconds: i64,
     max_concurrent_calls: i64,
     write_queue_batches: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDashboard {
+    personal_data: bool,
+    hosts: String,
 }
 
 #[derive(Deserialize)]
@@ -219,6 +230,10 @@ pub(super) fn settings(
             ),
         },
         server: server(c, &raw.server),
+        dashboard: Dashboard {
+            personal_data: raw.dashboard.personal_data,
+            hosts: hosts(c, &raw.dashboard.hosts),
+        },
         clock: Clock {
             source: c.one_of("clock.source", &raw.clock.source, CLOCKS),
         },
@@ -269,6 +284,26 @@ const LEVELS: &[(&str, LogLevel)] = &[
     ("trace", LogLevel::Trace),
 ];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+/// Names of hosts with commas between them.
+fn hosts(c: &mut Checks<'_>, text: &str) -> Vec<String> {
+    let names = text.split(',').map(str::trim);
+    let names: Vec<String> = names
+        .filter(|name| !name.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    let is_host = |name: &String| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+        name.len() <= MAX_HOST_BYTES && name.chars().all(is_part)
+    };
+    if let Some(wrong) = names.iter().find(|name| !is_host(name)) {
+        let message = format!(
+            "dashboard.hosts must be names of hosts, without http:// and without a port, not {wrong:?}"
+        );
+        c.fault("dashboard.hosts", message);
+    }
+    names
+}
 
 fn server(c: &mut Checks<'_>, raw: &RawServer) -> Server {
     Server {

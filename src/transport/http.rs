@@ -2,6 +2,7 @@
 //! as gRPC and hands them to the same code.
 
 mod answer;
+pub mod dashboard;
 mod export;
 mod json;
 pub mod limits;
@@ -22,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::transport::grpc::UseCases;
+use crate::transport::http::dashboard::Dashboard;
 use crate::transport::http::limits::{HttpLimits, MAX_HEADER_BYTES, MAX_HEADERS};
 use crate::transport::http::route::Face;
 
@@ -38,12 +40,14 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 pub async fn serve(
     listener: TcpListener,
     use_cases: UseCases,
+    dashboard: Dashboard,
     limits: &HttpLimits,
     ready: watch::Receiver<bool>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let (stop, stopping) = watch::channel(false);
-    let face = Arc::new(Face::new(use_cases, limits, ready, stopping.clone()));
+    let board = (dashboard, listener.local_addr().ok());
+    let face = Arc::new(Face::new(use_cases, board, limits, ready, stopping.clone()));
     let connections = Arc::new(Semaphore::new(limits.connections));
     // every connection holds a sender: when all are gone, so are the connections
     let (open, mut all_closed) = mpsc::channel::<Infallible>(1);

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use nextbest::transport::http::dashboard::Dashboard;
 use nextbest::transport::http::limits::HttpLimits;
 use nextbest::transport::http::serve;
 use serde_json::Value;
@@ -25,6 +26,15 @@ pub(crate) struct HttpFace {
 
 impl HttpFace {
     pub(crate) async fn start(harness: &Harness, limits: HttpLimits) -> Self {
+        Self::start_with(harness, limits, harness.service.dashboard()).await
+    }
+
+    /// With a dashboard of one's own.
+    pub(crate) async fn start_with(
+        harness: &Harness,
+        limits: HttpLimits,
+        dashboard: Dashboard,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -33,7 +43,7 @@ impl HttpFace {
             harness.service.shop.ready(),
         );
         let served = tokio::spawn(async move {
-            serve(listener, use_cases, &limits, ready, async {
+            serve(listener, use_cases, dashboard, &limits, ready, async {
                 stopped.await.ok();
             })
             .await
@@ -61,6 +71,10 @@ impl Got {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
@@ -116,10 +130,14 @@ pub(crate) async fn send(
     request: http::request::Builder,
     body: impl Into<Bytes>,
 ) -> hyper::Result<Got> {
-    let request = request
-        .header("host", "nextbest")
-        .body(Full::new(body.into()))
-        .unwrap();
+    let has_host = request
+        .headers_ref()
+        .is_some_and(|headers| headers.contains_key("host"));
+    let request = match has_host {
+        true => request,
+        false => request.header("host", "localhost"),
+    };
+    let request = request.body(Full::new(body.into())).unwrap();
     client.ready().await?;
     let answer = client.send_request(request).await?;
     let (head, body) = answer.into_parts();

@@ -132,7 +132,7 @@ async fn what_is_wrong_with_a_request_is_told_at_once() {
             "INVALID_EXPRESSION",
         ),
         ("/v2/recommendations", 404, "METHOD_NOT_FOUND"),
-        ("/", 404, "METHOD_NOT_FOUND"),
+        ("/dashboard.html", 404, "METHOD_NOT_FOUND"),
         ("/v1/events", 405, "METHOD_NOT_FOUND"),
     ];
     for (path, code, reason) in cases {

@@ -135,6 +135,10 @@ fn unknown_keys_are_errors_with_the_right_name() {
         &["own.toml:1:", "did you mean \"journal\"?"],
     );
     check("journal = 1\n", &["own.toml:1:", "write [journal]"]);
+    check(
+        "[dashboard]\nhosts = \"shop.example, http://shop.example\"\n",
+        &["own.toml:2:", "names of hosts", "http://shop.example"],
+    );
     let found = faults(
         "",
         &[("NEXTBEST_LOG__LEVLE", "info")],

@@ -20,7 +20,7 @@ use crate::harness::{Clients, Harness, PATIENCE};
 use crate::wire_story::{about, ask, refused};
 
 /// A service with a simulated shop in it: 300 customers over half a year.
-async fn simulated() -> (Harness, Clients) {
+pub(crate) async fn simulated() -> (Harness, Clients) {
     simulated_by(&Recipes::embedded().unwrap()).await
 }
 
@@ -57,7 +57,7 @@ async fn simulated_by(recipes: &Recipes) -> (Harness, Clients) {
     (harness, clients)
 }
 
-async fn train(clients: &mut Clients, seed: u64) -> v1::TrainingRun {
+pub(crate) async fn train(clients: &mut Clients, seed: u64) -> v1::TrainingRun {
     let request = v1::TrainModelsRequest { seed: Some(seed) };
     clients
         .models
@@ -68,7 +68,7 @@ async fn train(clients: &mut Clients, seed: u64) -> v1::TrainingRun {
 }
 
 /// Watches a run to its end and returns how it ended.
-async fn watched(clients: &mut Clients, run: &v1::TrainingRun) -> v1::TrainingRun {
+pub(crate) async fn watched(clients: &mut Clients, run: &v1::TrainingRun) -> v1::TrainingRun {
     let request = v1::WatchTrainingRunRequest {
         training_run_id: run.training_run_id.clone(),
     };
@@ -92,7 +92,7 @@ async fn revisions(clients: &mut Clients) -> Vec<v1::ModelRevision> {
     answer.into_inner().model_revisions
 }
 
-async fn live(clients: &mut Clients) -> String {
+pub(crate) async fn live(clients: &mut Clients) -> String {
     ask(clients, about("c000001")).await.model_revision
 }
 

@@ -92,7 +92,9 @@ impl Grouping {
     #[must_use]
     pub fn of(shop: &Shop, now: Timestamp) -> Self {
         let live = shop.personas.get();
-        let personas = live.iter().flat_map(|live| live.personas.fitted().personas());
+        let personas = live
+            .iter()
+            .flat_map(|live| live.personas.fitted().personas());
         let personas = personas.map(|persona| PersonaName {
             id: persona.id.to_string(),
             name: persona.name.to_string(),
@@ -100,7 +102,9 @@ impl Grouping {
         let mut grouping = Self {
             groups: vec![Group::default()],
             personas: personas.collect(),
-            revision: live.as_ref().map_or_else(String::new, |live| live.id.clone()),
+            revision: live
+                .as_ref()
+                .map_or_else(String::new, |live| live.id.clone()),
             customers: HashMap::default(),
         };
         let mut numbers: HashMap<Group, u16, FixedState> = HashMap::default();

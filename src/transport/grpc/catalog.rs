@@ -21,9 +21,9 @@ use crate::transport::grpc::work::blocking;
 #[derive(Debug, Clone)]
 pub struct CatalogApi {
     /// The use cases.
-    pub(super) catalog: Catalog,
+    pub(in crate::transport) catalog: Catalog,
     /// The clock.
-    pub(super) ingest: Ingest,
+    pub(in crate::transport) ingest: Ingest,
 }
 
 impl Masked for v1::Product {

@@ -24,9 +24,9 @@ const KEPT_PAGE: usize = 16;
 #[derive(Debug, Clone)]
 pub struct CustomerApi {
     /// The use cases.
-    pub(super) customers: Customers,
+    pub(in crate::transport) customers: Customers,
     /// What streams share.
-    pub(super) streams: Streams,
+    pub(in crate::transport) streams: Streams,
 }
 
 #[tonic::async_trait]

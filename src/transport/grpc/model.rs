@@ -23,9 +23,9 @@ const MAX_PAGE: usize = 100;
 #[derive(Debug, Clone)]
 pub struct ModelApi {
     /// The use cases.
-    pub(super) models: Models,
+    pub(in crate::transport) models: Models,
     /// What streams share.
-    pub(super) streams: Streams,
+    pub(in crate::transport) streams: Streams,
 }
 
 #[tonic::async_trait]

@@ -25,7 +25,7 @@ use crate::transport::grpc::work::blocking;
 #[derive(Debug, Clone)]
 pub struct OfferApi {
     /// The use cases.
-    pub(super) offers: Offers,
+    pub(in crate::transport) offers: Offers,
 }
 
 impl Masked for v1::Offer {

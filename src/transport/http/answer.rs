@@ -159,7 +159,7 @@ fn detail(detail: &ErrorDetail) -> Option<Value> {
 }
 
 /// The code of HTTP that `google.rpc.Code` stands for.
-fn http_code(status: &Status) -> StatusCode {
+pub(super) fn http_code(status: &Status) -> StatusCode {
     let number = match status.code() {
         Code::Ok => 200,
         Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => 400,

@@ -19,6 +19,11 @@ pub const MAX_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a batch of events may take.
 pub const EVENTS_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a page of the dashboard may take.
+pub const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most bytes of a form of the dashboard.
+pub const MAX_FORM_BODY: usize = 4 * 1_024;
+
 /// What an operator or a test may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpLimits {

@@ -62,13 +62,13 @@ pub(super) enum Format {
 }
 
 /// The parameters of a query as they come.
-struct Parameters {
+pub(super) struct Parameters {
     pairs: Vec<(String, String)>,
-    faults: Faults,
+    pub(super) faults: Faults,
 }
 
 impl Parameters {
-    fn parse(query: &str, known: &[&[&str]]) -> Self {
+    pub(super) fn parse(query: &str, known: &[&[&str]]) -> Self {
         let (mut pairs, mut faults) = (Vec::new(), Faults::new());
         let known: Vec<&str> = known
             .iter()
@@ -106,12 +106,12 @@ impl Parameters {
         pairs.map(|pair| pair.1.clone()).collect()
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(super) fn text(&self, name: &str) -> String {
         let found = self.pairs.iter().find(|pair| pair.0 == name);
         found.map_or_else(String::new, |pair| pair.1.clone())
     }
 
-    fn flag(&mut self, name: &str) -> bool {
+    pub(super) fn flag(&mut self, name: &str) -> bool {
         match self.text(name).as_str() {
             "" | "false" => false,
             "true" => true,

@@ -1,5 +1,6 @@
 //! From a request to its answer: the path, the deadline, and what is safe where there is no other answer.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Code, Status};
 
 use super::answer::{Body, FALLBACK, JSON, cached, is_get, no_such, plain, reason_of, refusal};
+use super::dashboard::{Board, Dashboard, Services, unshown};
 use super::json::{self, Kind};
 use super::limits::{
-    DEFAULT_TIMEOUT, EVENTS_TIMEOUT, HttpLimits, MAX_DISCARDED, MAX_EVENTS_BODY, MAX_QUESTION_BODY,
-    MAX_TIMEOUT,
+    DEFAULT_TIMEOUT, EVENTS_TIMEOUT, HttpLimits, MAX_DISCARDED, MAX_EVENTS_BODY, MAX_FORM_BODY,
+    MAX_QUESTION_BODY, MAX_TIMEOUT, PAGE_TIMEOUT,
 };
 use super::{export, query};
 use crate::application::AppError;
@@ -24,7 +26,11 @@ use crate::domain::{FaultCode, Faults};
 use crate::proto::v1;
 use crate::proto::v1::event_service_server::EventService as _;
 use crate::transport::grpc::UseCases;
+use crate::transport::grpc::catalog::CatalogApi;
+use crate::transport::grpc::customer::CustomerApi;
 use crate::transport::grpc::event::EventApi;
+use crate::transport::grpc::model::ModelApi;
+use crate::transport::grpc::offer::OfferApi;
 use crate::transport::grpc::question;
 use crate::transport::grpc::recommendation::{RecommendationApi, check_size, render};
 use crate::transport::grpc::rescue::{caught, panicked};
@@ -42,6 +48,7 @@ const MARGIN_SHARE: u32 = 20;
 pub(super) struct Face {
     pub(super) recommendations: RecommendationApi,
     events: EventApi,
+    board: Board,
     calls: Arc<Semaphore>,
     pub(super) limits: HttpLimits,
     ready: watch::Receiver<bool>,
@@ -50,21 +57,45 @@ pub(super) struct Face {
 impl Face {
     pub(super) fn new(
         use_cases: UseCases,
+        (dashboard, listens): (Dashboard, Option<SocketAddr>),
         limits: &HttpLimits,
         ready: watch::Receiver<bool>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        Self {
-            recommendations: RecommendationApi {
-                recommender: use_cases.recommender,
-                customers: use_cases.customers.clone(),
-                ingest: use_cases.ingest.clone(),
-                streams: Streams::new(limits.exports, stopping),
-            },
-            events: EventApi {
-                ingest: use_cases.ingest,
+        let streams = Streams::new(limits.exports, stopping);
+        let recommendations = RecommendationApi {
+            recommender: use_cases.recommender,
+            customers: use_cases.customers.clone(),
+            ingest: use_cases.ingest.clone(),
+            streams: streams.clone(),
+        };
+        let events = EventApi {
+            ingest: use_cases.ingest.clone(),
+            customers: use_cases.customers.clone(),
+        };
+        let services = Services {
+            recommendations: recommendations.clone(),
+            events: events.clone(),
+            customers: CustomerApi {
                 customers: use_cases.customers,
+                streams: streams.clone(),
             },
+            models: ModelApi {
+                models: use_cases.models,
+                streams,
+            },
+            offers: OfferApi {
+                offers: use_cases.offers,
+            },
+            catalog: CatalogApi {
+                catalog: use_cases.catalog,
+                ingest: use_cases.ingest,
+            },
+        };
+        Self {
+            recommendations,
+            events,
+            board: Board::new(services, dashboard, listens),
             calls: Arc::new(Semaphore::new(limits.calls)),
             limits: limits.clone(),
             ready,
@@ -89,11 +120,17 @@ impl Face {
             "/v1/recommendations" if post => self.ask(&head.headers, body).await,
             "/v1/recommendations:export" if get => export::answer(self, query).await,
             "/v1/events" if post => self.write(&head.headers, body).await,
+            path if get && Board::has(path) && !Board::takes_posts(path) => {
+                self.page(&head.headers, path, query).await
+            }
+            path if post && Board::takes_posts(path) => self.form(&head.headers, path, body).await,
             path => {
                 let allowed = match path {
                     "/livez" | "/readyz" | "/v1/recommendations:export" => Some("GET, HEAD"),
                     "/v1/recommendations" => Some("GET, HEAD, POST"),
                     "/v1/events" => Some("POST"),
+                    _ if Board::takes_posts(path) => Some("POST"),
+                    _ if Board::has(path) => Some("GET, HEAD"),
                     _ => None,
                 };
                 no_such(path, allowed)
@@ -233,6 +270,33 @@ impl Face {
                 Err(error) => refusal(&error.into()),
             },
             Err(status) => refusal(&status),
+        }
+    }
+
+    /// A page of the dashboard.
+    async fn page(&self, headers: &HeaderMap, path: &str, query: &str) -> Response<Body> {
+        let Ok(_place) = self.calls.clone().try_acquire_owned() else {
+            return unshown(&overloaded());
+        };
+        let shown = tokio::time::timeout(PAGE_TIMEOUT, self.board.show(headers, path, query));
+        let shown = shown.await;
+        shown.unwrap_or_else(|_| unshown(&late(PAGE_TIMEOUT)))
+    }
+
+    /// A form of the dashboard.
+    async fn form(&self, headers: &HeaderMap, path: &str, body: Incoming) -> Response<Body> {
+        let Ok(_place) = self.calls.clone().try_acquire_owned() else {
+            return unshown(&overloaded());
+        };
+        let read = tokio::time::timeout(self.limits.body_read, whole(body, MAX_FORM_BODY)).await;
+        let read = read.unwrap_or_else(|_| Err(late(self.limits.body_read)));
+        match read {
+            // what is no text has no token either
+            Ok(bytes) => {
+                let form = String::from_utf8_lossy(&bytes);
+                self.board.act(headers, path, &form).await
+            }
+            Err(status) => unshown(&status),
         }
     }
 

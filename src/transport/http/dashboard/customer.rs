@@ -1,0 +1,352 @@
+//! One customer's journey: where they stand and why, what would be recommended and why, what they did day by day.
+
+use std::collections::HashMap;
+
+use askama::Template;
+use tonic::Status;
+
+use super::asked::{Picked, encoded};
+use super::format::{NONE, clock, count, long_day, moment, money, number, share, title, words};
+use super::parts::{Frame, Notice, Page, Table};
+use crate::proto::v1;
+
+/// The most events of the timeline, the newest.
+pub(super) const MAX_EVENTS: usize = 200;
+
+/// Who is asked about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) customer_id: String,
+    pub(super) visitor_id: String,
+    pub(super) page_token: String,
+}
+
+/// What is known of a customer.
+pub(super) struct Known {
+    pub(super) customer: v1::Customer,
+    /// The newest ones, oldest first, and whether there are older ones.
+    pub(super) events: Result<(Vec<v1::Event>, bool), Status>,
+    pub(super) explained: Result<v1::ExplainRecommendationResponse, Status>,
+    /// Names of products by their ids.
+    pub(super) names: HashMap<String, String>,
+}
+
+/// What the page shows below its form.
+pub(super) enum Shown {
+    /// Whoever asks has no right to personal data.
+    Hidden,
+    /// Some customers to choose from.
+    Some(Result<v1::ListCustomersResponse, Status>),
+    /// One of them.
+    One(Box<Result<Known, Status>>),
+}
+
+#[derive(Template)]
+#[template(
+    path = "customer.html",
+    config = "src/transport/http/dashboard/askama.toml"
+)]
+struct CustomerPage {
+    frame: Frame,
+    customer_id: String,
+    visitor_id: String,
+    hidden: bool,
+    notice: Option<Notice>,
+    some: Vec<One>,
+    more: Option<String>,
+    view: Option<View>,
+}
+
+struct One {
+    id: String,
+    href: String,
+    told: String,
+}
+
+struct View {
+    name: String,
+    stage: String,
+    facts: Vec<(String, String)>,
+    why: Vec<String>,
+    products: Vec<Recommended>,
+    offers: Vec<Recommended>,
+    offer_note: String,
+    dropped: Table,
+    notices: Vec<Notice>,
+    days: Vec<Day>,
+    older: bool,
+}
+
+struct Recommended {
+    name: String,
+    score: String,
+    reasons: Vec<String>,
+}
+
+struct Day {
+    day: String,
+    events: Vec<(String, String)>,
+}
+
+/// The page.
+pub(super) fn page(asked: &Asked, shown: &Shown) -> askama::Result<String> {
+    let failed = match shown {
+        Shown::Hidden => None,
+        Shown::Some(list) => list.as_ref().err(),
+        Shown::One(known) => known.as_ref().as_ref().err(),
+    };
+    let list = match shown {
+        Shown::Some(Ok(list)) => Some(list),
+        _ => None,
+    };
+    let view = match shown {
+        Shown::One(known) => known.as_ref().as_ref().ok().map(view),
+        _ => None,
+    };
+    let more = list
+        .filter(|list| !list.next_page_token.is_empty())
+        .map(|list| {
+            let token = encoded(&list.next_page_token);
+            format!("{}?page_token={token}", Page::Customers.path())
+        });
+    CustomerPage {
+        frame: Frame::new(Page::Customers, &Picked::default()),
+        customer_id: asked.customer_id.clone(),
+        visitor_id: asked.visitor_id.clone(),
+        hidden: matches!(shown, Shown::Hidden),
+        notice: failed.map(|status| Notice::of("This cannot be shown", status)),
+        some: list.map_or_else(Vec::new, |list| list.customers.iter().map(one).collect()),
+        more,
+        view,
+    }
+    .render()
+}
+
+fn one(customer: &v1::Customer) -> One {
+    let stage = customer.stage.as_ref().map_or("", |stage| &stage.stage);
+    One {
+        id: customer.customer_id.clone(),
+        href: format!(
+            "{}?customer_id={}",
+            Page::Customers.path(),
+            encoded(&customer.customer_id)
+        ),
+        told: format!(
+            "{}, {} events, {} orders",
+            words(stage),
+            count(customer.event_count),
+            count(customer.order_count)
+        ),
+    }
+}
+
+fn view(known: &Known) -> View {
+    let customer = &known.customer;
+    let stage = customer.stage.clone().unwrap_or_default();
+    let mut facts = vec![
+        (
+            "First seen".to_owned(),
+            moment(customer.first_event_time.as_ref()),
+        ),
+        (
+            "Last seen".to_owned(),
+            moment(customer.last_event_time.as_ref()),
+        ),
+        ("Events".to_owned(), count(customer.event_count)),
+        ("Orders".to_owned(), count(customer.order_count)),
+        (
+            "Different products bought".to_owned(),
+            count(customer.product_count),
+        ),
+    ];
+    let mut traits: Vec<_> = customer.traits.iter().collect();
+    traits.sort_unstable();
+    facts.extend(
+        traits
+            .into_iter()
+            .map(|(name, value)| (title(name), value.clone())),
+    );
+    let product = |id: &str| named(&known.names, id);
+    let why = stage.evidence.iter().map(|evidence| {
+        let what = words(&evidence.event_type);
+        let of = match evidence.product_id.as_str() {
+            "" => String::new(),
+            id => format!(": {}", product(id)),
+        };
+        format!("{} {what}{of}", moment(evidence.event_time.as_ref()))
+    });
+    let mut notices = Vec::new();
+    let none = v1::ExplainRecommendationResponse::default();
+    let explained = known.explained.as_ref().unwrap_or_else(|status| {
+        notices.push(Notice::of(
+            "What would be recommended cannot be shown",
+            status,
+        ));
+        &none
+    });
+    let no_events = (Vec::new(), false);
+    let (events, older) = known.events.as_ref().unwrap_or_else(|status| {
+        notices.push(Notice::of("What happened cannot be shown", status));
+        &no_events
+    });
+    let answer = explained.response.clone().unwrap_or_default();
+    let id = match customer.customer_id.as_str() {
+        "" => format!("Visitor {}", customer.visitor_id),
+        id => format!("Customer {id}"),
+    };
+    let since = stage.since.as_ref();
+    View {
+        name: id,
+        stage: format!(
+            "In {}{}",
+            words(&stage.stage),
+            since.map_or_else(String::new, |since| format!(
+                " since {}",
+                moment(Some(since))
+            ))
+        ),
+        facts,
+        why: why.collect(),
+        products: answer
+            .products
+            .iter()
+            .map(|p| recommended(p, &known.names))
+            .collect(),
+        offers: explained
+            .kept_offers
+            .iter()
+            .map(|o| offered(o, &known.names))
+            .collect(),
+        offer_note: offer_note(&answer),
+        dropped: dropped(explained),
+        notices,
+        days: days(events, &known.names),
+        older: *older,
+    }
+}
+
+fn named(names: &HashMap<String, String>, id: &str) -> String {
+    match names.get(id).map(String::as_str) {
+        None | Some("") => id.to_owned(),
+        Some(name) => name.to_owned(),
+    }
+}
+
+fn reasons(reasons: &[v1::Reason], names: &HashMap<String, String>) -> Vec<String> {
+    let reasons = reasons
+        .iter()
+        .map(|reason| match reason.because_product_id.as_str() {
+            "" => reason.text.clone(),
+            id => format!("{} (because of {})", reason.text, named(names, id)),
+        });
+    reasons.collect()
+}
+
+fn recommended(product: &v1::RecommendedProduct, names: &HashMap<String, String>) -> Recommended {
+    Recommended {
+        name: named(names, &product.product_id),
+        score: match product.calibrated {
+            true => format!("probability {}", share(product.score)),
+            false => format!("score {}", number(product.score)),
+        },
+        reasons: reasons(&product.reasons, names),
+    }
+}
+
+fn offered(offer: &v1::RecommendedOffer, names: &HashMap<String, String>) -> Recommended {
+    let name = match offer.name.as_str() {
+        "" => &offer.offer_id,
+        name => name,
+    };
+    Recommended {
+        name: name.to_owned(),
+        score: format!(
+            "expected to bring {}",
+            money(offer.score, &offer.currency_code)
+        ),
+        reasons: reasons(&offer.reasons, names),
+    }
+}
+
+fn offer_note(answer: &v1::RecommendResponse) -> String {
+    if answer.offer_holdout {
+        return "This customer never gets an offer, so that what offers do can be measured."
+            .to_owned();
+    }
+    let chosen: Vec<&str> = answer
+        .offers
+        .iter()
+        .map(|offer| match offer.name.as_str() {
+            "" => offer.offer_id.as_str(),
+            name => name,
+        })
+        .collect();
+    match chosen.is_empty() {
+        true => "No offer would be shown now.".to_owned(),
+        false => format!("Would be shown now: {}.", chosen.join(", ")),
+    }
+}
+
+/// Why offers are left out, each code once with its offers.
+fn dropped(explained: &v1::ExplainRecommendationResponse) -> Table {
+    let rows = explained
+        .dropped_offers
+        .iter()
+        .map(|dropped| vec![dropped.offer_id.clone(), dropped.code.clone()]);
+    Table::new(
+        "Offers that were dropped",
+        &["Offer", "Code"],
+        rows.collect(),
+    )
+}
+
+/// The events by day, the newest first.
+fn days(events: &[v1::Event], names: &HashMap<String, String>) -> Vec<Day> {
+    let mut newest: Vec<&v1::Event> = events.iter().collect();
+    newest.sort_by_key(|event| {
+        let time = event.event_time.unwrap_or_default();
+        std::cmp::Reverse((time.seconds, time.nanos))
+    });
+    let mut days: Vec<Day> = Vec::new();
+    for event in newest {
+        let time = event.event_time.unwrap_or_default();
+        let day = long_day(&time);
+        let line = (clock(&time), happened(event, names));
+        match days.last_mut().filter(|last| last.day == day) {
+            Some(last) => last.events.push(line),
+            None => days.push(Day {
+                day,
+                events: vec![line],
+            }),
+        }
+    }
+    days
+}
+
+fn happened(event: &v1::Event, names: &HashMap<String, String>) -> String {
+    let mut parts = vec![title(&event.event_type)];
+    if !event.product_id.is_empty() {
+        let quantity = event.quantity.filter(|many| (many - 1.0).abs() > 1e-9);
+        let many = quantity.map_or_else(String::new, |many| format!("{} × ", number(many)));
+        parts.push(format!("{many}{}", named(names, &event.product_id)));
+    }
+    if let Some(price) = event.unit_price {
+        parts.push(money(price, &event.currency_code));
+    }
+    if let Some(rating) = event.rating {
+        parts.push(format!("rated {}", number(rating)));
+    }
+    if !event.search_query.is_empty() {
+        parts.push(format!("“{}”", event.search_query));
+    }
+    if !event.offer_id.is_empty() {
+        parts.push(format!("offer {}", event.offer_id));
+    }
+    if !event.touchpoint.is_empty() {
+        parts.push(format!("at {}", words(&event.touchpoint)));
+    }
+    match parts.is_empty() {
+        true => NONE.to_owned(),
+        false => parts.join(" · "),
+    }
+}

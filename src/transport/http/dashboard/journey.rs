@@ -1,0 +1,468 @@
+//! The first page: where customers are lost and what it costs, the key figures, the map, the pain points.
+
+use askama::Template;
+use tonic::Status;
+
+use super::asked::Picked;
+use super::format::{about, count, money, number, share, span, title, words};
+use super::map;
+use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counting};
+use super::svg::{Svg, at};
+use super::{line, quality};
+use crate::proto::v1;
+use crate::proto::v1::pain_point::Comparison;
+
+/// The most key figures on the first page.
+const MAX_TILES: usize = 6;
+/// The most pain points on the first page; the CSV has all that were found.
+const MAX_PAINS: usize = 6;
+/// The most flows of its table.
+const MAX_FLOWS: usize = 60;
+
+/// What the page is made of.
+pub(super) struct Answers {
+    pub(super) map: Result<v1::JourneyMap, Status>,
+    pub(super) pains: Result<v1::ListPainPointsResponse, Status>,
+    pub(super) kpis: Result<v1::GetKpisResponse, Status>,
+    pub(super) personas: Vec<v1::Persona>,
+}
+
+#[derive(Template)]
+#[template(
+    path = "journey.html",
+    config = "src/transport/http/dashboard/askama.toml"
+)]
+struct JourneyPage {
+    frame: Frame,
+    picker: Picker,
+    notice: Option<Notice>,
+    counting: Option<String>,
+    kpi_notice: Option<Notice>,
+    pain_notice: Option<Notice>,
+    view: Option<View>,
+}
+
+struct View {
+    window: String,
+    headline: String,
+    subline: String,
+    tiles: Vec<Tile>,
+    map: String,
+    downloads: Downloads,
+    flows_csv: String,
+    stages: Table,
+    flows: Table,
+    compared: String,
+    pains: Vec<Pain>,
+    pains_csv: String,
+}
+
+struct Tile {
+    name: String,
+    value: String,
+    change: String,
+    quality: &'static str,
+    spark: String,
+}
+
+struct Pain {
+    number: usize,
+    title: String,
+    cost: String,
+    numbers: String,
+    place: String,
+    certainty: String,
+    picture: String,
+    suggestions: Vec<String>,
+    paths: Vec<String>,
+}
+
+/// The page.
+pub(super) fn page(picked: &Picked, answers: &Answers) -> askama::Result<String> {
+    let map = answers.map.as_ref().ok();
+    let notice = |what: &str, status: Option<&Status>| status.map(|s| Notice::of(what, s));
+    let frame = Frame::new(Page::Journey, picked);
+    let view = map.map(|map| view(picked, answers, map));
+    JourneyPage {
+        frame,
+        picker: Picker::new(Page::Journey, picked, map, &answers.personas),
+        notice: notice("The journey cannot be shown", answers.map.as_ref().err()),
+        counting: map.and_then(|map| counting(map.count_state.as_ref())),
+        kpi_notice: notice("Key figures cannot be shown", answers.kpis.as_ref().err()),
+        pain_notice: notice("Pain points cannot be shown", answers.pains.as_ref().err()),
+        view,
+    }
+    .render()
+}
+
+fn view(picked: &Picked, answers: &Answers, map: &v1::JourneyMap) -> View {
+    let window = Window::of(map.count_state.as_ref());
+    let days = window.map_or_else(|| "this window".to_owned(), |w| span_of_days(w.days));
+    let none = v1::ListPainPointsResponse::default();
+    let found = answers.pains.as_ref().unwrap_or(&none);
+    let pains = &found.pain_points[..found.pain_points.len().min(MAX_PAINS)];
+    let currency = &found.currency_code;
+    let is_known = answers.pains.is_ok();
+    let (headline, subline) = headline(map, is_known.then_some(pains), currency, &days);
+    let query = picked.query();
+    View {
+        window: window.map_or_else(String::new, |window| window.words()),
+        headline,
+        subline,
+        tiles: answers
+            .kpis
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |kpis| tiles(kpis, &days)),
+        map: map::picture(map, pains),
+        downloads: Downloads::at("/dashboard/map", &query),
+        flows_csv: format!("/dashboard/flows.csv{query}"),
+        stages: stage_table(map),
+        flows: flow_table(map),
+        compared: compared(found),
+        pains: (1..)
+            .zip(pains)
+            .map(|(i, pain)| card(i, pain, currency))
+            .collect(),
+        pains_csv: format!("/dashboard/pain-points.csv{query}"),
+    }
+}
+
+fn span_of_days(days: i64) -> String {
+    match days {
+        1 => "this day".to_owned(),
+        days => format!("these {} days", count(days)),
+    }
+}
+
+/// Where customers are lost, and what it costs, in two sentences.
+fn headline(
+    map: &v1::JourneyMap,
+    pains: Option<&[v1::PainPoint]>,
+    currency: &str,
+    days: &str,
+) -> (String, String) {
+    if map
+        .stages
+        .iter()
+        .all(|stage| stage.entered_count == 0 && stage.here_count == 0)
+    {
+        let subline = "Nobody was seen in this window. Choose another one, or write events first.";
+        return (
+            "There is nothing to show yet".to_owned(),
+            subline.to_owned(),
+        );
+    }
+    if let Some(worst) = pains.and_then(<[_]>::first) {
+        let place = match worst.touchpoint.as_str() {
+            "" => format!("in the stage {}", words(&worst.stage)),
+            touchpoint => format!("at “{}”", words(touchpoint)),
+        };
+        let who = match worst.persona_name.as_str() {
+            "" => "customers".to_owned(),
+            persona => format!("customers ({persona})"),
+        };
+        let headline = format!(
+            "In {days} {} {who} were lost {place}; about {}",
+            count(worst.lost_count),
+            about(worst.lost_revenue, currency)
+        );
+        let subline = format!(
+            "{} of the {} who came there did not go on: {}. Had it been {} as {}, {} more would have stayed; the money \
+             is what those would have brought.",
+            count(worst.lost_count),
+            count(worst.passed_count),
+            lost_share(worst),
+            share(worst.expected_share),
+            reference(worst),
+            number_of_people(worst.extra_lost_count)
+        );
+        return (headline, subline);
+    }
+    let most = map.stages.iter().max_by_key(|stage| stage.left_count);
+    let (stage, left) = most.map_or(("", 0), |stage| (stage.stage.as_str(), stage.left_count));
+    let where_most = format!(
+        "Most people leave in {}: {} in {days}.",
+        words(stage),
+        count(left)
+    );
+    match pains {
+        Some(_) => (
+            "No place loses more customers than chance explains".to_owned(),
+            where_most,
+        ),
+        None => (where_most, String::new()),
+    }
+}
+
+fn number_of_people(many: f64) -> String {
+    match many.is_finite() {
+        true => count(many.round() as i64),
+        false => super::format::NONE.to_owned(),
+    }
+}
+
+fn lost_share(pain: &v1::PainPoint) -> String {
+    match pain.lost_share.and_then(|share| share.value) {
+        Some(value) => share(value),
+        None => share(pain.lost_count as f64 / (pain.passed_count.max(1)) as f64),
+    }
+}
+
+fn reference(pain: &v1::PainPoint) -> &'static str {
+    match pain.comparison() {
+        Comparison::Before => "before",
+        Comparison::Elsewhere | Comparison::Unspecified => "elsewhere",
+    }
+}
+
+fn compared(found: &v1::ListPainPointsResponse) -> String {
+    let places = count(found.compared_count);
+    match found.pain_points.len() {
+        0 => format!("{places} places were compared; none loses more people than chance explains."),
+        1 => format!("{places} places were compared; one loses more people than chance explains."),
+        many => format!(
+            "{places} places were compared; {many} lose more people than chance explains. The costliest first."
+        ),
+    }
+}
+
+fn tiles(kpis: &v1::GetKpisResponse, days: &str) -> Vec<Tile> {
+    let measured = kpis.kpis.iter().filter(|kpi| {
+        let of = |value: Option<&v1::KpiValue>| value.and_then(|v| v.value).is_some();
+        of(kpi.total.as_ref()) || of(kpi.before.as_ref())
+    });
+    let before = days.strip_prefix("these ").map_or_else(
+        || "the day before".to_owned(),
+        |days| format!("the {days} before"),
+    );
+    let tiles = measured.take(MAX_TILES).map(|kpi| {
+        let change = quality::change(kpi, &before);
+        let value = kpi.total.and_then(|total| total.value);
+        Tile {
+            name: kpi.title.clone(),
+            value: value.map_or_else(
+                || super::format::NONE.to_owned(),
+                |value| line::value(kpi.unit(), value, &kpis.currency_code),
+            ),
+            change: change.text,
+            quality: change.quality,
+            spark: line::small(kpi),
+        }
+    });
+    tiles.collect()
+}
+
+fn stage_table(map: &v1::JourneyMap) -> Table {
+    let heads = [
+        "Stage",
+        "Came",
+        "New",
+        "Returned",
+        "Moved on",
+        "Went back",
+        "Lost",
+        "Here now",
+        "Median stay",
+        "Lost after",
+        "Orders",
+        "Revenue",
+        "Feeling (−1 to 1)",
+    ];
+    let rows = map.stages.iter().map(|stage| {
+        let sales = stage.sales.unwrap_or_default();
+        let stay = stage.median_stay_seconds;
+        vec![
+            title(&stage.stage),
+            count(stage.entered_count),
+            count(stage.new_count),
+            count(stage.returned_count),
+            count(stage.moved_on_count),
+            count(stage.moved_back_count),
+            count(stage.left_count),
+            count(stage.here_count),
+            stay.map_or_else(|| super::format::NONE.to_owned(), span),
+            span(stage.horizon_seconds),
+            count(sales.order_count),
+            money(sales.revenue, &map.currency_code),
+            map::feeling(stage.emotion.as_ref()),
+        ]
+    });
+    Table::new("Stages", &heads, rows.collect())
+}
+
+fn flow_table(map: &v1::JourneyMap) -> Table {
+    let rows = map.stage_flows.iter().take(MAX_FLOWS).map(|flow| {
+        let end = |name: &str, outside: &str| match name {
+            "" => outside.to_owned(),
+            name => title(name),
+        };
+        vec![
+            end(&flow.from, "From outside"),
+            end(&flow.to, "Lost"),
+            count(flow.count),
+        ]
+    });
+    Table::new(
+        "Moves between stages",
+        &["From", "To", "Moves"],
+        rows.collect(),
+    )
+}
+
+fn card(number_of: usize, pain: &v1::PainPoint, currency: &str) -> Pain {
+    let who = match pain.persona_name.as_str() {
+        "" => "everybody".to_owned(),
+        persona => persona.to_owned(),
+    };
+    let mut place = vec![
+        format!("stage {}", words(&pain.stage)),
+        format!("touchpoint {}", words(&pain.touchpoint)),
+        who,
+    ];
+    if !pain.category.is_empty() {
+        place.push(format!("category {}", pain.category));
+    }
+    let interval = pain.lost_share.and_then(|s| Some((s.low?, s.high?)));
+    let interval = interval.map_or_else(String::new, |(low, high)| {
+        format!(", surely between {} and {}", share(low), share(high))
+    });
+    let paths = pain.example_paths.iter().map(|path| {
+        let steps: Vec<String> = path
+            .steps
+            .iter()
+            .map(|step| step.replace('@', " at ").replace('_', " "))
+            .collect();
+        steps.join(" → ")
+    });
+    Pain {
+        number: number_of,
+        title: pain.title.clone(),
+        cost: format!(
+            "{} too many lost, about {}",
+            number_of_people(pain.extra_lost_count),
+            about(pain.lost_revenue, currency)
+        ),
+        numbers: format!(
+            "{} of {} were lost here ({}{interval}); {} would be expected as {}.",
+            count(pain.lost_count),
+            count(pain.passed_count),
+            lost_share(pain),
+            share(pain.expected_share),
+            reference(pain)
+        ),
+        place: place.join(" · "),
+        certainty: format!("q = {}", number(pain.q_value)),
+        picture: comparison(number_of, pain),
+        suggestions: pain.suggestions.clone(),
+        paths: paths.collect(),
+    }
+}
+
+/// The share that was lost, with its interval, over the share that would be expected.
+fn comparison(number_of: usize, pain: &v1::PainPoint) -> String {
+    let lost = pain.lost_share.unwrap_or_default();
+    let value = lost.value.unwrap_or_default();
+    let most = [
+        value,
+        lost.high.unwrap_or_default(),
+        pain.expected_share,
+        0.05,
+    ]
+    .into_iter()
+    .filter(|share| share.is_finite())
+    .fold(0.0, f64::max);
+    let x = |share: f64| 84.0 + 200.0 * (share / most).clamp(0.0, 1.0);
+    let description = format!(
+        "{} lost here; {} as {}",
+        share(value),
+        share(pain.expected_share),
+        reference(pain)
+    );
+    let mut svg = Svg::new(
+        &format!("pain-picture-{number_of}"),
+        360,
+        52,
+        "Lost here and expected",
+        &description,
+    );
+    let rows = [
+        ("here", value, "lost", 4.0),
+        (reference(pain), pain.expected_share, "all", 30.0),
+    ];
+    for (name, of, class, y) in rows {
+        svg.label("small", [78.0, y + 12.0], "end", name);
+        svg.bar(class, [84.0, y], [x(of) - 84.0, 16.0], "");
+        svg.label(
+            "small",
+            [
+                x(of.max(if class == "lost" {
+                    lost.high.unwrap_or(of)
+                } else {
+                    of
+                })) + 6.0,
+                y + 12.0,
+            ],
+            "start",
+            &share(of),
+        );
+    }
+    if let (Some(low), Some(high)) = (lost.low, lost.high) {
+        let (low, high) = (at(x(low)), at(x(high)));
+        let ends: [(&str, &dyn std::fmt::Display); 4] =
+            [("x1", &low), ("x2", &high), ("y1", &12), ("y2", &12)];
+        svg.element("line", "zero", &ends, "");
+    }
+    svg.finish()
+}
+
+/// The pain points as rows, the first one their names.
+pub(super) fn pain_rows(found: &v1::ListPainPointsResponse) -> Vec<Vec<String>> {
+    let heads = [
+        "pain_point_id",
+        "title",
+        "stage",
+        "touchpoint",
+        "persona_id",
+        "persona_name",
+        "category",
+        "comparison",
+        "passed",
+        "lost",
+        "lost_share",
+        "low",
+        "high",
+        "expected_share",
+        "extra_lost",
+        "lost_revenue",
+        "currency",
+        "q_value",
+        "suggestions",
+    ];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    for pain in &found.pain_points {
+        let lost = pain.lost_share.unwrap_or_default();
+        let text = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+        rows.push(vec![
+            pain.pain_point_id.clone(),
+            pain.title.clone(),
+            pain.stage.clone(),
+            pain.touchpoint.clone(),
+            pain.persona_id.clone(),
+            pain.persona_name.clone(),
+            pain.category.clone(),
+            reference(pain).to_owned(),
+            pain.passed_count.to_string(),
+            pain.lost_count.to_string(),
+            text(lost.value),
+            text(lost.low),
+            text(lost.high),
+            pain.expected_share.to_string(),
+            pain.extra_lost_count.to_string(),
+            pain.lost_revenue.to_string(),
+            found.currency_code.clone(),
+            pain.q_value.to_string(),
+            pain.suggestions.join(" | "),
+        ]);
+    }
+    rows
+}

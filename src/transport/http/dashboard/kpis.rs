@@ -1,0 +1,141 @@
+//! Key figures by day, each with its definition, and broken down.
+
+use askama::Template;
+use tonic::Status;
+
+use super::asked::Picked;
+use super::format::{NONE, count};
+use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counting};
+use super::{line, quality};
+use crate::proto::v1;
+
+/// The most groups of a table.
+const MAX_GROUPS: usize = 60;
+
+#[derive(Template)]
+#[template(
+    path = "kpis.html",
+    config = "src/transport/http/dashboard/askama.toml"
+)]
+struct KpisPage {
+    frame: Frame,
+    picker: Picker,
+    notice: Option<Notice>,
+    counting: Option<String>,
+    window: String,
+    cards: Vec<Card>,
+    all_csv: String,
+}
+
+struct Card {
+    name: String,
+    title: String,
+    definition: String,
+    value: String,
+    change: String,
+    quality: &'static str,
+    samples: String,
+    picture: String,
+    downloads: Downloads,
+    groups: Option<Table>,
+}
+
+/// The page.
+pub(super) fn page(
+    picked: &Picked,
+    kpis: &Result<v1::GetKpisResponse, Status>,
+    map: Option<&v1::JourneyMap>,
+    personas: &[v1::Persona],
+) -> askama::Result<String> {
+    let known = kpis.as_ref().ok();
+    let window = known.and_then(|known| Window::of(known.count_state.as_ref()));
+    let failed = kpis.as_ref().err();
+    KpisPage {
+        frame: Frame::new(Page::Kpis, picked),
+        picker: Picker::new(Page::Kpis, picked, map, personas),
+        notice: failed.map(|status| Notice::of("Key figures cannot be shown", status)),
+        counting: known.and_then(|known| counting(known.count_state.as_ref())),
+        window: window.map_or_else(String::new, |window| window.words()),
+        cards: known.map_or_else(Vec::new, |known| cards(picked, known)),
+        all_csv: format!("/dashboard/kpis.csv{}", picked.query()),
+    }
+    .render()
+}
+
+fn cards(picked: &Picked, known: &v1::GetKpisResponse) -> Vec<Card> {
+    let currency = &known.currency_code;
+    let cards = known.kpis.iter().map(|kpi| {
+        let change = quality::change(kpi, "the window before");
+        let samples = kpi.total.map_or(0, |total| total.sample_count);
+        let path = format!("/dashboard/kpis/{}", super::asked::encoded(&kpi.name));
+        Card {
+            name: kpi.name.clone(),
+            title: kpi.title.clone(),
+            definition: kpi.definition.clone(),
+            value: line::with_interval(kpi.unit(), kpi.total.as_ref(), currency),
+            change: change.text,
+            quality: change.quality,
+            samples: format!("measured of {}", count(samples)),
+            picture: line::picture(kpi, currency),
+            downloads: Downloads::at(&path, &picked.query()),
+            groups: groups(kpi, currency),
+        }
+    });
+    cards.collect()
+}
+
+fn groups(kpi: &v1::Kpi, currency: &str) -> Option<Table> {
+    if kpi.groups.is_empty() {
+        return None;
+    }
+    let rows = kpi.groups.iter().take(MAX_GROUPS).map(|group| {
+        let of = group.value.as_ref();
+        let name = match group.title.as_str() {
+            "" => group.key.clone(),
+            title => title.to_owned(),
+        };
+        vec![
+            name,
+            line::with_interval(kpi.unit(), of, currency),
+            of.map_or_else(|| NONE.to_owned(), |of| count(of.sample_count)),
+        ]
+    });
+    let caption = format!("{} by group", kpi.title);
+    let heads = ["Group", "Value (95 % interval)", "Of"];
+    Some(Table::new(&caption, &heads, rows.collect()))
+}
+
+/// Every key figure by day and by group as rows, the first one their names.
+pub(super) fn rows(known: &v1::GetKpisResponse) -> Vec<Vec<String>> {
+    let heads = [
+        "kpi",
+        "day",
+        "group",
+        "value",
+        "low",
+        "high",
+        "sample_count",
+    ];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    let text = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    for kpi in &known.kpis {
+        for row in line::rows(kpi).into_iter().skip(1) {
+            let mut row = row;
+            row.insert(2, String::new());
+            rows.push(row);
+        }
+        for group in &kpi.groups {
+            let value = group.value.unwrap_or_default();
+            rows.push(vec![
+                kpi.name.clone(),
+                String::new(),
+                group.key.clone(),
+                text(value.value),
+                text(value.low),
+                text(value.high),
+                value.sample_count.to_string(),
+            ]);
+        }
+    }
+    rows
+}

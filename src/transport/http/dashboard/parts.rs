@@ -1,0 +1,367 @@
+//! What several pages have: the frame with its navigation, the pickers, tables, and notices of what went wrong.
+
+use askama::Template;
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+use super::asked::{BREAKDOWNS, Picked};
+use super::format::{count, day, day_after, long_day, share, title};
+use crate::proto::v1;
+
+/// The pages, in the order of the navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Page {
+    Journey,
+    Kpis,
+    Touchpoints,
+    Personas,
+    Customers,
+    Models,
+    Offers,
+}
+
+impl Page {
+    /// All of them.
+    pub(super) const ALL: [Self; 7] = [
+        Self::Journey,
+        Self::Kpis,
+        Self::Touchpoints,
+        Self::Personas,
+        Self::Customers,
+        Self::Models,
+        Self::Offers,
+    ];
+
+    /// Where it is.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Journey => "/dashboard",
+            Self::Kpis => "/dashboard/kpis",
+            Self::Touchpoints => "/dashboard/touchpoints",
+            Self::Personas => "/dashboard/personas",
+            Self::Customers => "/dashboard/customers",
+            Self::Models => "/dashboard/models",
+            Self::Offers => "/dashboard/offers",
+        }
+    }
+
+    /// What it is called.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Journey => "Journey",
+            Self::Kpis => "Key figures",
+            Self::Touchpoints => "Touchpoints",
+            Self::Personas => "Personas",
+            Self::Customers => "Customers",
+            Self::Models => "Models",
+            Self::Offers => "Offers",
+        }
+    }
+
+    /// Whether what is looked at is picked there.
+    pub(super) fn has_picker(self) -> bool {
+        matches!(self, Self::Journey | Self::Kpis | Self::Touchpoints)
+    }
+}
+
+/// A way to somewhere.
+pub(super) struct Link {
+    pub(super) href: String,
+    pub(super) label: String,
+    pub(super) current: bool,
+}
+
+/// The frame of a page.
+pub(super) struct Frame {
+    pub(super) title: String,
+    pub(super) links: Vec<Link>,
+    pub(super) style: String,
+    pub(super) script: String,
+    /// Whether the page asks for itself again where there is no JavaScript.
+    pub(super) refresh: bool,
+}
+
+impl Frame {
+    /// Of a page; what was picked goes along to the pages that have the same pickers.
+    pub(super) fn new(page: Page, picked: &Picked) -> Self {
+        let kept = Picked {
+            breakdown: String::new(),
+            ..picked.clone()
+        };
+        let links = Page::ALL.map(|other| Link {
+            href: match other.has_picker() {
+                true => format!("{}{}", other.path(), kept.query()),
+                false => other.path().to_owned(),
+            },
+            label: other.name().to_owned(),
+            current: other == page,
+        });
+        Self {
+            title: page.name().to_owned(),
+            links: links.into(),
+            style: super::assets::style_href(),
+            script: super::assets::script_href(),
+            refresh: false,
+        }
+    }
+}
+
+/// What went wrong, in words.
+#[derive(Template)]
+#[template(
+    path = "notice.html",
+    config = "src/transport/http/dashboard/askama.toml"
+)]
+pub(super) struct Notice {
+    pub(super) heading: String,
+    pub(super) text: String,
+    pub(super) faults: Vec<String>,
+}
+
+impl Notice {
+    /// Of an error; `what` could not be done.
+    pub(super) fn of(what: &str, status: &Status) -> Self {
+        let details = status.get_error_details();
+        let faults = details.bad_request().map_or_else(Vec::new, |bad| {
+            let faults = bad.field_violations.iter();
+            faults
+                .map(|fault| format!("{}: {}", fault.field, fault.description))
+                .collect()
+        });
+        Self {
+            heading: what.to_owned(),
+            text: status.message().to_owned(),
+            faults,
+        }
+    }
+}
+
+/// A table; the first cell of a row is its head.
+#[derive(Template)]
+#[template(
+    path = "table.html",
+    config = "src/transport/http/dashboard/askama.toml"
+)]
+pub(super) struct Table {
+    pub(super) caption: String,
+    pub(super) heads: Vec<String>,
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new(caption: &str, heads: &[&str], rows: Vec<Vec<String>>) -> Self {
+        Self {
+            caption: caption.to_owned(),
+            heads: heads.iter().map(ToString::to_string).collect(),
+            rows,
+        }
+    }
+}
+
+/// One of what can be picked.
+pub(super) struct Choice {
+    pub(super) value: String,
+    pub(super) label: String,
+    pub(super) chosen: bool,
+}
+
+impl Choice {
+    fn all<'a>(
+        picked: &str,
+        any: &str,
+        there: impl IntoIterator<Item = (&'a str, String)>,
+    ) -> Vec<Self> {
+        let mut choices = vec![Self {
+            value: String::new(),
+            label: any.to_owned(),
+            chosen: picked.is_empty(),
+        }];
+        for (value, label) in there {
+            choices.push(Self {
+                value: value.to_owned(),
+                label,
+                chosen: value == picked,
+            });
+        }
+        if !choices.iter().any(|choice| choice.chosen) {
+            // what was asked for and is not there stays visible
+            choices.push(Self {
+                value: picked.to_owned(),
+                label: picked.to_owned(),
+                chosen: true,
+            });
+        }
+        choices
+    }
+}
+
+/// The form that says what is looked at.
+#[derive(Template)]
+#[template(
+    path = "picker.html",
+    config = "src/transport/http/dashboard/askama.toml"
+)]
+pub(super) struct Picker {
+    pub(super) action: &'static str,
+    pub(super) start_date: String,
+    pub(super) end_date: String,
+    pub(super) windows: Vec<Link>,
+    pub(super) selects: Vec<Select>,
+}
+
+/// One list of the form.
+pub(super) struct Select {
+    pub(super) name: &'static str,
+    pub(super) label: &'static str,
+    pub(super) choices: Vec<Choice>,
+}
+
+/// The windows that are one click away, in days.
+const WINDOWS: [i64; 4] = [7, 28, 90, 365];
+const DAY_S: i64 = 86_400;
+
+impl Picker {
+    /// Of a page, for the map and the personas there are.
+    pub(super) fn new(
+        page: Page,
+        picked: &Picked,
+        map: Option<&v1::JourneyMap>,
+        personas: &[v1::Persona],
+    ) -> Self {
+        let named = |names: &'_ [String]| -> Vec<(String, String)> {
+            names.iter().map(|n| (n.clone(), title(n))).collect()
+        };
+        let segments = map.map_or_else(Vec::new, |map| named(&map.segments));
+        let touchpoints = map.map_or_else(Vec::new, |map| named(&map.touchpoints));
+        let borrowed = |names: &'static str,
+                        label: &'static str,
+                        any: &str,
+                        picked: &str,
+                        there: &[(String, String)]| {
+            let there = there
+                .iter()
+                .map(|(value, label)| (value.as_str(), label.clone()));
+            Select {
+                name: names,
+                label,
+                choices: Choice::all(picked, any, there),
+            }
+        };
+        let mut selects = vec![
+            Select {
+                name: "persona_id",
+                label: "Persona",
+                choices: Choice::all(
+                    &picked.persona_id,
+                    "Everybody",
+                    personas
+                        .iter()
+                        .map(|p| (p.persona_id.as_str(), p.name.clone())),
+                ),
+            },
+            borrowed(
+                "segment",
+                "Segment",
+                "Every segment",
+                &picked.segment,
+                &segments,
+            ),
+            borrowed(
+                "touchpoint",
+                "Touchpoint",
+                "Every touchpoint",
+                &picked.touchpoint,
+                &touchpoints,
+            ),
+        ];
+        if page == Page::Kpis {
+            let there = BREAKDOWNS.map(|(name, _)| (name, format!("By {name}")));
+            selects.push(Select {
+                name: "breakdown",
+                label: "Breakdown",
+                choices: Choice::all(&picked.breakdown, "None", there),
+            });
+        }
+        let window = map.and_then(|map| Window::of(map.count_state.as_ref()));
+        let windows = window.map_or_else(Vec::new, |window| {
+            WINDOWS.map(|days| window.link(page, picked, days)).into()
+        });
+        Self {
+            action: page.path(),
+            start_date: picked.start_date.clone(),
+            end_date: picked.end_date.clone(),
+            windows,
+            selects,
+        }
+    }
+}
+
+/// The days an answer is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    start: prost_types::Timestamp,
+    /// Any moment of the last day.
+    last: prost_types::Timestamp,
+    pub(super) days: i64,
+}
+
+impl Window {
+    /// None where the answer does not say.
+    pub(super) fn of(state: Option<&v1::CountState>) -> Option<Self> {
+        let (start, end) = (state?.start_time?, state?.end_time?);
+        let last = prost_types::Timestamp {
+            // the end may be the midnight after the last day
+            seconds: (end.seconds - i64::from(end.nanos == 0)).max(start.seconds),
+            nanos: 0,
+        };
+        let days = last.seconds.div_euclid(DAY_S) - start.seconds.div_euclid(DAY_S) + 1;
+        Some(Self { start, last, days })
+    }
+
+    /// `1 Nov 2026 to 28 Nov 2026, 28 days`.
+    pub(super) fn words(&self) -> String {
+        let (start, last) = (long_day(&self.start), long_day(&self.last));
+        match self.days {
+            1 => last,
+            days => format!("{start} to {last}, {} days", count(days)),
+        }
+    }
+
+    fn link(&self, page: Page, picked: &Picked, days: i64) -> Link {
+        let there = Picked {
+            start_date: day_after(&self.last, -(days - 1) * DAY_S),
+            end_date: day(&self.last),
+            ..picked.clone()
+        };
+        Link {
+            href: format!("{}{}", page.path(), there.query()),
+            label: format!("{days} days"),
+            current: self.days == days,
+        }
+    }
+}
+
+/// Says so while the past is being counted.
+pub(super) fn counting(state: Option<&v1::CountState>) -> Option<String> {
+    let state = state.filter(|state| !state.complete)?;
+    let progress = share(state.progress.clamp(0.0, 1.0));
+    Some(format!(
+        "The past is still being counted ({progress} so far): figures are too low until that is done."
+    ))
+}
+
+/// The links under a chart.
+pub(super) struct Downloads {
+    pub(super) svg: String,
+    pub(super) csv: String,
+}
+
+impl Downloads {
+    /// Of a chart at `path`, with the same query.
+    pub(super) fn at(path: &str, query: &str) -> Self {
+        Self {
+            svg: format!("{path}.svg{query}"),
+            csv: format!("{path}.csv{query}"),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The kinds of customers, a card each.
+
+use askama::Template;
+use tonic::Status;
+
+use super::asked::{Picked, encoded};
+use super::format::{count, cut, number, share, title};
+use super::parts::{Downloads, Frame, Notice, Page};
+use super::svg::Svg;
+use crate::proto::v1;
+
+/// The most personas of a page.
+const MAX_PERSONAS: usize = 24;
+
+#[derive(Template)]
+#[template(
+    path = "personas.html",
+    config = "src/transport/http/dashboard/askama.toml"
+)]
+struct PersonasPage {
+    frame: Frame,
+    notice: Option<Notice>,
+    view: Option<View>,
+}
+
+struct View {
+    told: String,
+    picture: String,
+    downloads: Downloads,
+    cards: Vec<Card>,
+}
+
+struct Card {
+    name: String,
+    size: String,
+    description: String,
+    traits: Vec<String>,
+    stages: String,
+    href: String,
+    kpis: String,
+}
+
+/// The page; `order` has the stages in the order of the journey, as far as they are known.
+pub(super) fn page(
+    personas: &Result<v1::ListPersonasResponse, Status>,
+    order: &[String],
+) -> askama::Result<String> {
+    let failed = personas.as_ref().err();
+    PersonasPage {
+        frame: Frame::new(Page::Personas, &Picked::default()),
+        notice: failed.map(|status| Notice::of("Personas cannot be shown", status)),
+        view: personas.as_ref().ok().map(|known| view(known, order)),
+    }
+    .render()
+}
+
+fn view(known: &v1::ListPersonasResponse, order: &[String]) -> View {
+    let told = match known.personas.len() {
+        0 => "No personas have been learned yet: train models first.".to_owned(),
+        many => format!(
+            "{many} kinds of customers, found by what they do; {} customers have too little history to say. How well \
+             they are told apart: {} (mean silhouette, from −1 to 1).",
+            count(known.unassigned_count),
+            number(known.silhouette)
+        ),
+    };
+    let cards = known
+        .personas
+        .iter()
+        .take(MAX_PERSONAS)
+        .map(|persona| Card {
+            name: persona.name.clone(),
+            size: format!(
+                "{} customers, {}",
+                count(persona.customer_count),
+                share(persona.share)
+            ),
+            description: persona.description.clone(),
+            traits: persona.traits.iter().map(told_trait).collect(),
+            stages: stages(persona, order),
+            href: format!(
+                "{}?persona_id={}",
+                Page::Journey.path(),
+                encoded(&persona.persona_id)
+            ),
+            kpis: format!(
+                "{}?persona_id={}",
+                Page::Kpis.path(),
+                encoded(&persona.persona_id)
+            ),
+        });
+    View {
+        told,
+        picture: picture(known),
+        downloads: Downloads::at("/dashboard/personas", ""),
+        cards: cards.collect(),
+    }
+}
+
+fn told_trait(of: &v1::PersonaTrait) -> String {
+    let text = match of.text.as_str() {
+        "" => &of.feature,
+        text => text,
+    };
+    format!(
+        "{text}: {} against {} of all",
+        number(of.value),
+        number(of.mean)
+    )
+}
+
+/// How many are where now, in the order of the journey.
+fn stages(persona: &v1::Persona, order: &[String]) -> String {
+    let mut there: Vec<(&String, &i64)> = persona.customers_by_stage.iter().collect();
+    let place = |stage: &String| {
+        order
+            .iter()
+            .position(|other| other == stage)
+            .unwrap_or(usize::MAX)
+    };
+    there.sort_by_key(|&(stage, _)| (place(stage), stage.clone()));
+    let there: Vec<String> = there
+        .into_iter()
+        .map(|(stage, people)| format!("{} {}", title(stage), count(*people)))
+        .collect();
+    there.join(", ")
+}
+
+/// A bar for each persona, as long as it has customers.
+pub(super) fn picture(known: &v1::ListPersonasResponse) -> String {
+    let personas = &known.personas[..known.personas.len().min(MAX_PERSONAS)];
+    let described: Vec<String> = personas
+        .iter()
+        .map(|p| {
+            format!(
+                "{}: {} customers, {}.",
+                p.name,
+                count(p.customer_count),
+                share(p.share)
+            )
+        })
+        .collect();
+    let height = 12 + 30 * personas.len().max(1) as u32;
+    let mut svg = Svg::new(
+        "personas",
+        900,
+        height,
+        "Customers by persona",
+        &described.join(" "),
+    );
+    let most = personas
+        .iter()
+        .map(|p| p.customer_count)
+        .max()
+        .unwrap_or(0)
+        .max(1) as f64;
+    let mut y = 6.0;
+    for persona in personas {
+        let wide = 480.0 * (persona.customer_count.max(0) as f64 / most);
+        svg.label("label", [238.0, y + 16.0], "end", &cut(&persona.name, 34));
+        svg.bar("on", [250.0, y + 2.0], [wide, 20.0], &persona.name);
+        let told = format!(
+            "{}, {}",
+            count(persona.customer_count),
+            share(persona.share)
+        );
+        svg.label("small", [258.0 + wide, y + 16.0], "start", &told);
+        y += 30.0;
+    }
+    svg.finish()
+}
+
+/// The personas as rows, the first one their names.
+pub(super) fn rows(known: &v1::ListPersonasResponse) -> Vec<Vec<String>> {
+    let heads = ["persona_id", "name", "customers", "share", "description"];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    let each = known.personas.iter().map(|persona| {
+        vec![
+            persona.persona_id.clone(),
+            persona.name.clone(),
+            persona.customer_count.to_string(),
+            persona.share.to_string(),
+            persona.description.clone(),
+        ]
+    });
+    rows.extend(each);
+    rows
+}

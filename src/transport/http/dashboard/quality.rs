@@ -1,0 +1,112 @@
+//! How a key figure changed against the window before, and whether that is good, bad, or within chance.
+
+use super::format::{number, share};
+use crate::proto::v1;
+use crate::proto::v1::kpi::Unit;
+
+/// A change in words.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) text: String,
+    /// `better`, `worse` or `same`.
+    pub(super) quality: &'static str,
+}
+
+/// The change of a key figure against `before`: "the 28 days before".
+pub(super) fn change(kpi: &v1::Kpi, before: &str) -> Change {
+    let same = |text: String| Change {
+        text,
+        quality: "same",
+    };
+    let (Some(now), Some(then)) = (kpi.total, kpi.before) else {
+        return same(format!("no figure for {before}"));
+    };
+    let (Some(value), Some(old)) = (now.value, then.value) else {
+        return same(format!("no figure for {before}"));
+    };
+    let difference = value - old;
+    if !difference.is_finite() {
+        return same(format!("no figure for {before}"));
+    }
+    if difference == 0.0 {
+        return same(format!("as in {before}"));
+    }
+    let sign = if difference > 0.0 { "+" } else { "−" };
+    let size = match kpi.unit() {
+        Unit::Share => format!("{} points", share(difference.abs()).trim_end_matches(" %")),
+        Unit::Score | Unit::Days | Unit::Unspecified => number(difference.abs()),
+        Unit::Money | Unit::Count if old.abs() < 1e-9 => number(difference.abs()),
+        Unit::Money | Unit::Count => share((difference / old).abs()),
+    };
+    let overlap = match (now.low, now.high, then.low, then.high) {
+        (Some(low), Some(high), Some(old_low), Some(old_high)) => {
+            low <= old_high && old_low <= high
+        }
+        _ => false,
+    };
+    if overlap {
+        return same(format!("{sign}{size} against {before}, within chance"));
+    }
+    let (quality, word) = match (difference > 0.0) == kpi.more_is_better {
+        true => ("better", "better"),
+        false => ("worse", "worse"),
+    };
+    Change {
+        text: format!("{sign}{size}, {word} than {before}"),
+        quality,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kpi(now: [f64; 3], then: [f64; 3], more_is_better: bool) -> v1::Kpi {
+        let value = |[value, low, high]: [f64; 3]| {
+            Some(v1::KpiValue {
+                value: Some(value),
+                low: Some(low).filter(|low| low.is_finite()),
+                high: Some(high).filter(|high| high.is_finite()),
+                sample_count: 10,
+            })
+        };
+        v1::Kpi {
+            unit: Unit::Share.into(),
+            total: value(now),
+            before: value(then),
+            more_is_better,
+            ..v1::Kpi::default()
+        }
+    }
+
+    #[test]
+    fn a_change_is_good_bad_or_chance() {
+        let up = ([0.30, 0.28, 0.32], [0.20, 0.18, 0.22]);
+        let told = change(&kpi(up.0, up.1, true), "before");
+        assert_eq!(
+            (&*told.text, told.quality),
+            ("+10.0 points, better than before", "better")
+        );
+        assert_eq!(change(&kpi(up.0, up.1, false), "before").quality, "worse");
+        assert_eq!(change(&kpi(up.1, up.0, false), "before").quality, "better");
+        let near = change(&kpi([0.21, 0.19, 0.23], up.1, true), "before");
+        assert_eq!(
+            (near.quality, near.text.ends_with("within chance")),
+            ("same", true)
+        );
+        let nothing = v1::Kpi::default();
+        assert_eq!(change(&nothing, "before").text, "no figure for before");
+        let counted = v1::Kpi {
+            unit: Unit::Count.into(),
+            ..kpi(
+                [150.0, f64::NAN, f64::NAN],
+                [100.0, f64::NAN, f64::NAN],
+                true,
+            )
+        };
+        assert_eq!(
+            change(&counted, "before").text,
+            "+50.0 %, better than before"
+        );
+    }
+}

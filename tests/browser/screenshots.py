@@ -1,0 +1,40 @@
+"""Takes the pictures of docs/screenshots: `screenshots.py URL FOLDER` for a dashboard that runs at URL."""
+
+import pathlib
+import sys
+
+import browser
+
+PAGES = {
+    "journey": "/dashboard",
+    "key-figures": "/dashboard/kpis",
+    "touchpoints": "/dashboard/touchpoints",
+    "personas": "/dashboard/personas",
+    "models": "/dashboard/models",
+    "offers": "/dashboard/offers",
+}
+WIDTH, HEIGHT = 1120, 1180
+
+
+def main(url, folder):
+    """One picture a page, in the light; the first one also in the dark."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    chromium = browser.start()
+    try:
+        size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        for scheme in ["light", "dark"]:
+            browser.colour_scheme(chromium, scheme)
+            for name, path in PAGES.items():
+                if scheme == "dark" and name != "journey":
+                    continue
+                chromium.get(url.rstrip("/") + path)
+                suffix = "-dark" if scheme == "dark" else ""
+                chromium.save_screenshot(str(folder / f"{name}{suffix}.png"))
+    finally:
+        chromium.quit()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

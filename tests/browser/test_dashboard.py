@@ -1,0 +1,184 @@
+"""The dashboard as a person meets it, in Chromium. `tests/it/dashboard_browser.rs` starts the service and this."""
+
+import os
+import unittest
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+import browser
+
+URL = os.environ["TEST_URL"].rstrip("/")
+CUSTOMER = os.environ["TEST_CUSTOMER"]
+PAGES = [
+    "/dashboard",
+    "/dashboard/kpis?breakdown=persona",
+    "/dashboard/touchpoints",
+    "/dashboard/personas",
+    "/dashboard/customers",
+    f"/dashboard/customers?customer_id={CUSTOMER}",
+    "/dashboard/models",
+    "/dashboard/offers",
+]
+WAIT_S = 60
+
+
+class Page(unittest.TestCase):
+    """One browser for all stories."""
+
+    javascript = True
+
+    @classmethod
+    def setUpClass(cls):
+        cls.browser = browser.start(cls.javascript)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.browser.quit()
+
+    def open(self, path):
+        self.browser.get(URL + path)
+
+    def tearDown(self):
+        self.assertEqual(browser.complaints(self.browser), [])
+
+    def all(self, selector):
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def one(self, selector):
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    def heading(self):
+        return self.one("h1").text
+
+    def waits_for(self, true):
+        WebDriverWait(self.browser, WAIT_S).until(lambda _: true())
+
+
+class WithJavaScript(Page):
+    def test_pages_load_and_everything_has_a_name(self):
+        self.open("/")
+        self.assertEqual(self.browser.current_url, URL + "/dashboard")
+        for path in PAGES:
+            with self.subTest(path):
+                self.open(path)
+                self.assertEqual(len(self.all("h1")), 1)
+                self.assertEqual(len(self.all("nav a[aria-current=page]")), 1)
+                script = "return performance.getEntriesByType('resource').map(e => e.name)"
+                for address in self.browser.execute_script(script):
+                    self.assertTrue(address.startswith(URL), address)
+                for element in self.all("a, button, input:not([type=hidden]), select, svg[role=img]"):
+                    if element.is_displayed():
+                        name = element.accessible_name
+                        self.assertTrue(name, element.get_attribute("outerHTML")[:200])
+                # the page itself never scrolls sideways; tables and pictures do by themselves
+                wide = "return document.documentElement.scrollWidth <= innerWidth"
+                self.assertTrue(self.browser.execute_script(wide))
+                self.assertEqual(browser.complaints(self.browser), [])
+
+    def test_it_fits_a_phone(self):
+        size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        try:
+            for path in PAGES:
+                with self.subTest(path):
+                    self.open(path)
+                    script = "return document.documentElement.scrollWidth"
+                    self.assertLessEqual(self.browser.execute_script(script), 390)
+        finally:
+            self.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+    def test_a_picker_changes_the_picture(self):
+        self.open("/dashboard")
+        before, said = self.one("#map").get_attribute("innerHTML"), self.heading()
+        Select(self.one("select[name=persona_id]")).select_by_visible_text("B2B clients")
+        # nothing moves under the hands of somebody who goes through a list by the keyboard
+        self.assertEqual(self.browser.current_url, URL + "/dashboard")
+        self.one("form.picker button").click()
+        self.waits_for(lambda: "persona_id=p3" in self.browser.current_url)
+        self.assertNotEqual(self.one("#map").get_attribute("innerHTML"), before)
+        self.assertNotEqual(self.heading(), said)
+        chosen = Select(self.one("select[name=persona_id]")).first_selected_option.text
+        self.assertEqual(chosen, "B2B clients")
+        self.one(".windows a").click()
+        self.waits_for(lambda: "start_date=" in self.browser.current_url)
+        self.assertIn("7 days", self.one(".kicker").text)
+        self.assertIn("persona_id=p3", self.browser.current_url)
+        # what was picked goes along
+        self.browser.find_element(By.LINK_TEXT, "Touchpoints").click()
+        self.waits_for(lambda: self.heading() == "Touchpoints")
+        self.assertIn("persona_id=p3", self.browser.current_url)
+
+    def test_the_keyboard_reaches_the_content(self):
+        self.open("/dashboard")
+        self.browser.switch_to.active_element.send_keys(Keys.TAB)
+        skip = self.browser.switch_to.active_element
+        self.assertEqual(skip.text, "Skip to the content")
+        self.assertGreaterEqual(skip.location["x"], 0)
+        skip.send_keys(Keys.ENTER)
+        self.assertEqual(self.browser.switch_to.active_element.get_attribute("id"), "main")
+        self.browser.switch_to.active_element.send_keys(Keys.TAB)
+        focused = self.browser.switch_to.active_element
+        self.assertEqual(focused.get_attribute("name"), "start_date")
+        outline = focused.value_of_css_property("outline-style")
+        self.assertEqual(outline, "solid")
+
+    def test_it_is_light_or_dark_as_the_person_likes(self):
+        paper = {}
+        for scheme in ["light", "dark"]:
+            browser.colour_scheme(self.browser, scheme)
+            self.open("/dashboard")
+            body = self.one("body").value_of_css_property("background-color")
+            node = self.one("#map .node").value_of_css_property("fill")
+            paper[scheme] = (body, node)
+        browser.colour_scheme(self.browser, "light")
+        self.assertNotEqual(paper["light"][0], paper["dark"][0])
+        self.assertNotEqual(paper["light"][1], paper["dark"][1])
+
+    def test_an_offer_is_paused_and_resumed(self):
+        self.open("/dashboard/offers")
+        row = "tr[data-offer=spring]"
+        self.assertEqual(self.one(row).get_attribute("data-state"), "live")
+        for button, state in [("Pause", "paused"), ("Resume", "live")]:
+            self.one(f"{row} button").click()
+            self.waits_for(lambda: self.one(row).get_attribute("data-state") == state)
+            self.assertEqual(self.browser.current_url, URL + "/dashboard/offers")
+            self.assertNotEqual(self.one(f"{row} button").text, button)
+
+    def test_a_model_is_rolled_back_and_trained(self):
+        def live():
+            found = self.all("article[data-state=live]")
+            return found[0].get_attribute("data-revision") if found else ""
+
+        self.open("/dashboard/models")
+        before = live()
+        self.assertTrue(before)
+        self.one("form[action$=roll-back] button").click()
+        self.waits_for(lambda: live() not in ("", before))
+        self.one("form[action$=train] button").click()
+        self.waits_for(lambda: self.all("[data-running]") or "succeeded" in self.one("[data-progress]").text)
+        # the script follows the run to its end, without a click
+        self.waits_for(lambda: not self.all("[data-running]") and self.all("form[action$=train]"))
+
+
+class WithoutJavaScript(Page):
+    javascript = False
+
+    def test_pages_can_be_read_and_pickers_work(self):
+        for path in PAGES:
+            with self.subTest(path):
+                self.open(path)
+                self.assertEqual(len(self.all("h1")), 1)
+        self.open("/dashboard")
+        said = self.heading()
+        Select(self.one("select[name=persona_id]")).select_by_visible_text("B2B clients")
+        self.one("form.picker button").click()
+        self.waits_for(lambda: "persona_id=p3" in self.browser.current_url)
+        self.assertNotEqual(self.heading(), said)
+        self.one("details summary").click()
+        self.assertIn("Awareness", self.one("details table").text)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
