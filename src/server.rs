@@ -29,9 +29,10 @@ use crate::store::{
     Recovery, Repair, RepetitionCounter, SigningKey, SledJournal,
 };
 use crate::transport::csv::Repetitions;
+use crate::transport::grpc::journey::JourneyApi;
 use crate::transport::grpc::limits::Limits;
 use crate::transport::grpc::{self, ServeError, UseCases};
-use crate::transport::http::dashboard::{Dashboard, NoJourney};
+use crate::transport::http::dashboard::Dashboard;
 use crate::transport::http::{self, limits::HttpLimits};
 
 /// How many different contents of a file are counted in memory, about 40 bytes each; more go to the disk.
@@ -241,7 +242,7 @@ impl Service {
             customers: Customers::new(shop.clone(), ingest.clone()),
             ingest,
             models,
-            journey: JourneyReports::new(shop.clone(), recipes.places.clone()),
+            journey: JourneyReports::new(shop.clone(), recipes),
         };
         shop.set_ready(true);
         Ok(Self {
@@ -258,8 +259,7 @@ impl Service {
     pub fn dashboard(&self) -> Dashboard {
         let is_recipe = |file: &&RecipeFile| file.name.ends_with(".toml");
         Dashboard {
-            // the one place where the journey service is handed to the dashboard
-            journey: Arc::new(NoJourney),
+            journey: Arc::new(JourneyApi::new(self.use_cases.journey.clone())),
             personal_data: self.settings.dashboard.personal_data,
             hosts: self.settings.dashboard.hosts.clone(),
             recipes: self

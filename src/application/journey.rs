@@ -5,13 +5,16 @@ pub mod groups;
 mod keeper;
 pub mod kpis;
 pub mod map;
+pub mod pains;
 mod tally;
 
 use std::sync::Arc;
 
 use crate::application::error::AppError;
-use crate::application::journey::groups::{Group, Grouping, PersonaName};
+use crate::application::journey::groups::{Group, PersonaName};
 use crate::application::journey::keeper::{Followed, Keeper, PATIENCE};
+use crate::application::personas::{self, PersonaReport};
+use crate::application::recipes::{Recipes, Suggestion};
 use crate::application::shop::Shop;
 use crate::application::spelling::suggestion;
 use crate::domain::{FaultCode, Faults, Places, Timestamp};
@@ -82,13 +85,16 @@ impl Scope {
 pub struct JourneyReports {
     keeper: Arc<Keeper>,
     places: Arc<Places>,
+    suggestions: Arc<[Suggestion]>,
 }
 
 impl JourneyReports {
-    /// Over a shop; goes on from the checkpoint of the counters.
+    /// Over a shop, by its recipes; goes on from the checkpoint of the counters.
     #[must_use]
-    pub fn new(shop: Arc<Shop>, places: Places) -> Self {
+    pub fn new(shop: Arc<Shop>, recipes: &Recipes) -> Self {
+        let places = recipes.places.clone();
         Self {
+            suggestions: recipes.suggestions.clone().into(),
             places: Arc::new(places.clone()),
             keeper: Arc::new(Keeper::new(shop, places)),
         }
@@ -150,17 +156,10 @@ impl JourneyReports {
         self.ask(selection, |asked| kpis::measure(asked, breakdown))
     }
 
-    /// The counters with what they were counted by, caught up with the journal: for what compares places.
-    ///
-    /// # Errors
-    /// Those of the journal.
-    pub fn with_counters<T>(
-        &self,
-        see: impl FnOnce(&Journeys, &Grouping) -> T,
-    ) -> Result<T, AppError> {
-        self.keeper.catch_up(PATIENCE)?;
-        let followed = self.keeper.read();
-        Ok(see(&followed.journeys, &followed.grouping))
+    /// The personas that are live with their customers, as they are now; absent: none are. Blocks for a moment.
+    #[must_use]
+    pub fn personas(&self) -> Option<Arc<PersonaReport>> {
+        personas::report(&self.keeper.shop)
     }
 
     /// What was counted for a selection, without any figures.

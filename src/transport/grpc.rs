@@ -190,7 +190,7 @@ fn routes(
         streams: streams.clone(),
     };
     let models = ModelApi { models, streams };
-    let journey = JourneyApi { journey };
+    let journey = JourneyApi::new(journey);
     Ok(Routes::default()
         .add_service(guarded!(
             questions,

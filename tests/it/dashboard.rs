@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use http::Request;
+use nextbest::application::AppError;
 use nextbest::proto::v1;
+use nextbest::proto::v1::journey_service_server::JourneyService;
 use nextbest::transport::http::dashboard::Dashboard;
 use nextbest::transport::http::limits::HttpLimits;
+use tonic::Status;
 
 use crate::dashboard_sample::{HOSTILE, Sample};
 use crate::harness::{Clients, Harness};
@@ -301,11 +304,52 @@ async fn pages_and_files_hold_whatever_the_journey_says() {
     }
 }
 
+/// Says of everything that the journey is not counted: where there is no journey service.
+#[derive(Debug, Clone, Copy)]
+struct NoJourney;
+
+impl NoJourney {
+    fn told() -> Status {
+        AppError::NotReady.into()
+    }
+}
+
+#[tonic::async_trait]
+impl JourneyService for NoJourney {
+    async fn get_journey_map(
+        &self,
+        _: tonic::Request<v1::GetJourneyMapRequest>,
+    ) -> Result<tonic::Response<v1::JourneyMap>, Status> {
+        Err(Self::told())
+    }
+
+    async fn get_kpis(
+        &self,
+        _: tonic::Request<v1::GetKpisRequest>,
+    ) -> Result<tonic::Response<v1::GetKpisResponse>, Status> {
+        Err(Self::told())
+    }
+
+    async fn list_pain_points(
+        &self,
+        _: tonic::Request<v1::ListPainPointsRequest>,
+    ) -> Result<tonic::Response<v1::ListPainPointsResponse>, Status> {
+        Err(Self::told())
+    }
+
+    async fn list_personas(
+        &self,
+        _: tonic::Request<v1::ListPersonasRequest>,
+    ) -> Result<tonic::Response<v1::ListPersonasResponse>, Status> {
+        Err(Self::told())
+    }
+}
+
 #[tokio::test]
 async fn where_no_journey_is_counted_the_page_says_so() {
     let harness = Harness::start().await;
     let mut dashboard = harness.service.dashboard();
-    dashboard.journey = Arc::new(nextbest::transport::http::dashboard::NoJourney);
+    dashboard.journey = Arc::new(NoJourney);
     let face = HttpFace::start_with(&harness, HttpLimits::default(), dashboard).await;
     for path in &PAGES[..4] {
         let page = get(face.addr, path).await;

@@ -2,18 +2,24 @@
 
 use tonic::{Request, Response, Status};
 
+use crate::algorithms::pain_points::{Comparison, PainParams, Whom};
+use crate::algorithms::personas::Trait;
 use crate::application::AppError;
 use crate::application::journey::figures::Figure;
 use crate::application::journey::kpis::{Breakdown, Kpi, Unit};
 use crate::application::journey::map::{Flow, JourneyMap, MapStage, MapTouchpoint, Sales};
+use crate::application::journey::pains::PainPoint;
 use crate::application::journey::{CountState, JourneyReports, Selection};
+use crate::application::personas::PersonaReport;
 use crate::domain::{FaultCode, Faults};
 use crate::proto::v1;
 use crate::proto::v1::journey_service_server::JourneyService;
 use crate::state::journeys::table::midnight;
-use crate::transport::grpc::field::{self, render_time};
+use crate::transport::grpc::field::{self, count64, render_time};
 use crate::transport::grpc::work::blocking;
 
+/// The pain points of an answer where nothing is said.
+const DEFAULT_PAGE: usize = 20;
 /// The most pain points of one answer.
 const MAX_PAGE: usize = 100;
 /// The largest share of false findings that can be asked for.
@@ -23,7 +29,15 @@ const MAX_FALSE_DISCOVERY: f64 = 0.5;
 #[derive(Debug, Clone)]
 pub struct JourneyApi {
     /// The use cases.
-    pub(super) journey: JourneyReports,
+    journey: JourneyReports,
+}
+
+impl JourneyApi {
+    /// Over the use cases.
+    #[must_use]
+    pub fn new(journey: JourneyReports) -> Self {
+        Self { journey }
+    }
 }
 
 #[tonic::async_trait]
@@ -64,20 +78,31 @@ impl JourneyService for JourneyApi {
     ) -> Result<Response<v1::ListPainPointsResponse>, Status> {
         let request = request.into_inner();
         let mut faults = Faults::new();
-        field::page_size(&mut faults, request.page_size, MAX_PAGE, MAX_PAGE);
+        let most = field::page_size(&mut faults, request.page_size, DEFAULT_PAGE, MAX_PAGE);
         let rate = request.false_discovery_rate;
         if !(0.0..=MAX_FALSE_DISCOVERY).contains(&rate) {
             let reason = format!("must be from 0 to {MAX_FALSE_DISCOVERY}");
             faults.add("false_discovery_rate", FaultCode::OutOfRange, reason);
         }
+        // 0 on the wire: as usual
+        let rate = if rate > 0.0 {
+            rate
+        } else {
+            PainParams::default().false_discovery_rate
+        };
         let asked = selection(request.selection, &mut faults);
         let journey = self.journey.clone();
-        let state = blocking(move |_| checked(faults, &journey, &asked, JourneyReports::counted));
-        let state = state.await?;
-        // nothing was compared yet
+        let found = blocking(move |_| {
+            checked(faults, &journey, &asked, |j, a| {
+                j.pain_points(a, rate, most)
+            })
+        });
+        let found = found.await?;
         Ok(Response::new(v1::ListPainPointsResponse {
-            count_state: Some(render_state(&state)),
-            ..v1::ListPainPointsResponse::default()
+            count_state: Some(render_state(&found.state)),
+            compared_count: count64(found.compared as u64),
+            currency_code: found.currency,
+            pain_points: found.points.into_iter().map(render_pain).collect(),
         }))
     }
 
@@ -85,8 +110,91 @@ impl JourneyService for JourneyApi {
         &self,
         _: Request<v1::ListPersonasRequest>,
     ) -> Result<Response<v1::ListPersonasResponse>, Status> {
-        // none were learned yet
-        Ok(Response::new(v1::ListPersonasResponse::default()))
+        let journey = self.journey.clone();
+        let report = blocking(move |_| Ok(journey.personas())).await?;
+        Ok(Response::new(report.map_or_else(
+            v1::ListPersonasResponse::default,
+            |report| render_personas(&report),
+        )))
+    }
+}
+
+fn render_pain(pain: PainPoint) -> v1::PainPoint {
+    use v1::pain_point::Comparison as Wire;
+    let finding = &pain.finding;
+    let (low, high) = finding.window.interval();
+    let persona_id = match &finding.whom {
+        Whom::Persona(id) => id.clone(),
+        Whom::Everybody | Whom::Unassigned => String::new(),
+    };
+    let comparison = match finding.comparison {
+        Comparison::Before => Wire::Before,
+        Comparison::Elsewhere => Wire::Elsewhere,
+    };
+    v1::PainPoint {
+        pain_point_id: finding.id.clone(),
+        title: finding.title(&pain.persona_name),
+        stage: finding.stage.clone(),
+        touchpoint: finding.touchpoint.clone(),
+        persona_id,
+        persona_name: pain.persona_name.clone(),
+        category: finding.category.clone(),
+        comparison: comparison.into(),
+        passed_count: count64(finding.window.passed),
+        lost_count: count64(finding.window.lost),
+        lost_share: Some(v1::KpiValue {
+            value: Some(finding.window.share()),
+            low: Some(low),
+            high: Some(high),
+            sample_count: count64(finding.window.passed),
+        }),
+        expected_share: finding.expected_share,
+        extra_lost_count: finding.extra_lost,
+        lost_revenue: finding.lost_value,
+        q_value: finding.q_value,
+        evidence: finding.evidence(),
+        example_paths: pain
+            .paths
+            .into_iter()
+            .map(|steps| v1::PainPath { steps })
+            .collect(),
+        suggestions: pain.suggestions,
+    }
+}
+
+fn render_trait(own: &Trait) -> v1::PersonaTrait {
+    v1::PersonaTrait {
+        feature: own.feature.clone(),
+        text: own.text.clone(),
+        value: own.value,
+        mean: own.mean,
+        deviation: own.deviation,
+    }
+}
+
+fn render_personas(report: &PersonaReport) -> v1::ListPersonasResponse {
+    let told: u64 = report.personas.iter().map(|count| count.customers).sum();
+    let all = report.revision.personas.fitted().personas();
+    let personas = report.personas.iter().filter_map(|count| {
+        let persona = all.get(count.place)?;
+        let by_stage = count.by_stage.iter();
+        Some(v1::Persona {
+            persona_id: persona.id.clone(),
+            name: persona.name.clone(),
+            description: persona.description.clone(),
+            customer_count: count64(count.customers),
+            share: count.customers as f64 / told.max(1) as f64,
+            traits: persona.traits.iter().map(render_trait).collect(),
+            customers_by_stage: by_stage
+                .map(|(stage, &count)| (stage.clone(), count64(count)))
+                .collect(),
+        })
+    });
+    v1::ListPersonasResponse {
+        personas: personas.collect(),
+        unassigned_count: count64(report.unassigned),
+        model_revision: report.revision.id.clone(),
+        silhouette: report.revision.silhouette,
     }
 }
 

@@ -33,7 +33,7 @@ use http::header::{
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
 use self::access::{Access, Denied};
 use self::asked::Picked;
@@ -41,7 +41,6 @@ use self::parts::{Frame, Notice, Page};
 use super::answer::{Body, CSV, http_code, no_such, plain, refusal};
 use crate::application::AppError;
 use crate::application::recipes::RecipeFile;
-use crate::proto::v1;
 use crate::proto::v1::journey_service_server::JourneyService;
 use crate::transport::grpc::catalog::CatalogApi;
 use crate::transport::grpc::customer::CustomerApi;
@@ -85,48 +84,6 @@ impl fmt::Debug for Dashboard {
             .field("personal_data", &self.personal_data)
             .field("hosts", &self.hosts)
             .finish_non_exhaustive()
-    }
-}
-
-/// Says of everything that the journey is not counted: where there is no journey service.
-#[derive(Debug, Clone, Copy)]
-pub struct NoJourney;
-
-impl NoJourney {
-    fn told() -> Status {
-        let text = "the journey is not counted by this service yet";
-        transport_status(Code::Unavailable, "NOT_READY", text)
-    }
-}
-
-#[tonic::async_trait]
-impl JourneyService for NoJourney {
-    async fn get_journey_map(
-        &self,
-        _: Request<v1::GetJourneyMapRequest>,
-    ) -> Result<tonic::Response<v1::JourneyMap>, Status> {
-        Err(Self::told())
-    }
-
-    async fn get_kpis(
-        &self,
-        _: Request<v1::GetKpisRequest>,
-    ) -> Result<tonic::Response<v1::GetKpisResponse>, Status> {
-        Err(Self::told())
-    }
-
-    async fn list_pain_points(
-        &self,
-        _: Request<v1::ListPainPointsRequest>,
-    ) -> Result<tonic::Response<v1::ListPainPointsResponse>, Status> {
-        Err(Self::told())
-    }
-
-    async fn list_personas(
-        &self,
-        _: Request<v1::ListPersonasRequest>,
-    ) -> Result<tonic::Response<v1::ListPersonasResponse>, Status> {
-        Err(Self::told())
     }
 }
 

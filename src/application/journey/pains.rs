@@ -1,0 +1,204 @@
+//! Pain points: the counters of the window and of the weeks before it, compared, with examples and with what may help.
+
+use std::collections::BTreeMap;
+
+use super::{Asked, CountState, JourneyReports, Selection};
+use crate::algorithms::pain_points::{self, Counts, Finding, PainParams, Whom};
+use crate::application::error::AppError;
+use crate::application::recipes::suggested;
+use crate::domain::time::DAY_MS;
+use crate::state::journeys::table::Day;
+
+/// The window is compared with so many times its length before it, …
+const TIMES_BEFORE: i32 = 4;
+/// … in weeks, which hold all weekdays; at most so many.
+const MAX_WEEKS: i32 = 52;
+const WEEK: i32 = 7;
+/// At most so many lost paths are shown of a pain point.
+const MAX_PATHS: usize = 5;
+
+/// A place where more people are lost than chance explains.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PainPoint {
+    /// What was found.
+    pub finding: Finding,
+    /// The name of the persona it is about; empty: of none alone.
+    pub persona_name: String,
+    /// The last steps of some who were lost, as `event_type@touchpoint`, oldest first.
+    pub paths: Vec<Vec<String>>,
+    /// What the field suggests to try.
+    pub suggestions: Vec<String>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PainPoints {
+    /// What was counted.
+    pub state: CountState,
+    /// The costliest first.
+    pub points: Vec<PainPoint>,
+    /// How many comparisons were made.
+    pub compared: usize,
+    /// The currency of money.
+    pub currency: String,
+}
+
+impl JourneyReports {
+    /// Pain points of a selection, at most `most`, at a false discovery rate above 0 and below 1. Blocks for a moment.
+    ///
+    /// # Errors
+    /// `Invalid` with every fault; those of the journal.
+    pub fn pain_points(
+        &self,
+        selection: &Selection,
+        false_discovery_rate: f64,
+        most: usize,
+    ) -> Result<PainPoints, AppError> {
+        self.ask(selection, |asked| {
+            let params = PainParams {
+                false_discovery_rate,
+            };
+            let weeks = weeks_before(asked);
+            let found = pain_points::find(&places(asked, &weeks), &worth(asked, &weeks), &params);
+            let points = found.findings.into_iter().take(most);
+            let points = points.map(|finding| PainPoint {
+                persona_name: persona_name(asked, &finding),
+                paths: paths(asked, &finding),
+                suggestions: suggested(&self.suggestions, &finding.stage, &finding.touchpoint)
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect(),
+                finding,
+            });
+            PainPoints {
+                state: asked.state,
+                points: points.collect(),
+                compared: found.compared,
+                currency: asked.currency(),
+            }
+        })
+    }
+}
+
+/// The first day of each week before the window that is compared with it, oldest first.
+fn weeks_before(asked: &Asked<'_>) -> Vec<Day> {
+    let (first, last) = (asked.scope.first, asked.scope.last);
+    let days = TIMES_BEFORE * (last - first + 1);
+    let weeks = (days / WEEK).clamp(1, MAX_WEEKS);
+    let known = asked.journeys.table.first_day().unwrap_or(first);
+    let starts = (1..=weeks).rev().map(|week| first - week * WEEK);
+    starts.filter(|&start| start >= known).collect()
+}
+
+/// Stage, touchpoint, persona and category.
+type Where = (u8, u16, Option<u8>, Option<u16>);
+
+fn counted(asked: &Asked<'_>, first: Day, last: Day) -> BTreeMap<Where, Counts> {
+    let mut counts: BTreeMap<Where, Counts> = BTreeMap::new();
+    for place in asked.journeys.places(first, last) {
+        if !asked.scope.has(place.group) || !asked.scope.is_at(place.touchpoint) {
+            continue;
+        }
+        let group = asked.groups.get(usize::from(place.group));
+        let persona = group.and_then(|group| group.persona);
+        let at = (place.stage, place.touchpoint, persona, place.category);
+        let sum = counts.entry(at).or_default();
+        *sum = *sum
+            + Counts {
+                passed: u64::try_from(place.passed).unwrap_or_default(),
+                lost: u64::try_from(place.left_here).unwrap_or_default(),
+            };
+    }
+    counts
+}
+
+fn places(asked: &Asked<'_>, weeks: &[Day]) -> Vec<pain_points::Place> {
+    let window = counted(asked, asked.scope.first, asked.scope.last);
+    let before: Vec<BTreeMap<Where, Counts>> = weeks
+        .iter()
+        .map(|&start| counted(asked, start, start + WEEK - 1))
+        .collect();
+    let known = asked.journeys.table.first_day().unwrap_or(Day::MAX);
+    let horizons = &asked.places.horizons_ms;
+    let stages: Vec<&str> = asked.stage_names().collect();
+    let place = |(at, window): (&Where, &Counts)| {
+        let &(stage, touchpoint, persona, category) = at;
+        // before a stage's horizon has passed once nobody can have left it: those weeks know only who moved
+        let horizon = horizons.get(usize::from(stage)).copied().unwrap_or(0);
+        let from = known.saturating_add(i32::try_from(horizon / DAY_MS).unwrap_or(Day::MAX));
+        let counts = weeks.iter().zip(&before).map(|(&start, week)| {
+            let counts = week.get(at).copied().unwrap_or_default();
+            match category.is_some() || start >= from {
+                true => counts,
+                false => Counts::default(),
+            }
+        });
+        let persona = persona.and_then(|place| asked.personas.get(usize::from(place)));
+        let category = category.map(|number| asked.journeys.categories.name(number));
+        pain_points::Place {
+            stage: stages
+                .get(usize::from(stage))
+                .copied()
+                .unwrap_or_default()
+                .to_owned(),
+            touchpoint: asked.journeys.touchpoints.name(touchpoint).to_owned(),
+            persona: persona.map_or_else(String::new, |persona| persona.id.clone()),
+            category: category.unwrap_or_default().to_owned(),
+            window: *window,
+            before: counts.collect(),
+        }
+    };
+    window.iter().map(place).collect()
+}
+
+/// What a stay in each stage brings on average, in the main currency: over the window and what it is compared with.
+fn worth(asked: &Asked<'_>, weeks: &[Day]) -> BTreeMap<String, f64> {
+    let first = weeks.first().copied().unwrap_or(asked.scope.first);
+    let days = (first, asked.scope.last);
+    let stages = asked.stage_names().enumerate().map(|(stage, name)| {
+        let stage = u8::try_from(stage).unwrap_or(u8::MAX);
+        let worth = asked
+            .journeys
+            .worth(stage, days, |group| asked.scope.has(group));
+        let revenue = worth.revenue as f64 / 1e6;
+        (name.to_owned(), revenue / worth.ended.max(1) as f64)
+    });
+    stages.collect()
+}
+
+fn persona_name(asked: &Asked<'_>, finding: &Finding) -> String {
+    let Whom::Persona(id) = &finding.whom else {
+        return String::new();
+    };
+    let persona = asked.personas.iter().find(|persona| persona.id == *id);
+    persona.map_or_else(String::new, |persona| persona.name.clone())
+}
+
+fn paths(asked: &Asked<'_>, finding: &Finding) -> Vec<Vec<String>> {
+    let journeys = asked.journeys;
+    let stage = asked.stage_names().position(|name| name == finding.stage);
+    let stage = stage.and_then(|stage| u8::try_from(stage).ok());
+    let number = journeys.touchpoints.number(&finding.touchpoint);
+    let Some((stage, touchpoint)) = stage.zip(number) else {
+        return Vec::new();
+    };
+    let is_in = |number: u16| {
+        let group = asked.groups.get(usize::from(number));
+        let persona = group.and_then(|group| asked.personas.get(usize::from(group.persona?)));
+        asked.scope.has(number)
+            && match &finding.whom {
+                Whom::Everybody => true,
+                Whom::Persona(id) => persona.is_some_and(|persona| persona.id == *id),
+                Whom::Unassigned => persona.is_none(),
+            }
+    };
+    let days = (asked.scope.first, asked.scope.last);
+    let lost = journeys.lost_paths((stage, touchpoint), days, is_in, MAX_PATHS);
+    let steps = |steps: Vec<(crate::domain::EventKind, u16)>| {
+        let steps = steps
+            .into_iter()
+            .map(|(kind, place)| format!("{}@{}", kind.as_str(), journeys.touchpoints.name(place)));
+        steps.collect()
+    };
+    lost.into_iter().map(|path| steps(path.steps)).collect()
+}
