@@ -14,6 +14,7 @@ pub mod import;
 pub mod ingest;
 pub mod model;
 pub mod models;
+pub mod next_stage;
 pub mod offers;
 pub mod ownership;
 pub mod recipes;

@@ -9,6 +9,7 @@ pub mod book;
 pub mod candidates;
 pub mod decisions;
 pub mod exposures;
+pub mod journeyer;
 pub mod neighbours;
 pub mod offers;
 pub mod people;

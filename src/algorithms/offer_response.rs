@@ -128,8 +128,8 @@ impl Parts {
 }
 
 impl FittedOfferResponse {
-    /// Fits; of too many rows the last ones. Deterministic by `seed`. Asks `keep_on` before each of its fits; nothing if
-    /// it shall not.
+    /// Fits; of too many rows the last ones. Deterministic by `seed`. Asks `keep_on` before each of its fits; nothing
+    /// if it shall not.
     #[must_use]
     pub fn fit(
         rows: &[OfferRow],
