@@ -431,7 +431,7 @@ mod tests {
     /// 10; in stage 1 it is the other way round. Nobody ever stands in stage 2.
     fn rows(count: u64) -> Vec<StageRow> {
         let row = |i: u64| {
-            let (high, stage) = (i % 2 == 0, (i / 2 % 2) as u8);
+            let (high, stage) = (i.is_multiple_of(2), (i / 2 % 2) as u8);
             let leads_to_one = high == (stage == 0);
             let draw = number(i);
             let next = if leads_to_one {

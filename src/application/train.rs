@@ -59,6 +59,8 @@ pub struct TrainSettings {
     pub max_rows: usize,
     /// How many seconds the sources may be tuned; 0: they are not.
     pub tuning_seconds: u32,
+    /// The most past moments at which it is asked where people went next; 0: that is not learned.
+    pub max_moments: usize,
     /// Of the ranker.
     pub ranker: RankerParams,
     /// Whether trees may correct it.
@@ -75,6 +77,7 @@ impl Default for TrainSettings {
             min_questions: 200,
             max_rows: 1_000_000,
             tuning_seconds: 20,
+            max_moments: 30_000,
             ranker: RankerParams::default(),
             with_trees: true,
             boosting: BoostingParams {

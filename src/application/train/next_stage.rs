@@ -21,8 +21,6 @@ use crate::state::State;
 use crate::state::journeyer::{self, FEATURES};
 use crate::state::view::View;
 
-/// The most moments that are asked about.
-const MAX_MOMENTS: usize = 30_000;
 /// The days between regular dates, at least; and the most of them.
 const DATE_DAYS: f64 = 7.0;
 const MAX_DATES: i64 = 24;
@@ -123,7 +121,7 @@ pub(super) fn learn(
         .filter_map(|(place, feature)| feature.crossed.then_some(place))
         .collect();
     let seed = settings.seed;
-    let asked = ask(lesson, ahead, seed, progress)?;
+    let asked = ask(lesson, ahead, settings, progress)?;
     let mut keep_on = || !progress.is_cancelled();
     let (taught, judging) = split(&asked, stages, seed);
     let mut figures = JourneyFigures {
@@ -189,7 +187,8 @@ pub(super) fn learn(
 }
 
 /// The moments to ask about, in the order of time.
-fn moments(lesson: Lesson<'_>, ahead: &Ahead<'_>, seed: u64) -> Vec<Moment> {
+fn moments(lesson: Lesson<'_>, ahead: &Ahead<'_>, settings: &TrainSettings) -> Vec<Moment> {
+    let (most, seed) = (settings.max_moments / 2, settings.seed);
     let Some((first, last)) = lesson.history.span() else {
         return Vec::new();
     };
@@ -210,14 +209,8 @@ fn moments(lesson: Lesson<'_>, ahead: &Ahead<'_>, seed: u64) -> Vec<Moment> {
             person,
         }));
     }
-    let mut moments = sample(regular, MAX_MOMENTS / 2, seed ^ 4);
-    moments.extend(in_visits(
-        lesson.history,
-        ahead,
-        earliest,
-        MAX_MOMENTS / 2,
-        seed ^ 5,
-    ));
+    let mut moments = sample(regular, most, seed ^ 4);
+    moments.extend(in_visits(lesson.history, ahead, earliest, most, seed ^ 5));
     moments.sort_by_key(|moment| (moment.place, moment.time, moment.person));
     moments
 }
@@ -226,18 +219,18 @@ fn moments(lesson: Lesson<'_>, ahead: &Ahead<'_>, seed: u64) -> Vec<Moment> {
 fn ask(
     lesson: Lesson<'_>,
     ahead: &Ahead<'_>,
-    seed: u64,
+    settings: &TrainSettings,
     progress: &mut dyn Progress,
 ) -> Result<Vec<Asked>, TrainError> {
     let Lesson { history, fold, .. } = lesson;
-    let Some((_, last)) = history.span() else {
+    let Some((_, last)) = history.span().filter(|_| settings.max_moments > 0) else {
         return Ok(Vec::new());
     };
     let mut state = State::new(fold.clone());
     history.known.iter().for_each(|record| state.apply(record));
     let mut asked = Vec::new();
     let mut folded = 0;
-    for (number, moment) in moments(lesson, ahead, seed).iter().enumerate() {
+    for (number, moment) in moments(lesson, ahead, settings).iter().enumerate() {
         if number.is_multiple_of(64) && progress.is_cancelled() {
             return Err(TrainError::Cancelled);
         }
@@ -319,7 +312,8 @@ fn split(asked: &[Asked], stages: usize, seed: u64) -> (Vec<&Asked>, Vec<&Asked>
         };
         let cut = first.time.ms() + (last.time.ms() - first.time.ms()) / 3 * 2;
         for asked in of_stage {
-            let is_judge = mix(seed ^ 6, u64::from(asked.row.person)) % JUDGING_PERSONS == 0;
+            let drawn = mix(seed ^ 6, u64::from(asked.row.person));
+            let is_judge = drawn.is_multiple_of(JUDGING_PERSONS);
             match (asked.time.ms() >= cut, is_judge) {
                 (true, true) => judging.push(asked),
                 (false, false) => taught.push(asked),
