@@ -138,6 +138,12 @@ pub(super) fn learn(
             figures,
         })
     };
+    if settings.max_moments == 0 {
+        return none(
+            "it is not asked for (training.max_moments)".to_owned(),
+            figures,
+        );
+    }
     if taught.len() < MIN_TAUGHT || judging.len() < MIN_JUDGED {
         let reason = format!(
             "{} moments to learn from and {} to judge by; {MIN_TAUGHT} and {MIN_JUDGED} are needed",
@@ -451,5 +457,156 @@ fn propensity(
         base_log_loss,
         calibration_error: expected_error(&said, &came),
         used: fitted.is_some() && asked.len() >= MIN_JUDGED && log_loss < base_log_loss,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::application::history::History;
+    use crate::application::recipes::Recipes;
+    use crate::domain::time::HOUR_MS;
+    use crate::domain::{EventDraft, Record, RecordBody};
+    use crate::state::FoldSettings;
+
+    const CONSIDERATION: u8 = 1;
+    const DECISION: u8 = 2;
+    const PURCHASE: u8 = 3;
+    const RETENTION: u8 = 4;
+
+    fn at(hours: i64) -> Timestamp {
+        Timestamp::from_ms(1_700_000_000_000 + hours * HOUR_MS)
+    }
+
+    /// A history of one customer: hours and kinds of events.
+    fn history(events: &[(i64, &str)]) -> History {
+        let records = events.iter().map(|&(hours, kind)| {
+            let draft = EventDraft {
+                event_type: kind,
+                time: Some(Ok(at(hours))),
+                customer_id: "c1",
+                product_id: "p1",
+                ..EventDraft::default()
+            };
+            Record {
+                recorded_at: at(hours),
+                body: RecordBody::Event(Box::new(draft.check(at(100_000), |_| 0).unwrap())),
+            }
+        });
+        History::of(records)
+    }
+
+    /// Asks after the first `place` events, `hours` after the start, of a history that is known until `last`.
+    fn asked(events: &[(i64, &str)], place: usize, hours: i64, last: i64) -> Option<Asked> {
+        let history = history(events);
+        let ahead = Ahead::of(&history.moments);
+        let mut state = State::new(FoldSettings {
+            journey: Recipes::embedded().unwrap().journey,
+            visitor_idle_days: 30,
+        });
+        history.moments[..place]
+            .iter()
+            .for_each(|record| state.apply(record));
+        let moment = Moment {
+            place,
+            time: at(hours),
+            person: 0,
+        };
+        let person = person(&state, &ahead, &moment).unwrap();
+        let view = View::new(&state, state.subject(person), &[], moment.time);
+        question(&view, &ahead, &moment, at(last))
+    }
+
+    fn check(asked: &Asked, stages: (u8, u8), came: [Option<bool>; 3]) {
+        assert_eq!((asked.row.stage, asked.row.next), stages);
+        assert_eq!(asked.came, came);
+        assert!(asked.row.x.iter().all(|number| number.is_finite()));
+    }
+
+    #[test]
+    fn the_first_other_stage_within_the_horizon_is_what_came() {
+        let events = [
+            (0, "view_item"),
+            (1, "view_item"),
+            (30, "add_to_cart"),
+            (40, "purchase"),
+        ];
+        // looking again is no other stage, the cart is
+        let looked = asked(&events, 1, 0, 24 * 60).unwrap();
+        check(&looked, (CONSIDERATION, DECISION), [Some(true), None, None]);
+        let carted = asked(&events, 3, 31, 24 * 60).unwrap();
+        check(
+            &carted,
+            (DECISION, PURCHASE),
+            [Some(true), Some(false), None],
+        );
+        // just bought, and never seen again: time alone brings nobody anywhere
+        let bought = asked(&events, 4, 41, 24 * 60).unwrap();
+        check(&bought, (PURCHASE, PURCHASE), [Some(false), None, None]);
+        // nobody knows yet what they do within thirty days
+        assert!(asked(&events, 4, 41, 24 * 20).is_none());
+    }
+
+    #[test]
+    fn what_comes_after_the_horizon_does_not_count() {
+        let events = [(0, "add_to_cart"), (3 * 24 + 1, "purchase")];
+        let late = asked(&events, 1, 0, 24 * 60).unwrap();
+        check(&late, (DECISION, DECISION), [Some(false), Some(true), None]);
+        let events = [(0, "add_to_cart"), (3 * 24, "purchase")];
+        let early = asked(&events, 1, 0, 24 * 60).unwrap();
+        check(
+            &early,
+            (DECISION, PURCHASE),
+            [Some(true), Some(false), None],
+        );
+    }
+
+    #[test]
+    fn who_has_a_rhythm_lapses_after_two_gaps() {
+        // every thirty days; they lapse if they buy nothing for sixty
+        let mut events = vec![(0, "purchase"), (30 * 24, "purchase")];
+        let quiet = asked(&events, 2, 40 * 24, 400 * 24).unwrap();
+        check(
+            &quiet,
+            (RETENTION, RETENTION),
+            [Some(false), None, Some(true)],
+        );
+        events.push((99 * 24, "purchase"));
+        let again = asked(&events, 2, 40 * 24, 400 * 24).unwrap();
+        check(
+            &again,
+            (RETENTION, PURCHASE),
+            [Some(true), None, Some(false)],
+        );
+        events[2].0 = 101 * 24;
+        let late = asked(&events, 2, 40 * 24, 400 * 24).unwrap();
+        check(&late, (RETENTION, PURCHASE), [Some(true), None, Some(true)]);
+    }
+
+    #[test]
+    fn nobody_teaches_and_judges_and_the_past_teaches() {
+        let asked: Vec<Asked> = (0..900)
+            .map(|i| Asked {
+                time: at(i),
+                row: StageRow {
+                    x: Vec::new(),
+                    stage: (i % 2) as u8,
+                    next: 0,
+                    person: (i * 7 % 60) as u32,
+                },
+                came: [None; 3],
+            })
+            .collect();
+        let (taught, judging) = split(&asked, 3, 7);
+        assert!(taught.len() > 200 && judging.len() > 50);
+        let last = taught.iter().map(|asked| asked.time).max().unwrap();
+        for judge in judging {
+            assert!(judge.time > last);
+            assert!(
+                taught
+                    .iter()
+                    .all(|other| other.row.person != judge.row.person)
+            );
+        }
     }
 }
