@@ -14,6 +14,7 @@ pub mod ease;
 pub mod features;
 pub mod folds;
 pub mod metrics;
+pub mod next_stage;
 pub mod offer_response;
 pub mod online;
 pub mod pain_points;

@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod journey;
 pub mod model;
 pub mod models;
+pub mod next_stage;
 pub mod offers;
 pub mod ownership;
 pub mod personas;

@@ -194,6 +194,8 @@ pub struct Training {
     pub min_questions: usize,
     /// How many seconds the settings of the sources may be searched for.
     pub tuning_seconds: u32,
+    /// The most past moments at which it is asked where people went next; 0: that is not learned.
+    pub max_moments: usize,
     /// The most events that are learned from; 0: all.
     pub max_records: u64,
     /// Hours between two runs; 0: only when asked.

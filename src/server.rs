@@ -121,6 +121,7 @@ pub fn train_settings(settings: &Settings) -> TrainSettings {
         min_questions: settings.training.min_questions,
         max_rows: settings.training.max_rows,
         tuning_seconds: settings.training.tuning_seconds,
+        max_moments: settings.training.max_moments,
         ..TrainSettings::default()
     }
 }

@@ -10,6 +10,7 @@ pub mod candidates;
 pub mod decisions;
 pub mod exposures;
 pub mod habits;
+pub mod journeyer;
 pub mod journeys;
 pub mod neighbours;
 pub mod offers;

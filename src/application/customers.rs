@@ -6,6 +6,8 @@ use crate::application::catalog::Page;
 use crate::application::error::AppError;
 use crate::application::expression::{Expression, Scope, customer_value};
 use crate::application::ingest::Ingest;
+use crate::application::model::Model;
+use crate::application::next_stage::{Journeyer, Propensities};
 use crate::application::ownership::Ownership;
 use crate::application::personas::LivePersonas;
 use crate::application::recommend::{StageAnswer, Who, person, stage_of};
@@ -17,6 +19,7 @@ use crate::domain::{
 use crate::state::State;
 use crate::state::people::Person;
 use crate::state::subjects::Subject;
+use crate::state::view::View;
 
 /// How many customers one page looks at, at most, to find those of its selection.
 const MAX_SCAN: usize = 20_000;
@@ -46,6 +49,8 @@ pub struct Profile {
     pub products: u64,
     /// The rating that is to be made good.
     pub low_rating: Option<LowRating>,
+    /// What is to be expected of them, by the model that is live.
+    pub propensities: Propensities,
 }
 
 /// A rating that is to be made good.
@@ -95,14 +100,17 @@ impl Customers {
             .state
             .subject(person)
             .ok_or(AppError::CustomerNotFound)?;
-        let now = self.shop.clock.now();
+        let live = self.shop.live();
+        let moment = Moment {
+            state: &known.state,
+            now: self.shop.clock.now(),
+            model: live.as_ref().map(|live| &live.model),
+        };
         Ok(match person {
-            Person::Customer(number) => {
-                customer_profile(&known.state, number as usize, subject, now)
-            }
+            Person::Customer(number) => moment.customer(number as usize, subject),
             Person::Visitor(_) => {
                 let who = Who::Visitor(VisitorId::trusted(subject.id.to_string()));
-                profile(&known.state, who, subject, now)
+                moment.profile(who, subject)
             }
         })
     }
@@ -132,6 +140,7 @@ impl Customers {
             });
         }
         let (mut items, mut from, mut seen) = (Vec::new(), from, 0);
+        let live = self.shop.live();
         let is_late = || filter.as_ref().is_some_and(Expression::is_late);
         loop {
             let known = self.shop.known();
@@ -145,7 +154,12 @@ impl Customers {
                 let subject = &customers[next];
                 let within = (&known.state, &self.shop.personas);
                 if selected(subject, within, selection, filter.as_ref(), now) {
-                    items.push(customer_profile(&known.state, next, subject, now));
+                    let moment = Moment {
+                        state: &known.state,
+                        now,
+                        model: live.as_ref().map(|live| &live.model),
+                    };
+                    items.push(moment.customer(next, subject));
                 } else if is_late() {
                     // whether this one is selected was not found out
                     break;
@@ -192,7 +206,12 @@ impl Customers {
                 ..Subject::new(customer.id.as_str())
             };
             let known = self.shop.known();
-            return Ok(profile(&known.state, who, &subject, self.shop.clock.now()));
+            let moment = Moment {
+                state: &known.state,
+                now: self.shop.clock.now(),
+                model: None,
+            };
+            return Ok(moment.profile(who, &subject));
         }
         self.ingest
             .write(vec![RecordBody::CustomerUpserted(Box::new(customer))])
@@ -330,26 +349,45 @@ fn selected(
     })
 }
 
-fn customer_profile(state: &State, number: usize, subject: &Subject, now: Timestamp) -> Profile {
-    let who = Who::Customer(CustomerId::trusted(subject.id.to_string()));
-    Profile {
-        position: state.customer_positions().get(number).copied(),
-        ..profile(state, who, subject, now)
-    }
+/// What is known at a moment.
+struct Moment<'a> {
+    state: &'a State,
+    now: Timestamp,
+    /// The model that is live.
+    model: Option<&'a Model>,
 }
 
-fn profile(state: &State, who: Who, subject: &Subject, now: Timestamp) -> Profile {
-    Profile {
-        who,
-        position: None,
-        traits: subject.traits.clone(),
-        stage: stage_of(state, &subject.steps, now),
-        first_event: subject.seen.map(|(first, _)| first),
-        last_event: subject.seen.map(|(_, last)| last),
-        events: subject.events,
-        orders: subject.orders,
-        products: subject.distinct.into(),
-        low_rating: low_rating(state, subject, now),
+impl Moment<'_> {
+    fn customer(&self, number: usize, subject: &Subject) -> Profile {
+        let who = Who::Customer(CustomerId::trusted(subject.id.to_string()));
+        Profile {
+            position: self.state.customer_positions().get(number).copied(),
+            ..self.profile(who, subject)
+        }
+    }
+
+    fn profile(&self, who: Who, subject: &Subject) -> Profile {
+        let view = View::new(self.state, Some(subject), &[], self.now);
+        let journeyer = self.model.and_then(|model| Journeyer::of(model, &view));
+        let mut stage = stage_of(self.state, &subject.steps, self.now);
+        let mut propensities = Propensities::default();
+        if let Some(journeyer) = journeyer {
+            stage.next = journeyer.next_stages(usize::MAX);
+            propensities = journeyer.propensities();
+        }
+        Profile {
+            who,
+            position: None,
+            traits: subject.traits.clone(),
+            stage,
+            first_event: subject.seen.map(|(first, _)| first),
+            last_event: subject.seen.map(|(_, last)| last),
+            events: subject.events,
+            orders: subject.orders,
+            products: subject.distinct.into(),
+            propensities,
+            low_rating: low_rating(self.state, subject, self.now),
+        }
     }
 }
 

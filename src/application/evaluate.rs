@@ -135,8 +135,8 @@ pub fn evaluate(
 }
 
 /// Trains on what happened until `days` before the end of a history, then asks of the rest what a training run would
-/// have asked: at regular dates and in the middle of visits. The `live` revision is asked as well what it has not learned
-/// from.
+/// have asked: at regular dates and in the middle of visits. The `live` revision is asked as well what it has not
+/// learned from.
 ///
 /// # Errors
 /// As [`evaluate`].

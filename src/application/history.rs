@@ -218,6 +218,18 @@ impl<'a> Ahead<'a> {
             })
     }
 
+    /// The events of a person, in order, from `place` on.
+    pub fn events_of(&self, person: u32, place: usize) -> impl Iterator<Item = &'a Event> {
+        let places = &self.places[person as usize];
+        let from = places.partition_point(|&other| (other as usize) < place);
+        places[from..]
+            .iter()
+            .filter_map(|&place| match &self.moments[place as usize].body {
+                RecordBody::Event(event) => Some(&**event),
+                _ => None,
+            })
+    }
+
     /// What a person did next of `kind`, from `place` on and until `end`: the products of the first basket for
     /// purchases; otherwise the one product.
     #[must_use]

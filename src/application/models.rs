@@ -14,8 +14,8 @@ use crate::application::ingest::Ingest;
 use crate::application::model::{Model, ModelError, PartReport, PartState};
 use crate::application::shop::{Live, Shop};
 use crate::application::train::{
-    FigureTable, GateComparison, Lesson, OfferFigures, Progress, TrainError, TrainSettings,
-    Trained, train,
+    FigureTable, GateComparison, JourneyFigures, Lesson, OfferFigures, Progress, TrainError,
+    TrainSettings, Trained, train,
 };
 use crate::domain::{RecordBody, Timestamp};
 use crate::store::{ArtefactError, Artefacts};
@@ -97,6 +97,8 @@ pub struct RevisionInfo {
     pub calibration_error: f64,
     /// How learning what offers do went.
     pub offers: OfferFigures,
+    /// How learning where people go next went.
+    pub journey: JourneyFigures,
     /// What became of each part; empty for revisions from before it was kept.
     pub parts: Vec<PartReport>,
     /// Why it was refused: no part passed; empty otherwise.
@@ -118,6 +120,8 @@ struct Kept {
     calibration_error: f64,
     #[serde(default)]
     offers: OfferFigures,
+    #[serde(default)]
+    journey: JourneyFigures,
     #[serde(default)]
     parts: Vec<PartReport>,
     refusal: String,
@@ -320,6 +324,7 @@ impl Models {
             gate: kept.gate,
             calibration_error: kept.calibration_error,
             offers: kept.offers,
+            journey: kept.journey,
             parts: kept.parts,
             refusal: kept.refusal,
             seed: kept.seed,
@@ -399,6 +404,7 @@ impl Models {
             gate: trained.gate,
             calibration_error: trained.calibration_error,
             offers: trained.offers,
+            journey: trained.journey,
             parts: trained.parts.clone(),
             refusal: trained.refusal.clone(),
             seed,
@@ -473,6 +479,7 @@ impl RevisionInfo {
             gate: Vec::new(),
             calibration_error: 0.0,
             offers: OfferFigures::default(),
+            journey: JourneyFigures::default(),
             parts: Vec::new(),
             refusal: String::new(),
             seed: 0,

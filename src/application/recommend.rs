@@ -16,6 +16,7 @@ use crate::application::attribution::{self, Outcomes};
 use crate::application::error::AppError;
 use crate::application::expression::{Expression, Scope, customer_value, product_value};
 use crate::application::model::{Aim, Ranked, Ranking};
+use crate::application::next_stage::{Journeyer, NextStage};
 use crate::application::personas::LivePersonas;
 use crate::application::shop::{Known, Shop};
 use crate::domain::attribution::short_hash;
@@ -97,6 +98,9 @@ pub struct StageAnswer {
     pub evidence: Vec<Evidence>,
     /// True if the caller named it.
     pub named_by_caller: bool,
+    /// Where they go next, the likeliest first; empty unless a model that is live says so, and where the caller named
+    /// the stage.
+    pub next: Vec<NextStage>,
 }
 
 /// One event that put the customer where they are.
@@ -472,6 +476,12 @@ impl Recommender {
             products: &products,
             explain,
         });
+        let mut stage = stage_answer(state, prepared, &view, &standing, context.len());
+        if !stage.named_by_caller {
+            let model = live.as_ref().map(|live| &live.model);
+            let journeyer = model.and_then(|model| Journeyer::of(model, &view));
+            stage.next = journeyer.map_or_else(Vec::new, |journeyer| journeyer.next_stages(1));
+        }
         let mut answer = Answer {
             attribution_token: String::new(),
             offers: offers.answered.clone(),
@@ -481,7 +491,7 @@ impl Recommender {
             offers_incomplete: false,
             decision_until: None,
             decision_not_kept: false,
-            stage: stage_answer(state, prepared, &view, &standing, context.len()),
+            stage,
             products,
             fallback: unknown || ranking.scorer.is_none(),
             revision: live.as_ref().map(|live| live.id.clone()),
@@ -525,6 +535,7 @@ pub fn stage_of(state: &State, steps: &[Step], now: Timestamp) -> StageAnswer {
             .map(|&i| evidence(state, &steps[i], false))
             .collect(),
         named_by_caller: false,
+        next: Vec::new(),
     }
 }
 
@@ -552,6 +563,7 @@ fn stage_answer(
             since: None,
             evidence: Vec::new(),
             named_by_caller: true,
+            next: Vec::new(),
         };
     }
     let first_of_context = view.steps.len() - context;
@@ -564,6 +576,7 @@ fn stage_answer(
         since: standing.since,
         evidence: evidence.collect(),
         named_by_caller: false,
+        next: Vec::new(),
     }
 }
 

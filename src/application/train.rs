@@ -4,6 +4,7 @@
 mod gate;
 mod judge;
 mod learner;
+mod next_stage;
 mod offers;
 mod questions;
 mod rival;
@@ -11,12 +12,14 @@ mod tuning;
 
 pub use gate::{GateComparison, MIN_QUESTIONS, Verdict};
 pub use judge::{FigureTable, Judge, Judged, LIVE, Scope, Standings};
+pub use next_stage::{JourneyFigures, PropensityFigures, StageComparison};
 pub use offers::{DecisionLog, JudgedPolicy, OfferFigures, OfferPolicyValue, judge_decisions};
 pub use questions::{Moment, QuestionSettings, choose, choose_since};
 pub use rival::Rival;
 pub use tuning::{Trial, Tuned};
 
 use learner::{Asked, FitSettings, Learner};
+use next_stage::LearnedJourney;
 use offers::{LearnedOffers, OfferLearner, is_exposure};
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +59,8 @@ pub struct TrainSettings {
     pub max_rows: usize,
     /// How many seconds the sources may be tuned; 0: they are not.
     pub tuning_seconds: u32,
+    /// The most past moments at which it is asked where people went next; 0: that is not learned.
+    pub max_moments: usize,
     /// Of the ranker.
     pub ranker: RankerParams,
     /// Whether trees may correct it.
@@ -72,6 +77,7 @@ impl Default for TrainSettings {
             min_questions: 200,
             max_rows: 1_000_000,
             tuning_seconds: 20,
+            max_moments: 30_000,
             ranker: RankerParams::default(),
             with_trees: true,
             boosting: BoostingParams {
@@ -107,8 +113,8 @@ impl Progress for Quiet {
 /// What a run made.
 #[derive(Debug, Clone)]
 pub struct Trained {
-    /// The model: of the parts that passed, fitted on everything, and of those of the live revision; or, if none passed,
-    /// of what the run made.
+    /// The model: of the parts that passed, fitted on everything, and of those of the live revision; or, if none
+    /// passed, of what the run made.
     pub model: Model,
     /// What became of each part.
     pub parts: Vec<PartReport>,
@@ -128,6 +134,8 @@ pub struct Trained {
     pub calibration_error: f64,
     /// How learning what offers do went.
     pub offers: OfferFigures,
+    /// How learning where people go next went.
+    pub journey: JourneyFigures,
     /// Why it must not go live: no part passed; empty: it may.
     pub refusal: String,
 }
@@ -221,10 +229,13 @@ pub fn train(
         tuned,
     };
     run.replay(&ahead, &plan, progress)?;
+    let known = live.and_then(|live| live.model.next_stage.as_ref());
+    progress.at("replaying", 0.7);
+    let journey = next_stage::learn(lesson, &ahead, settings, known, progress)?;
     if run.questions.iter().sum::<u64>() < settings.min_questions as u64 {
         return Err(too_little(run.questions.iter().sum::<u64>() as usize));
     }
-    run.finish(progress)
+    run.finish(journey, progress)
 }
 
 /// The state of one run.
@@ -389,7 +400,11 @@ impl Run<'_> {
     }
 
     /// Fits everything, calibrates, and says whether the model may go live.
-    fn finish(mut self, progress: &mut dyn Progress) -> Result<Trained, TrainError> {
+    fn finish(
+        mut self,
+        journey: LearnedJourney,
+        progress: &mut dyn Progress,
+    ) -> Result<Trained, TrainError> {
         let mut scorers = Vec::new();
         for (learner, share) in self.learners.iter_mut().zip([0.75, 0.87]) {
             progress.at("fitting", share);
@@ -423,15 +438,23 @@ impl Run<'_> {
         } = self.lesson;
         let live = self.live.map(|live| (live.id.as_str(), &live.model));
         let learned_until = history.span().map_or(Timestamp::MIN, |(_, last)| last);
-        let passes = ranking.passes() || offers.passes();
+        let LearnedJourney {
+            made: next_stage,
+            figures: journey,
+        } = journey;
+        let passes = ranking.passes() || offers.passes() || next_stage.passes();
         let mut assembly = Assembly::new(live, self.settings.seed, learned_until, passes);
         let mut model = Model::new(recipes.iter().map(|recipe| recipe.stage.clone()).collect());
         model.ranking = assembly.take(PartName::Ranking, ranking, |live| live.ranking.as_ref());
         model.offers = assembly.take(PartName::Offers, offers, |live| live.offers.as_ref());
+        model.next_stage = assembly.take(PartName::NextStage, next_stage, |live| {
+            live.next_stage.as_ref()
+        });
         figures.chooses = model.offers.is_some();
         Ok(Trained {
             model,
             offers: figures,
+            journey,
             tuned: self.tuned,
             records: (history.known.len() + history.moments.len()) as u64,
             training_questions: self.questions[0] + self.questions[1],

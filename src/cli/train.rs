@@ -10,7 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::flags::{self, SettingsFlags};
 use crate::application::model::PartReport;
 use crate::application::models::{Models, RevisionInfo, RunState, TrainingRun};
-use crate::application::train::{GateComparison, OfferFigures, Verdict};
+use crate::application::train::{
+    GateComparison, JourneyFigures, OfferFigures, StageComparison, Verdict,
+};
 use crate::config;
 use crate::server::Service;
 use crate::telemetry;
@@ -113,6 +115,59 @@ pub fn table(info: &RevisionInfo) -> String {
     text.push_str(&figures(&info.figures));
     text.push_str(&comparisons(&info.gate));
     text.push_str(&offers(&info.offers));
+    text.push_str(&journey(&info.journey));
+    text
+}
+
+/// What was learned of where people go next; nothing where it could not be judged.
+#[must_use]
+pub fn journey(journey: &JourneyFigures) -> String {
+    if journey.comparisons.is_empty() {
+        return String::new();
+    }
+    let JourneyFigures {
+        taught,
+        judged,
+        log_loss,
+        top_1,
+        calibration_error,
+        ..
+    } = journey;
+    let mut text = format!(
+        "next stage: log-loss {log_loss:.4}, top-1 {top_1:.4}, calibration error {calibration_error:.4}; {taught} \
+         moments taught, {judged} judged\n"
+    );
+    for comparison in &journey.comparisons {
+        let StageComparison {
+            method,
+            metric,
+            figure,
+            difference,
+            low,
+            high,
+            cases,
+        } = comparison;
+        text.push_str(&format!(
+            "next stage: {method:8} {metric:9} {figure:.4}; better by {difference:+.4} ({low:+.4} to {high:+.4}), \
+             {cases} moments\n"
+        ));
+    }
+    for propensity in &journey.propensities {
+        let auc = propensity
+            .auc
+            .map_or("-".to_owned(), |auc| format!("{auc:.4}"));
+        let used = if propensity.used { "" } else { "; not told" };
+        text.push_str(&format!(
+            "propensity {:13} AUC {auc}, log-loss {:.4} ({:.4} by the share, {:.3}), calibration error {:.4}, {} \
+             moments{used}\n",
+            propensity.name,
+            propensity.log_loss,
+            propensity.base_log_loss,
+            propensity.share,
+            propensity.calibration_error,
+            propensity.cases
+        ));
+    }
     text
 }
 

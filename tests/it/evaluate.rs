@@ -22,6 +22,7 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
             "training.max_questions=800",
             "training.max_rows=10000",
             "training.tuning_seconds=0",
+            "training.max_moments=4000",
         ] {
             command.args(["--set", setting]);
         }
@@ -107,6 +108,8 @@ fn the_journals_own_past_is_evaluated_and_reported() {
     assert!(*day("first_case") >= *"2026-05-29", "{report}");
     assert!(*day("last_case") <= *"2026-06-30", "{report}");
     let training = &report["training"];
+    let journey = &training["next_stage"];
+    assert!(journey["judged"].as_u64().unwrap() > 0, "{journey}");
     let gate = training["gate"].as_array().unwrap();
     assert!(
         gate.iter()
@@ -197,6 +200,8 @@ fn the_live_revision_is_judged_on_what_it_has_not_learned_from() {
         "training.max_questions=800",
         "--set",
         "training.max_rows=10000",
+        "--set",
+        "training.max_moments=4000",
     ];
     let trained = done(&[&["train", "--data", "shop"][..], &quick].concat());
     let lines: Vec<&str> = trained.lines().collect();

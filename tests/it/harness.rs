@@ -38,6 +38,8 @@ pub(crate) fn settings() -> Settings {
     let mut settings = Layers::default().load().unwrap().settings;
     settings.training.max_questions = 600;
     settings.training.max_rows = 10_000;
+    // a test says so where it wants to know where people go next
+    settings.training.max_moments = 0;
     // who is held out gets no offer: a test says so where it wants it
     settings.offers.holdout_per_mille = 0;
     settings

@@ -1,8 +1,10 @@
 //! Models over the wire, on a simulated shop: trained, watched, cancelled, activated, rolled back.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use nextbest::application::recipes::Recipes;
+use nextbest::application::shop::Clock;
 use nextbest::cli::import::{Args, Target, carry_out};
 use nextbest::cli::simulate::write_shop;
 use nextbest::domain::{Baseline, Ranker, Source};
@@ -10,13 +12,13 @@ use nextbest::proto::v1;
 use nextbest::proto::v1::model_revision::State as RevisionState;
 use nextbest::proto::v1::training_run::State as RunState;
 use nextbest::simulation::Settings;
-use nextbest::store::Artefacts;
+use nextbest::store::{Artefacts, MemoryJournal};
 use nextbest::transport::grpc::limits::Limits;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Response};
 
 use crate::csv_edge::counter;
-use crate::harness::{Clients, Harness, PATIENCE};
+use crate::harness::{Clients, Harness, PATIENCE, settings};
 use crate::wire_story::{about, ask, refused};
 
 /// A service with a simulated shop in it: 300 customers over half a year.
@@ -26,7 +28,11 @@ pub(crate) async fn simulated() -> (Harness, Clients) {
 
 /// The same, by other recipes.
 async fn simulated_by(recipes: &Recipes) -> (Harness, Clients) {
-    let harness = Harness::start_by(Limits::default(), recipes).await;
+    simulated_in(Harness::start_by(Limits::default(), recipes).await).await
+}
+
+/// The same, in a service that is there.
+async fn simulated_in(harness: Harness) -> (Harness, Clients) {
     harness.set_ready(true);
     let ingest = harness.service.use_cases.ingest.clone();
     let imported = tokio::task::spawn_blocking(move || {
@@ -236,6 +242,106 @@ fn compared(revision: &v1::ModelRevision) {
     }
     assert_eq!(refuses, !revision.refusal.is_empty(), "{revision:?}");
     assert!((0.0..=1.0).contains(&revision.calibration_error));
+}
+
+#[tokio::test]
+async fn where_people_go_next_is_learned_and_told() {
+    let mut settings = settings();
+    settings.training.max_moments = 6_000;
+    let harness = Harness::start_at(
+        Clock::events(),
+        Arc::new(MemoryJournal::new()),
+        Limits::default(),
+        &Recipes::embedded().unwrap(),
+        &settings,
+    );
+    let (harness, mut clients) = simulated_in(harness.await).await;
+    let get = |id: &str| v1::GetCustomerRequest {
+        subject: Some(v1::get_customer_request::Subject::CustomerId(id.to_owned())),
+    };
+    let stage_of = |customer: &v1::Customer| customer.stage.clone().unwrap();
+    let before = clients.customers.get_customer(get("c000001")).await;
+    let before = before.unwrap().into_inner();
+    assert!(stage_of(&before).next_stages.is_empty() && before.propensities.is_none());
+
+    let run = train(&mut clients, 1).await;
+    let run = watched(&mut clients, &run).await;
+    let made = revisions(&mut clients).await.remove(0);
+    let learned = made.next_stage.as_ref().unwrap();
+    println!("{learned:#?} {:#?}", made.parts);
+    assert!(learned.taught_count >= 500 && learned.judged_count >= 100);
+    for comparison in &learned.comparisons {
+        let gain = match comparison.metric.as_str() {
+            "log_loss" => comparison.figure - learned.log_loss,
+            _ => learned.top_1 - comparison.figure,
+        };
+        assert!((comparison.difference - gain).abs() < 1e-9);
+        assert!(comparison.low <= gain && gain <= comparison.high);
+    }
+    let of = |method: &str, metric: &str| {
+        let mut all = learned.comparisons.iter();
+        let found = all.find(|c| c.method == method && c.metric == metric);
+        found.unwrap().difference
+    };
+    for method in ["markov", "stays"] {
+        assert!(of(method, "log_loss") > 0.0 && of(method, "top_1") > 0.0);
+    }
+    let part = made.parts.iter().find(|part| part.part == "next_stage");
+    assert_eq!(part.unwrap().state(), v1::model_part::State::New);
+    // it goes live whatever became of the ranking
+    assert_eq!(
+        (made.state(), live(&mut clients).await),
+        (RevisionState::Live, run.model_revision)
+    );
+
+    let (mut asked, mut buys) = (0, 0);
+    for number in 1..=100 {
+        let id = format!("c{number:06}");
+        let Ok(customer) = clients.customers.get_customer(get(&id)).await else {
+            continue;
+        };
+        let customer = customer.into_inner();
+        let stage = stage_of(&customer);
+        let sum: f64 = stage.next_stages.iter().map(|next| next.probability).sum();
+        if stage.next_stages.is_empty() {
+            continue;
+        }
+        asked += 1;
+        assert!((sum - 1.0).abs() < 1e-9);
+        assert!(
+            stage
+                .next_stages
+                .is_sorted_by(|a, b| a.probability >= b.probability)
+        );
+        assert!(stage.next_stages.iter().all(|next| next.reasons.len() <= 3));
+        let buy = customer
+            .propensities
+            .and_then(|propensities| propensities.buy);
+        buys += usize::from(buy.is_some_and(|buy| (0.0..=1.0).contains(&buy)));
+        // an answer says the same, with the reasons of the first
+        let answer = ask(&mut clients, about(&id)).await;
+        let told = answer.stage.unwrap().next_stages;
+        assert_eq!(told[0], stage.next_stages[0]);
+        assert!(told[1..].iter().all(|next| next.reasons.is_empty()));
+        assert_eq!(told.len(), stage.next_stages.len());
+    }
+    assert!(asked > 50, "{asked}");
+    let buy = learned
+        .propensities
+        .iter()
+        .find(|p| p.propensity == "buy")
+        .unwrap();
+    assert!(
+        buy.used && buy.auc.unwrap() > 0.6 && buys == asked,
+        "{buy:?}"
+    );
+    let named = v1::RecommendRequest {
+        stage: "decision".to_owned(),
+        ..about("c000001")
+    };
+    let named = ask(&mut clients, named).await;
+    assert!(named.stage.unwrap().next_stages.is_empty());
+    harness.stop().await.unwrap();
 }
 
 /// Spoils a file of the folder of models.

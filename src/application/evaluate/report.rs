@@ -5,7 +5,9 @@ use crate::algorithms::bootstrap::{self, Interval};
 use crate::algorithms::calibration::{self, Bin, expected_error};
 use crate::algorithms::metrics;
 use crate::application::model::Model;
-use crate::application::train::{FigureTable, GateComparison, Judge, LIVE, Scope, Tuned};
+use crate::application::train::{
+    FigureTable, GateComparison, JourneyFigures, Judge, LIVE, Scope, Tuned,
+};
 use crate::domain::{Baseline, Timestamp};
 
 /// What came of it.
@@ -101,6 +103,8 @@ pub struct Training {
     pub calibration_error: f64,
     /// What the gate compared on the held-back questions.
     pub gate: Vec<GateComparison>,
+    /// How learning where people go next went.
+    pub journey: JourneyFigures,
 }
 
 /// By stage: what was said of products, and whether they came.
@@ -172,6 +176,7 @@ impl Report {
             held_back: trained.held_back_questions,
             calibration_error: trained.calibration_error,
             gate: trained.gate,
+            journey: trained.journey,
         });
         Self {
             cases: judge.cases(Scope::All),

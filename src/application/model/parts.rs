@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Aim, Scorer};
 use crate::algorithms::features::NAMES;
 use crate::algorithms::offer_response::FittedOfferResponse;
+use crate::application::next_stage::FittedJourney;
 use crate::domain::{Fingerprint, Timestamp};
 use crate::state::tuning::Tuning;
 
@@ -20,6 +21,8 @@ pub enum PartName {
     Ranking,
     /// Says what offers do.
     Offers,
+    /// Says where people go next, and whether they buy, leave their cart, lapse.
+    NextStage,
 }
 
 impl PartName {
@@ -29,6 +32,7 @@ impl PartName {
         match self {
             Self::Ranking => "ranking",
             Self::Offers => "offers",
+            Self::NextStage => "next_stage",
         }
     }
 }
@@ -138,8 +142,8 @@ impl FittedRanking {
     }
 }
 
-/// What answers. Holds no time of its making and no figures: the same journal, settings, seed and live revision give the
-/// same bytes.
+/// What answers. Holds no time of its making and no figures: the same journal, settings, seed and live revision give
+/// the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     format: u32,
@@ -149,6 +153,8 @@ pub struct Model {
     pub ranking: Option<Part<FittedRanking>>,
     /// What offers do; absent where too little is known.
     pub offers: Option<Part<FittedOfferResponse>>,
+    /// Where people go next; absent where too little is known.
+    pub next_stage: Option<Part<FittedJourney>>,
 }
 
 /// Why bytes are not a model this program can use.
@@ -171,6 +177,7 @@ impl Model {
             stages,
             ranking: None,
             offers: None,
+            next_stage: None,
         }
     }
 
@@ -217,7 +224,9 @@ impl Model {
             let features = ranking.features.iter().map(String::as_str);
             features.eq(NAMES.iter().copied())
         };
-        if !ranking.is_none_or(is_of_this) {
+        let journey = model.next_stage.as_ref().map(|part| &part.fitted);
+        let is_of_journey = |journey: &FittedJourney| journey.fits(model.stages.len());
+        if !ranking.is_none_or(is_of_this) || !journey.is_none_or(is_of_journey) {
             return Err(ModelError::Other("features"));
         }
         if model.stages != stages {

@@ -19,6 +19,7 @@ impl Recommender {
                 since: None,
                 evidence: Vec::new(),
                 named_by_caller: question.stage.is_some(),
+                next: Vec::new(),
             },
             products,
             revision: None,

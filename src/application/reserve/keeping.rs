@@ -109,6 +109,7 @@ mod tests {
                 since: None,
                 evidence: Vec::new(),
                 named_by_caller: true,
+                next: Vec::new(),
             },
             products: Vec::new(),
             revision: None,

@@ -167,7 +167,7 @@ fn regular(
 }
 
 /// After steps in the middle of visits; after a basket only when it is whole.
-fn in_visits(
+pub(super) fn in_visits(
     history: &History,
     ahead: &Ahead<'_>,
     earliest: Timestamp,
@@ -198,7 +198,7 @@ fn in_visits(
 }
 
 /// At most `most` of the questions, chosen by the seed, in their order.
-fn sample(questions: Vec<Moment>, most: usize, seed: u64) -> Vec<Moment> {
+pub(super) fn sample(questions: Vec<Moment>, most: usize, seed: u64) -> Vec<Moment> {
     if questions.len() <= most {
         return questions;
     }

@@ -36,7 +36,7 @@ enum Questions {
     /// Of a file.
     Of(Vec<Case>),
     /// Of the last days of the history, and the revision that is live there.
-    Window(f64, Option<Live>),
+    Window(f64, Option<Box<Live>>),
 }
 
 impl Asked {
@@ -54,7 +54,7 @@ impl Asked {
                 let live = is_whole.then(|| live(settings, &history, recipes));
                 Self {
                     history,
-                    questions: Questions::Window(days, live.transpose()?.flatten()),
+                    questions: Questions::Window(days, live.transpose()?.flatten().map(Box::new)),
                     customers: None,
                     refused: 0,
                 }
@@ -145,7 +145,7 @@ impl Asked {
         let report = match self.questions {
             Questions::Of(cases) => evaluate(self.history, cases, settings, &mut bar)?,
             Questions::Window(days, live) => {
-                let live = live.as_ref();
+                let live = live.as_deref();
                 let report = evaluate_window(self.history, days, live, settings, &mut bar)?;
                 ensure!(
                     report.cases > 0,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::super::train::{comparisons, figures};
+use super::super::train::{comparisons, figures, journey};
 use super::Outcome;
 use crate::algorithms::bootstrap::Interval;
 use crate::application::evaluate::{Difference, DueFigures, DueReport, LiveReport, PartReport};
@@ -69,6 +69,7 @@ pub(super) fn to_text(outcome: &Outcome, k: usize) -> String {
             training.held_back,
             comparisons(&training.gate)
         ));
+        text.push_str(&journey(&training.journey));
     }
     text
 }
@@ -192,6 +193,7 @@ pub(super) fn to_json(outcome: &Outcome) -> Value {
             "held_back": training.held_back,
             "calibration_error": training.calibration_error,
             "gate": training.gate.iter().map(comparison).collect::<Vec<Value>>(),
+            "next_stage": training.journey,
         })),
     })
 }

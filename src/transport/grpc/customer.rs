@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use crate::application::AppError;
 use crate::application::customers::{Customers, LowRating, Profile, Selection};
+use crate::application::next_stage::{NextStage, Propensities};
 use crate::application::recommend::{Evidence, StageAnswer, Who};
 use crate::domain::{CustomerDraft, CustomerId, Faults, VisitorId};
 use crate::proto::v1;
@@ -199,6 +200,7 @@ fn render(profile: &Profile) -> v1::Customer {
         product_count: count64(profile.products),
         needs_recovery: profile.low_rating.is_some(),
         low_rating: profile.low_rating.as_ref().map(render_low_rating),
+        propensities: render_propensities(&profile.propensities),
     }
 }
 
@@ -221,7 +223,31 @@ pub(super) fn render_stage(stage: &StageAnswer) -> v1::Stage {
         since: stage.since.map(render_time),
         evidence: stage.evidence.iter().map(render_evidence).collect(),
         named_by_caller: stage.named_by_caller,
+        next_stages: stage.next.iter().map(render_next).collect(),
     }
+}
+
+fn render_next(next: &NextStage) -> v1::NextStage {
+    v1::NextStage {
+        stage: next.stage.clone(),
+        probability: next.probability,
+        reasons: next.reasons.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Nothing where nothing is expected.
+fn render_propensities(propensities: &Propensities) -> Option<v1::Propensities> {
+    let Propensities {
+        buy,
+        abandon_cart,
+        lapse,
+    } = *propensities;
+    let is_any = buy.is_some() || abandon_cart.is_some() || lapse.is_some();
+    is_any.then_some(v1::Propensities {
+        buy,
+        abandon_cart,
+        lapse,
+    })
 }
 
 fn render_evidence(evidence: &Evidence) -> v1::StageEvidence {

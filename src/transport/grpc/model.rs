@@ -6,7 +6,7 @@ use crate::application::AppError;
 use crate::application::catalog::Page;
 use crate::application::model::{PartReport, PartState};
 use crate::application::models::{Models, RevisionInfo, RevisionState, RunState, TrainingRun};
-use crate::application::train::{GateComparison, OfferFigures, Verdict};
+use crate::application::train::{GateComparison, JourneyFigures, OfferFigures, Verdict};
 use crate::domain::Faults;
 use crate::proto::v1;
 use crate::proto::v1::model_service_server::ModelService;
@@ -192,6 +192,40 @@ fn render_revision(revision: &RevisionInfo) -> v1::ModelRevision {
         calibration_error: revision.calibration_error,
         offers: Some(render_offers(&revision.offers)),
         parts: revision.parts.iter().map(render_part).collect(),
+        next_stage: Some(render_journey(&revision.journey)),
+    }
+}
+
+fn render_journey(journey: &JourneyFigures) -> v1::NextStageLearning {
+    let comparisons = journey.comparisons.iter();
+    let comparisons = comparisons.map(|comparison| v1::NextStageComparison {
+        method: comparison.method.clone(),
+        metric: comparison.metric.clone(),
+        figure: comparison.figure,
+        difference: comparison.difference,
+        low: comparison.low,
+        high: comparison.high,
+        case_count: count64(comparison.cases),
+    });
+    let propensities = journey.propensities.iter();
+    let propensities = propensities.map(|propensity| v1::PropensityLearning {
+        propensity: propensity.name.clone(),
+        case_count: count64(propensity.cases),
+        share: propensity.share,
+        auc: propensity.auc,
+        log_loss: propensity.log_loss,
+        base_log_loss: propensity.base_log_loss,
+        calibration_error: propensity.calibration_error,
+        used: propensity.used,
+    });
+    v1::NextStageLearning {
+        taught_count: count64(journey.taught),
+        judged_count: count64(journey.judged),
+        log_loss: journey.log_loss,
+        top_1: journey.top_1,
+        calibration_error: journey.calibration_error,
+        comparisons: comparisons.collect(),
+        propensities: propensities.collect(),
     }
 }
 
