@@ -13,7 +13,7 @@ PAGES = {
     "models": "/dashboard/models",
     "offers": "/dashboard/offers",
 }
-WIDTH, HEIGHT = 1120, 1180
+WIDTH, HEIGHT = 1280, 1400
 
 
 def main(url, folder):

@@ -4,7 +4,7 @@ use askama::Template;
 use tonic::Status;
 
 use super::asked::Picked;
-use super::format::{about, count, money, number, share, span, title, words};
+use super::format::{about, count, money, share, span, title, words};
 use super::map;
 use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counting};
 use super::svg::{Svg, at};
@@ -324,7 +324,7 @@ fn card(number_of: usize, pain: &v1::PainPoint, currency: &str) -> Pain {
     }
     let interval = pain.lost_share.and_then(|s| Some((s.low?, s.high?)));
     let interval = interval.map_or_else(String::new, |(low, high)| {
-        format!(", surely between {} and {}", share(low), share(high))
+        format!("; 95 % interval {} to {}", share(low), share(high))
     });
     let paths = pain.example_paths.iter().map(|path| {
         let steps: Vec<String> = path
@@ -351,7 +351,7 @@ fn card(number_of: usize, pain: &v1::PainPoint, currency: &str) -> Pain {
             reference(pain)
         ),
         place: place.join(" · "),
-        certainty: format!("q = {}", number(pain.q_value)),
+        certainty: format!("false discovery rate {}", share(pain.q_value)),
         picture: comparison(number_of, pain),
         suggestions: pain.suggestions.clone(),
         paths: paths.collect(),
@@ -410,7 +410,7 @@ fn comparison(number_of: usize, pain: &v1::PainPoint) -> String {
         let (low, high) = (at(x(low)), at(x(high)));
         let ends: [(&str, &dyn std::fmt::Display); 4] =
             [("x1", &low), ("x2", &high), ("y1", &12), ("y2", &12)];
-        svg.element("line", "zero", &ends, "");
+        svg.element("line", "range", &ends, "");
     }
     svg.finish()
 }
