@@ -215,6 +215,7 @@ impl Service {
         let shop_settings = ShopSettings {
             fold: fold_settings(recipes, settings),
             recipes: recipes.stages.clone(),
+            horizons_ms: recipes.places.horizons_ms.clone(),
             segments: recipes.segments.clone(),
             offers: offer_policy(settings),
             decision_ms: i64::from(settings.decisions.hours) * HOUR_MS,

@@ -38,6 +38,8 @@ pub struct EvaluateSettings<'a> {
     pub fold: &'a FoldSettings,
     /// The recipes, by stage.
     pub recipes: &'a [Recipe],
+    /// See [`Lesson::horizons_ms`].
+    pub horizons_ms: &'a [i64],
     /// How to train.
     pub train: &'a TrainSettings,
     /// Lists are cut at each of these.
@@ -77,6 +79,7 @@ impl Lessons {
             history,
             fold: settings.fold,
             recipes: settings.recipes,
+            horizons_ms: settings.horizons_ms,
         };
         let (refusal, trained) = match train(lesson, settings.train, None, progress) {
             Ok(trained) => {

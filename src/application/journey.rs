@@ -11,7 +11,7 @@ mod tally;
 use std::sync::Arc;
 
 use crate::application::error::AppError;
-use crate::application::journey::groups::{Group, PersonaName};
+use crate::application::journey::groups::{Group, Grouping, PersonaName};
 use crate::application::journey::keeper::{Followed, Keeper, PATIENCE};
 use crate::application::personas::{self, PersonaReport};
 use crate::application::recipes::{Recipes, Suggestion};
@@ -154,6 +154,19 @@ impl JourneyReports {
         breakdown: Option<kpis::Breakdown>,
     ) -> Result<kpis::Kpis, AppError> {
         self.ask(selection, |asked| kpis::measure(asked, breakdown))
+    }
+
+    /// The counters with what they were counted by, caught up with the journal.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn with_counters<T>(
+        &self,
+        see: impl FnOnce(&Journeys, &Grouping) -> T,
+    ) -> Result<T, AppError> {
+        self.keeper.catch_up(PATIENCE)?;
+        let followed = self.keeper.read();
+        Ok(see(&followed.journeys, &followed.grouping))
     }
 
     /// The personas that are live with their customers, as they are now; absent: none are. Blocks for a moment.

@@ -12,6 +12,7 @@ use crate::application::error::AppError;
 use crate::application::history::History;
 use crate::application::ingest::Ingest;
 use crate::application::model::{Model, ModelError, PartReport, PartState};
+use crate::application::personas::PersonaFigures;
 use crate::application::shop::{Live, Shop};
 use crate::application::train::{
     FigureTable, GateComparison, JourneyFigures, Lesson, OfferFigures, Progress, TrainError,
@@ -99,6 +100,8 @@ pub struct RevisionInfo {
     pub offers: OfferFigures,
     /// How learning where people go next went.
     pub journey: JourneyFigures,
+    /// How learning personas went; absent: none were found.
+    pub personas: Option<PersonaFigures>,
     /// What became of each part; empty for revisions from before it was kept.
     pub parts: Vec<PartReport>,
     /// Why it was refused: no part passed; empty otherwise.
@@ -122,6 +125,8 @@ struct Kept {
     offers: OfferFigures,
     #[serde(default)]
     journey: JourneyFigures,
+    #[serde(default)]
+    personas: Option<PersonaFigures>,
     #[serde(default)]
     parts: Vec<PartReport>,
     refusal: String,
@@ -325,6 +330,7 @@ impl Models {
             calibration_error: kept.calibration_error,
             offers: kept.offers,
             journey: kept.journey,
+            personas: kept.personas,
             parts: kept.parts,
             refusal: kept.refusal,
             seed: kept.seed,
@@ -405,6 +411,7 @@ impl Models {
             calibration_error: trained.calibration_error,
             offers: trained.offers,
             journey: trained.journey,
+            personas: trained.personas,
             parts: trained.parts.clone(),
             refusal: trained.refusal.clone(),
             seed,
@@ -480,6 +487,7 @@ impl RevisionInfo {
             calibration_error: 0.0,
             offers: OfferFigures::default(),
             journey: JourneyFigures::default(),
+            personas: None,
             parts: Vec::new(),
             refusal: String::new(),
             seed: 0,
@@ -608,6 +616,7 @@ impl Work {
             history: &history,
             fold: &shop.settings.fold,
             recipes: &shop.settings.recipes,
+            horizons_ms: &shop.settings.horizons_ms,
         };
         let settings = TrainSettings {
             seed: self.seed,

@@ -23,20 +23,6 @@ const MAX_REASONS: usize = 3;
 /// … each of which pushes at least so much, in log-odds.
 const MIN_PUSH: f64 = 0.1;
 
-/// After how long without anything somebody has left a stage, by its name.
-#[must_use]
-pub fn horizon_ms(stage: &str) -> i64 {
-    let days = match stage {
-        "awareness" | "consideration" => 14,
-        "decision" => 3,
-        "retention" => 120,
-        "advocacy" => 60,
-        // purchase, and stages of other journeys
-        _ => 30,
-    };
-    days * DAY_MS
-}
-
 /// After how long without an order somebody lapses, who usually orders every `gap_days`.
 #[must_use]
 pub fn lapse_ms(gap_days: f64) -> i64 {

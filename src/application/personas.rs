@@ -29,6 +29,8 @@ const COUNT_AT_ONCE: usize = 256;
 pub struct Personas {
     assortment: Assortment,
     fitted: FittedPersonas,
+    /// The mean silhouette of those they were learned from.
+    pub silhouette: f64,
 }
 
 /// Personas that were learned, and how good they are.
@@ -41,7 +43,7 @@ pub struct LearnedPersonas {
 }
 
 /// How good personas are.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PersonaFigures {
     /// How many there are.
     pub k: usize,
@@ -155,7 +157,11 @@ pub fn learn(
         .find(|tried| tried.k == k)
         .map_or(0.0, |tried| tried.strength);
     Ok(LearnedPersonas {
-        personas: Personas { assortment, fitted },
+        personas: Personas {
+            assortment,
+            fitted,
+            silhouette,
+        },
         figures: PersonaFigures {
             k,
             tried,
@@ -202,12 +208,10 @@ pub struct LivePersonas {
 /// Personas, and the revision they come from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revision {
-    /// The revision of the model.
+    /// The revision of the model they were learned for.
     pub id: String,
     /// Its personas.
     pub personas: Personas,
-    /// Their mean silhouette.
-    pub silhouette: f64,
 }
 
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::application::error::AppError;
 use crate::application::expression::Compiled;
 use crate::application::model::{FeatureMask, Model};
-use crate::application::personas::LivePersonas;
+use crate::application::personas::{LivePersonas, Revision};
 use crate::application::recipes::Segment;
 use crate::application::similar::SimilarCustomers;
 use crate::domain::time::DAY_MS;
@@ -152,6 +152,8 @@ pub struct ShopSettings {
     pub fold: FoldSettings,
     /// The recipes, by stage.
     pub recipes: Vec<Recipe>,
+    /// After how long without anything somebody has left a stage, in milliseconds, by stage.
+    pub horizons_ms: Vec<i64>,
     /// The segments that offers may name.
     pub segments: Vec<Segment>,
     /// How offers are reserved, and who gets none.
@@ -427,6 +429,14 @@ impl Shop {
 
     /// Makes a model live, or none.
     pub fn set_live(&self, live: Option<Live>) {
+        let personas = live.as_ref().and_then(|live| {
+            let part = live.model.personas.as_ref()?;
+            Some(Revision {
+                id: part.origin.clone().unwrap_or_else(|| live.id.clone()),
+                personas: part.fitted.clone(),
+            })
+        });
+        self.personas.put(personas);
         self.live.store(live.map(Arc::new));
         self.similar.clear();
     }

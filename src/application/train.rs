@@ -20,7 +20,7 @@ pub use tuning::{Trial, Tuned};
 
 use learner::{Asked, FitSettings, Learner};
 use next_stage::LearnedJourney;
-use offers::{LearnedOffers, OfferLearner, is_exposure};
+use offers::{LearnedOffers, OfferLearner};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::boosting::BoostingParams;
@@ -31,6 +31,7 @@ use crate::application::model::{
     Aim, Assembly, FeatureMask, FittedRanking, Made, Model, PartName, PartReport, PartState,
     Ranking,
 };
+use crate::application::personas::{self, LearnedPersonas, PersonaFigures};
 use crate::application::shop::Live;
 use crate::domain::time::DAY_MS;
 use crate::domain::{EventKind, Recipe, Record, RecordBody, Subject as Who, Timestamp};
@@ -63,6 +64,8 @@ pub struct TrainSettings {
     pub max_moments: usize,
     /// Of the ranker.
     pub ranker: RankerParams,
+    /// Whether personas are learned, too.
+    pub with_personas: bool,
     /// Whether trees may correct it.
     pub with_trees: bool,
     /// Of these trees.
@@ -79,6 +82,7 @@ impl Default for TrainSettings {
             tuning_seconds: 20,
             max_moments: 30_000,
             ranker: RankerParams::default(),
+            with_personas: true,
             with_trees: true,
             boosting: BoostingParams {
                 trees: 60,
@@ -136,6 +140,8 @@ pub struct Trained {
     pub offers: OfferFigures,
     /// How learning where people go next went.
     pub journey: JourneyFigures,
+    /// How learning personas went; absent: none were found.
+    pub personas: Option<PersonaFigures>,
     /// Why it must not go live: no part passed; empty: it may.
     pub refusal: String,
 }
@@ -178,6 +184,8 @@ pub struct Lesson<'a> {
     pub fold: &'a FoldSettings,
     /// The recipes, by stage.
     pub recipes: &'a [Recipe],
+    /// After how long without anything somebody has left a stage, in milliseconds, by stage.
+    pub horizons_ms: &'a [i64],
 }
 
 /// Trains the parts of a model on a history and judges each on the held-back end, against what it must beat and the
@@ -224,6 +232,7 @@ pub fn train(
         learners: [Aim::Next, Aim::Discover].map(|aim| Learner::new(aim, fit, settings.seed)),
         judge: Judge::new(&[GATE_K], lesson.recipes.len()),
         offers: OfferLearner::default(),
+        personas: Err("not learned".to_owned()),
         lesson,
         part: 0,
         tuned,
@@ -253,6 +262,8 @@ struct Run<'a> {
     /// The live revision's ranking.
     rival: Option<Rival<'a>>,
     offers: OfferLearner,
+    /// Or why there are none.
+    personas: Result<LearnedPersonas, String>,
     tuned: Tuned,
 }
 
@@ -302,17 +313,23 @@ impl Run<'_> {
                 self.ask(learner, &mut gathered, &truth, moment.person);
             }
         }
-        // decisions that came back after the last question
-        if history.moments[folded..].iter().any(is_exposure) {
-            for (place, record) in history.moments.iter().enumerate().skip(folded) {
-                self.offers
-                    .observe(&state, self.lesson.recipes, record, place);
-                state.apply(record);
-            }
+        // decisions that came back after the last question, and what customers are like at the end
+        for (place, record) in history.moments.iter().enumerate().skip(folded) {
+            self.offers
+                .observe(&state, self.lesson.recipes, record, place);
+            state.apply(record);
         }
         let until = history.span().map_or(Timestamp::MIN, |(_, last)| last);
         self.offers.settle(&state, ahead, until);
-        self.enter(2, progress)
+        self.enter(2, progress)?;
+        if self.settings.with_personas {
+            progress.at("fitting", 0.72);
+            let live = self.live.and_then(|live| live.model.personas.as_ref());
+            let previous = live.map(|part| &part.fitted);
+            self.personas = personas::learn(&state, until, previous, self.settings.seed)
+                .map_err(|error| error.to_string());
+        }
+        Ok(())
     }
 
     /// Enters a part of the questions: before any is asked that must not be learned from, what is learned is fitted.
@@ -442,7 +459,24 @@ impl Run<'_> {
             made: next_stage,
             figures: journey,
         } = journey;
-        let passes = ranking.passes() || offers.passes() || next_stage.passes();
+        let (personas, persona_figures) = match self.personas {
+            Ok(LearnedPersonas { personas, figures }) => {
+                let made = Made {
+                    fitted: Some(personas),
+                    refusal: figures.faults().join(", "),
+                };
+                (made, Some(figures))
+            }
+            Err(reason) => {
+                let made = Made {
+                    fitted: None,
+                    refusal: reason,
+                };
+                (made, None)
+            }
+        };
+        let passes =
+            ranking.passes() || offers.passes() || next_stage.passes() || personas.passes();
         let mut assembly = Assembly::new(live, self.settings.seed, learned_until, passes);
         let mut model = Model::new(recipes.iter().map(|recipe| recipe.stage.clone()).collect());
         model.ranking = assembly.take(PartName::Ranking, ranking, |live| live.ranking.as_ref());
@@ -450,11 +484,13 @@ impl Run<'_> {
         model.next_stage = assembly.take(PartName::NextStage, next_stage, |live| {
             live.next_stage.as_ref()
         });
+        model.personas = assembly.take(PartName::Personas, personas, |live| live.personas.as_ref());
         figures.chooses = model.offers.is_some();
         Ok(Trained {
             model,
             offers: figures,
             journey,
+            personas: persona_figures,
             tuned: self.tuned,
             records: (history.known.len() + history.moments.len()) as u64,
             training_questions: self.questions[0] + self.questions[1],

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::flags::{self, SettingsFlags};
 use crate::application::model::PartReport;
 use crate::application::models::{Models, RevisionInfo, RunState, TrainingRun};
+use crate::application::personas::PersonaFigures;
 use crate::application::train::{
     GateComparison, JourneyFigures, OfferFigures, StageComparison, Verdict,
 };
@@ -116,6 +117,7 @@ pub fn table(info: &RevisionInfo) -> String {
     text.push_str(&comparisons(&info.gate));
     text.push_str(&offers(&info.offers));
     text.push_str(&journey(&info.journey));
+    text.push_str(&personas(info.personas.as_ref()));
     text
 }
 
@@ -169,6 +171,28 @@ pub fn journey(journey: &JourneyFigures) -> String {
         ));
     }
     text
+}
+
+/// What was learned of kinds of customers; nothing where none were found.
+#[must_use]
+pub fn personas(personas: Option<&PersonaFigures>) -> String {
+    let Some(figures) = personas else {
+        return String::new();
+    };
+    let agreement = figures.agreement.map_or(String::new(), |agreement| {
+        format!(", adjusted Rand index with those before {agreement:.3}")
+    });
+    format!(
+        "personas: {} of {} customers ({} have too little history), prediction strength {:.3}, silhouette {:.3} \
+         (shuffled {:.3}), smallest {:.1} %{agreement}\n",
+        figures.k,
+        figures.customers,
+        figures.unassigned,
+        figures.strength,
+        figures.silhouette,
+        figures.shuffled_silhouette,
+        100.0 * figures.smallest_share,
+    )
 }
 
 /// What became of each part, one a line.

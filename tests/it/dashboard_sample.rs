@@ -307,6 +307,7 @@ impl Sample {
             extra_lost_count: self.absurdly(extra),
             lost_revenue: self.absurdly(extra * 131.0),
             q_value: 0.002,
+            evidence: self.name("more than before"),
             example_paths: vec![v1::PainPath {
                 steps: [
                     "view_item@product_page",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use nextbest::domain::journey::{Journey, KindSet, Rule, Stage, Step};
+use nextbest::domain::journey::{Journey, KindSet, Recovery, Rule, Stage, Step};
 use nextbest::domain::places::Described;
 use nextbest::domain::time::{DAY_MS, HOUR_MS};
 use nextbest::domain::{
@@ -90,6 +90,7 @@ fn settings() -> JourneySettings {
             stages: names.map(stage).to_vec(),
             rules,
             otherwise: StageIndex(0),
+            recovery: Recovery::default(),
         },
         places: Places {
             horizons_ms: [2, 3, 3, 5, 9, 4].map(|days| days * DAY_MS).to_vec(),

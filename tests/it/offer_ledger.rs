@@ -50,6 +50,7 @@ impl Desk {
                 visitor_idle_days: 90,
             },
             recipes: Vec::new(),
+            horizons_ms: Vec::new(),
             segments: Vec::new(),
             offers: OfferPolicy {
                 reservation_ms: HOLDS_MS,

@@ -168,6 +168,7 @@ fn personas_keep_their_ids_and_names_and_are_counted() {
     let settings = ShopSettings {
         fold: fold_settings(),
         recipes: Vec::new(),
+        horizons_ms: Vec::new(),
         segments: Vec::new(),
         offers: OfferPolicy::default(),
         decision_ms: DAY_MS,
@@ -192,7 +193,6 @@ fn personas_keep_their_ids_and_names_and_are_counted() {
     shop.personas.put(Some(Revision {
         id: "revision".to_owned(),
         personas: later.personas.clone(),
-        silhouette: later.figures.silhouette,
     }));
     let counted = report(&shop).unwrap();
     let all = told(&state, &later, &truth);

@@ -273,7 +273,7 @@ async fn a_story_is_drawn_and_measured() {
 
     // who bought is known when the groups are looked at
     let journey = harness.service.use_cases.journey.clone();
-    tokio::task::spawn_blocking(move || journey.regroup(&|_| None).unwrap())
+    tokio::task::spawn_blocking(move || journey.regroup().unwrap())
         .await
         .unwrap();
     let selection = v1::JourneySelection {

@@ -248,11 +248,12 @@ fn compared(revision: &v1::ModelRevision) {
 async fn where_people_go_next_is_learned_and_told() {
     let mut settings = settings();
     settings.training.max_moments = 6_000;
+    let recipes = Recipes::embedded().unwrap();
     let harness = Harness::start_at(
         Clock::events(),
         Arc::new(MemoryJournal::new()),
         Limits::default(),
-        &Recipes::embedded().unwrap(),
+        &recipes,
         &settings,
     );
     let (harness, mut clients) = simulated_in(harness.await).await;

@@ -166,9 +166,9 @@ impl NestedRows<'_> {
         let mut step = vec![0.0; size];
         for ((blocks, curve), slope) in self.blocks.iter().zip(&curves).zip(&slopes) {
             for a in blocks {
-                for row in 0..width {
+                for (row, slope) in slope.iter().enumerate() {
                     let at = self.column(*a, row);
-                    step[at] += a.weight * slope[row];
+                    step[at] += a.weight * slope;
                     for b in blocks {
                         for column in 0..width {
                             let (low, high) = (row.min(column), row.max(column));

@@ -6,6 +6,7 @@
 //! mean over several divisions is the prediction strength of k. The largest k that reaches [`MIN_STRENGTH`] is taken;
 //! if none does, the one with the highest.
 
+use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
 use ndarray::{Array2, ArrayView1, Axis};
@@ -45,7 +46,7 @@ pub struct Choice {
 }
 
 /// One number of personas that was tried.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tried {
     /// How many.
     pub k: usize,

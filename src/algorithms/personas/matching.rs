@@ -6,9 +6,10 @@
 //! one than to any other, whatever happens to the rest.
 
 use super::FittedPersonas;
+use serde::{Deserialize, Serialize};
 
 /// What became of the personas before.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Matched {
     /// The ids that stay.
     pub kept: Vec<String>,

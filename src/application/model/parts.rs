@@ -7,11 +7,12 @@ use super::{Aim, Scorer};
 use crate::algorithms::features::NAMES;
 use crate::algorithms::offer_response::FittedOfferResponse;
 use crate::application::next_stage::FittedJourney;
+use crate::application::personas::Personas;
 use crate::domain::{Fingerprint, Timestamp};
 use crate::state::tuning::Tuning;
 
 /// Grows with every change of the features or the format.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 9;
 
 /// A part of a model, by what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub enum PartName {
     Offers,
     /// Says where people go next, and whether they buy, leave their cart, lapse.
     NextStage,
+    /// Tells kinds of customers apart.
+    Personas,
 }
 
 impl PartName {
@@ -33,6 +36,7 @@ impl PartName {
             Self::Ranking => "ranking",
             Self::Offers => "offers",
             Self::NextStage => "next_stage",
+            Self::Personas => "personas",
         }
     }
 }
@@ -155,6 +159,8 @@ pub struct Model {
     pub offers: Option<Part<FittedOfferResponse>>,
     /// Where people go next; absent where too little is known.
     pub next_stage: Option<Part<FittedJourney>>,
+    /// The kinds of customers; absent where too little is known.
+    pub personas: Option<Part<Personas>>,
 }
 
 /// Why bytes are not a model this program can use.
@@ -178,6 +184,7 @@ impl Model {
             ranking: None,
             offers: None,
             next_stage: None,
+            personas: None,
         }
     }
 

@@ -13,8 +13,9 @@ use crate::algorithms::metrics::auc;
 use crate::algorithms::next_stage::{FittedNextStage, FittedPropensity, Markov, StageRow, judged};
 use crate::application::history::Ahead;
 use crate::application::model::{Made, Part};
-use crate::application::next_stage::{CART_MS, FittedJourney, horizon_ms, lapse_ms};
+use crate::application::next_stage::{CART_MS, FittedJourney, lapse_ms};
 use crate::domain::journey::Step;
+use crate::domain::places::DEFAULT_HORIZON_MS;
 use crate::domain::time::DAY_MS;
 use crate::domain::{EventKind, Timestamp};
 use crate::state::State;
@@ -248,16 +249,23 @@ fn ask(
             continue;
         };
         let view = View::new(&state, state.subject(person), &[], moment.time);
-        asked.extend(question(&view, ahead, moment, last));
+        asked.extend(question(&view, lesson.horizons_ms, ahead, moment, last));
     }
     Ok(asked)
 }
 
 /// What is known of somebody at a moment, and what they did within the horizon; nothing if that is not over by `last`.
-fn question(view: &View<'_>, ahead: &Ahead<'_>, moment: &Moment, last: Timestamp) -> Option<Asked> {
+fn question(
+    view: &View<'_>,
+    horizons_ms: &[i64],
+    ahead: &Ahead<'_>,
+    moment: &Moment,
+    last: Timestamp,
+) -> Option<Asked> {
     let (journey, now) = (view.state.journey(), moment.time);
     let standing = journey.standing(&view.steps, now);
-    let end = now.plus_ms(horizon_ms(journey.name(standing.stage)));
+    let horizon = horizons_ms.get(usize::from(standing.stage.0));
+    let end = now.plus_ms(horizon.copied().unwrap_or(DEFAULT_HORIZON_MS));
     if end > last {
         return None;
     }
@@ -514,7 +522,8 @@ mod tests {
         };
         let person = person(&state, &ahead, &moment).unwrap();
         let view = View::new(&state, state.subject(person), &[], moment.time);
-        question(&view, &ahead, &moment, at(last))
+        let horizons = Recipes::embedded().unwrap().places.horizons_ms;
+        question(&view, &horizons, &ahead, &moment, at(last))
     }
 
     fn check(asked: &Asked, stages: (u8, u8), came: [Option<bool>; 3]) {

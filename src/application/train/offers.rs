@@ -224,7 +224,7 @@ pub(super) struct LearnedOffers {
 }
 
 /// True if a record says that a decision reached somebody.
-pub(super) fn is_exposure(record: &Record) -> bool {
+fn is_exposure(record: &Record) -> bool {
     let RecordBody::Event(event) = &record.body else {
         return false;
     };

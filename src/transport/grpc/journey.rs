@@ -194,7 +194,7 @@ fn render_personas(report: &PersonaReport) -> v1::ListPersonasResponse {
         personas: personas.collect(),
         unassigned_count: count64(report.unassigned),
         model_revision: report.revision.id.clone(),
-        silhouette: report.revision.silhouette,
+        silhouette: report.revision.personas.silhouette,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::application::AppError;
 use crate::application::catalog::Page;
 use crate::application::model::{PartReport, PartState};
 use crate::application::models::{Models, RevisionInfo, RevisionState, RunState, TrainingRun};
+use crate::application::personas::PersonaFigures;
 use crate::application::train::{GateComparison, JourneyFigures, OfferFigures, Verdict};
 use crate::domain::Faults;
 use crate::proto::v1;
@@ -193,6 +194,20 @@ fn render_revision(revision: &RevisionInfo) -> v1::ModelRevision {
         offers: Some(render_offers(&revision.offers)),
         parts: revision.parts.iter().map(render_part).collect(),
         next_stage: Some(render_journey(&revision.journey)),
+        personas: revision.personas.as_ref().map(render_personas),
+    }
+}
+
+fn render_personas(figures: &PersonaFigures) -> v1::PersonaLearning {
+    v1::PersonaLearning {
+        persona_count: count64(figures.k as u64),
+        customer_count: count64(figures.customers),
+        unassigned_count: count64(figures.unassigned),
+        prediction_strength: figures.strength,
+        silhouette: figures.silhouette,
+        shuffled_silhouette: figures.shuffled_silhouette,
+        smallest_share: figures.smallest_share,
+        agreement: figures.agreement,
     }
 }
 

@@ -15,6 +15,7 @@ fn judged(lab: &Lab) -> Result<DecisionLog, PolicyError> {
         history: &history,
         fold: &shop.settings.fold,
         recipes: &shop.settings.recipes,
+        horizons_ms: &shop.settings.horizons_ms,
     };
     let live = shop.live();
     let live = live.as_ref().map(|live| &live.model);

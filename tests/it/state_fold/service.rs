@@ -38,6 +38,7 @@ impl Service {
         let settings = ShopSettings {
             fold: settings(),
             recipes: Vec::new(),
+            horizons_ms: Vec::new(),
             segments: Vec::new(),
             offers: OfferPolicy::default(),
             decision_ms: 6 * 3_600_000,

@@ -35,6 +35,7 @@ pub(super) fn run(args: &Args, days: f64, params: &PolicyParams) -> anyhow::Resu
         history: &history,
         fold: &fold,
         recipes: &recipes.stages,
+        horizons_ms: &recipes.places.horizons_ms,
     };
     let last = history.span().map_or(Timestamp::MIN, |(_, last)| last);
     let since = last.plus_ms(-((days * DAY_MS as f64) as i64));
