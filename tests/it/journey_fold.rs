@@ -7,7 +7,7 @@ use nextbest::domain::places::Described;
 use nextbest::domain::time::{DAY_MS, HOUR_MS};
 use nextbest::domain::{
     CustomerId, Event, EventDraft, EventKind, Places, Record, RecordBody, StageIndex, Timestamp,
-    VisitorId,
+    Touchpoint, VisitorId,
 };
 use nextbest::state::journeys::histogram::bucket;
 use nextbest::state::journeys::key::{Ending, Key, Measure, NO_PLACE, NO_STAGE, Origin, RETURNING};
@@ -333,7 +333,7 @@ impl Walk {
     }
 
     fn take(&mut self, event: &Event, settings: &JourneySettings, counts: &mut Counts) {
-        let named = event.touchpoint.as_ref().map(|name| name.as_str());
+        let named = event.touchpoint.as_ref().map(Touchpoint::as_str);
         let place = settings.places.touchpoint(event.kind, named).to_owned();
         let ms = event.time.ms();
         let is_sale = event.kind == EventKind::Purchase;
