@@ -17,6 +17,7 @@ pub mod model;
 pub mod models;
 pub mod next_stage;
 pub mod offers;
+pub mod outlook;
 pub mod ownership;
 pub mod personas;
 pub mod recipes;

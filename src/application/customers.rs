@@ -8,8 +8,8 @@ use crate::application::expression::{Expression, Scope, customer_value};
 use crate::application::ingest::Ingest;
 use crate::application::model::Model;
 use crate::application::next_stage::{Journeyer, Propensities};
+use crate::application::outlook::Outlook;
 use crate::application::ownership::Ownership;
-use crate::application::personas::LivePersonas;
 use crate::application::recommend::{StageAnswer, Who, person, stage_of};
 use crate::application::shop::Shop;
 use crate::domain::{
@@ -152,7 +152,7 @@ impl Customers {
             let mut next = first;
             while next < end && items.len() < limit {
                 let subject = &customers[next];
-                let within = (&known.state, &self.shop.personas);
+                let within = (&known.state, &*self.shop);
                 if selected(subject, within, selection, filter.as_ref(), now) {
                     let moment = Moment {
                         state: &known.state,
@@ -326,7 +326,7 @@ impl Customers {
 /// Whether a customer is one of those that were asked for.
 fn selected(
     subject: &Subject,
-    (state, personas): (&State, &LivePersonas),
+    (state, shop): (&State, &Shop),
     selection: &Selection,
     filter: Option<&Expression>,
     now: Timestamp,
@@ -341,8 +341,8 @@ fn selected(
         return false;
     }
     filter.is_none_or(|filter| {
-        let persona = personas.id_of(state, Some(subject), now);
-        let customer = customer_value(Some(subject), journey, &persona, now);
+        let outlook = Outlook::of(shop, state, Some(subject), now);
+        let customer = customer_value(Some(subject), journey, &outlook, now);
         let scope = Scope::of_customer(customer);
         // somebody without the field is not one of those that were asked for
         filter.holds(&scope, None).unwrap_or(false)

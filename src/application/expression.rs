@@ -12,6 +12,8 @@ use cel::{Context, ExecutionError, IdedExpr, Program, Value};
 
 pub use self::compiled::Compiled;
 use crate::application::error::AppError;
+use crate::application::next_stage::Propensities;
+use crate::application::outlook::Outlook;
 use crate::domain::Timestamp;
 use crate::domain::journey::Journey;
 use crate::state::products::Item;
@@ -364,13 +366,13 @@ pub fn product_value(item: &Item, now: Timestamp) -> Value {
     object(fields)
 }
 
-/// A customer as expressions see them, with the id of their persona (empty: it cannot be told); somebody unknown has
-/// `known == false` and counts of 0.
+/// A customer as expressions see them, with what the live model says of them; somebody unknown has `known == false`
+/// and counts of 0. Of `propensity` only what can be said is there.
 #[must_use]
 pub fn customer_value(
     subject: Option<&Subject>,
     journey: &Journey,
-    persona: &str,
+    outlook: &Outlook,
     now: Timestamp,
 ) -> Value {
     let steps = subject.map_or(&[][..], |subject| &subject.steps);
@@ -381,7 +383,8 @@ pub fn customer_value(
     let mut fields: Vec<(&str, Value)> = vec![
         ("known", subject.is_some().into()),
         ("stage", stage.into()),
-        ("persona", persona.into()),
+        ("persona", outlook.persona.as_str().into()),
+        ("propensity", propensity(&outlook.propensities)),
         ("needs_recovery", needs_recovery.into()),
         ("id", subject.map_or("", |subject| &subject.id).into()),
         (
@@ -406,6 +409,18 @@ pub fn customer_value(
     let seen = subject.and_then(|subject| subject.seen);
     fields.extend(seen.map(|(_, last)| ("days_since_last_event", now.days_since(last).into())));
     object(fields)
+}
+
+fn propensity(said: &Propensities) -> Value {
+    let all = [
+        ("buy", said.buy),
+        ("abandon_cart", said.abandon_cart),
+        ("lapse", said.lapse),
+    ];
+    let told = all
+        .into_iter()
+        .filter_map(|(name, said)| Some((name, said?.into())));
+    object(told)
 }
 
 fn texts(pairs: &[(Box<str>, Box<str>)]) -> Value {

@@ -257,13 +257,10 @@ impl LivePersonas {
 
     /// The id of somebody's persona; empty if it cannot be told, or no personas are live.
     #[must_use]
-    pub fn id_of(&self, state: &State, subject: Option<&Subject>, now: Timestamp) -> String {
+    pub fn id_of(&self, view: &View<'_>) -> String {
         let live = self.now.load();
-        let (Some(live), Some(subject)) = (live.as_deref(), subject) else {
-            return String::new();
-        };
-        let view = View::new(state, Some(subject), &[], now);
-        live.personas.id_of(&view).unwrap_or_default().to_owned()
+        let id = live.as_deref().and_then(|live| live.personas.id_of(view));
+        id.unwrap_or_default().to_owned()
     }
 }
 

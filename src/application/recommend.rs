@@ -17,7 +17,7 @@ use crate::application::error::AppError;
 use crate::application::expression::{Expression, Scope, customer_value, product_value};
 use crate::application::model::{Aim, Ranked, Ranking};
 use crate::application::next_stage::{Journeyer, NextStage};
-use crate::application::personas::LivePersonas;
+use crate::application::outlook::Outlook;
 use crate::application::shop::{Known, Shop};
 use crate::domain::attribution::short_hash;
 use crate::domain::journey::Step;
@@ -402,7 +402,7 @@ impl Recommender {
         let tuning = live
             .as_ref()
             .map_or_else(Tuning::default, |live| live.model.tuning());
-        let scope = prepared.scope(state, subject, view.stage, &self.shop.personas);
+        let scope = prepared.scope(state, subject, view.stage, &self.shop);
         let corrections = state.attributed.online.corrections(Setting {
             stage: short_hash(&recipe.stage),
             placement: short_hash(&question.placement),
@@ -636,11 +636,11 @@ impl Prepared<'_> {
         state: &State,
         subject: Option<&crate::state::subjects::Subject>,
         stage: StageIndex,
-        personas: &LivePersonas,
+        shop: &Shop,
     ) -> Option<Scope> {
         (self.filter.is_some() || self.boost.is_some()).then(|| {
-            let persona = personas.id_of(state, subject, self.now);
-            let customer = customer_value(subject, state.journey(), &persona, self.now);
+            let outlook = Outlook::of(shop, state, subject, self.now);
+            let customer = customer_value(subject, state.journey(), &outlook, self.now);
             Scope::new(
                 customer,
                 &self.question.placement,

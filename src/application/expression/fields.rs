@@ -39,6 +39,7 @@ pub(super) const CUSTOMER: Fields = &[
     ("traits", Kind::Map),
     ("stage", Kind::Text),
     ("persona", Kind::Text),
+    ("propensity", Kind::Map),
     ("needs_recovery", Kind::Truth),
     ("order_count", Kind::Count),
     ("event_count", Kind::Count),
@@ -118,6 +119,7 @@ mod tests {
 
     use super::super::{customer_value, product_value};
     use super::*;
+    use crate::application::outlook::Outlook;
     use crate::application::recipes::Recipes;
     use crate::domain::{
         Customer, CustomerId, EventDraft, ProductDraft, Record, RecordBody, Timestamp,
@@ -182,7 +184,7 @@ mod tests {
         }
         let product = product_value(state.products.item(0), now);
         let subject = state.subject(Person::Customer(0));
-        let customer = customer_value(subject, state.journey(), "persona-1", now);
+        let customer = customer_value(subject, state.journey(), &Outlook::default(), now);
         let request = Scope::new(object([]), "home", "decision", "email")
             .request
             .unwrap();

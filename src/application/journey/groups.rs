@@ -6,8 +6,10 @@ use foldhash::quality::FixedState;
 use serde::{Deserialize, Serialize};
 
 use crate::application::expression::{Scope, customer_value};
+use crate::application::outlook::Outlook;
 use crate::application::shop::{OfferPolicy, Shop};
 use crate::domain::{CustomerId, Timestamp};
+use crate::state::State;
 use crate::state::journeys::key::Arm;
 use crate::state::journeys::{Groups, person_key};
 use crate::state::subjects::Subject;
@@ -117,12 +119,9 @@ impl Grouping {
             for subject in customers.get(next..end).unwrap_or_default() {
                 let view = View::new(&known.state, Some(subject), &[], now);
                 let persona = live.as_ref().and_then(|live| live.personas.of(&view));
-                let persona = persona.and_then(|membership| u8::try_from(membership.best).ok());
-                let id = persona.and_then(|place| grouping.personas.get(usize::from(place)));
-                let id = id.map_or("", |persona| &persona.id);
                 let group = Group {
-                    persona,
-                    segments: segments(shop, subject, id, now),
+                    persona: persona.and_then(|membership| u8::try_from(membership.best).ok()),
+                    segments: segments(shop, &known.state, subject, now),
                 };
                 let number = grouping.number(group, &mut numbers);
                 if number > 0 {
@@ -155,13 +154,14 @@ impl Grouping {
     }
 }
 
-fn segments(shop: &Shop, subject: &Subject, persona: &str, now: Timestamp) -> u128 {
+fn segments(shop: &Shop, state: &State, subject: &Subject, now: Timestamp) -> u128 {
     let segments = &shop.settings.segments;
     if segments.is_empty() || subject.id.is_empty() {
         return 0;
     }
     let journey = &shop.settings.fold.journey;
-    let scope = Scope::of_customer(customer_value(Some(subject), journey, persona, now)).prepare();
+    let outlook = Outlook::of(shop, state, Some(subject), now);
+    let scope = Scope::of_customer(customer_value(Some(subject), journey, &outlook, now)).prepare();
     let own = subject
         .traits
         .iter()

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::{Asked, CONSENT_TRAIT, REFUSALS, SEGMENT_TRAIT, owner};
 use crate::application::expression::{Prepared, Scope, customer_value};
+use crate::application::outlook::Outlook;
 use crate::domain::{OfferState, Touchpoint};
 use crate::state::offers::Listing;
 use crate::state::reservations::{Ledger, NoRoom, Party, Pending};
@@ -158,8 +159,8 @@ impl<'a> OfferAdmission<'a> {
         self.scope.get_or_init(|| {
             let (asked, state) = (self.asked, self.asked.state);
             let now = asked.prepared.now;
-            let persona = asked.shop.personas.id_of(state, asked.subject, now);
-            let customer = customer_value(asked.subject, state.journey(), &persona, now);
+            let outlook = Outlook::of(asked.shop, state, asked.subject, now);
+            let customer = customer_value(asked.subject, state.journey(), &outlook, now);
             let stage = state.journey().name(asked.stage);
             let placement = &asked.prepared.question.placement;
             Scope::new(customer, placement, stage, self.channel).prepare()
