@@ -234,6 +234,8 @@ impl FittedNextStage {
         let Some(Some(wanted)) = self.weights.get(usize::from(next)) else {
             return pushes;
         };
+        // d log(p / (1 − p)) = Σ z (w − Σ p w) / (1 − p)
+        let others = (1.0 - said[usize::from(next)]).max(LEAST);
         for (column, value, feature) in self.design.cells(x, stage) {
             let Some(feature) = feature else { continue };
             let mean: f64 = self
@@ -242,7 +244,7 @@ impl FittedNextStage {
                 .zip(&said)
                 .filter_map(|(weights, said)| Some(said * weights.as_ref()?.columns[column]))
                 .sum();
-            pushes[feature] += value * (wanted.columns[column] - mean);
+            pushes[feature] += value * (wanted.columns[column] - mean) / others;
         }
         pushes
     }
@@ -473,7 +475,7 @@ mod tests {
         // of a stage in which nobody stood nothing is said
         assert_eq!(fitted.probabilities(&[3.0, 5.0, 0.5], 2), None);
         let pushes = fitted.pushes(&[3.0, 5.0, 0.5], 0, 1);
-        assert!(pushes[0] > 0.5 && pushes[1].abs() < 1e-9 && pushes[2].abs() < 0.2);
+        assert!(pushes[0] > 1.0 && pushes[1].abs() < 1e-9 && pushes[2].abs() < 0.3);
         assert!(fitted.pushes(&[1.0, 5.0, 0.5], 0, 1)[0] < 0.0);
         assert!(fitted.is_high(0, &[3.0, 5.0, 0.5]) && !fitted.is_high(0, &[1.0, 5.0, 0.5]));
         assert_eq!(fit(&rows(4_000)).unwrap(), fitted);

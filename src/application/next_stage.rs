@@ -116,8 +116,8 @@ impl<'a> Journeyer<'a> {
         })
     }
 
-    /// Where they go, the likeliest first, the first `reasoned` of them with reasons; empty where too little is known of
-    /// their stage.
+    /// Where they go, the likeliest first, the first `reasoned` of them with reasons; empty where too little is known
+    /// of their stage.
     #[must_use]
     pub fn next_stages(&self, reasoned: usize) -> Vec<NextStage> {
         let Some(said) = self.fitted.next.probabilities(&self.x, self.stage.0) else {

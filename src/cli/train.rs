@@ -155,6 +155,13 @@ pub fn journey(journey: &JourneyFigures) -> String {
         ));
     }
     for propensity in &journey.propensities {
+        if propensity.cases == 0 {
+            let name = &propensity.name;
+            text.push_str(&format!(
+                "propensity {name:13} no moment to judge it by; not told\n"
+            ));
+            continue;
+        }
         let auc = propensity
             .auc
             .map_or("-".to_owned(), |auc| format!("{auc:.4}"));

@@ -44,7 +44,7 @@ async fn simulated_in(harness: Harness) -> (Harness, Clients) {
             from: Some(folder.path().to_owned()),
             ..Args::default()
         };
-        let now = ingest.now();
+        let now = ingest.latest();
         let target = Target {
             write: &mut |batch| ingest.write_blocking(batch),
             now,
@@ -255,8 +255,9 @@ async fn where_people_go_next_is_learned_and_told() {
         Limits::default(),
         &recipes,
         &settings,
-    );
-    let (harness, mut clients) = simulated_in(harness.await).await;
+    )
+    .await;
+    let (harness, mut clients) = simulated_in(harness).await;
     let get = |id: &str| v1::GetCustomerRequest {
         subject: Some(v1::get_customer_request::Subject::CustomerId(id.to_owned())),
     };

@@ -452,7 +452,8 @@ fn propensity(
     let said: Vec<f64> = asked.iter().map(|(row, _)| say(row)).collect();
     let came: Vec<bool> = asked.iter().map(|(_, came)| *came).collect();
     let loss = |said: f64, came: bool| -if came { said.ln() } else { (1.0 - said).ln() };
-    let mean = |losses: f64| losses / asked.len().max(1) as f64;
+    // an empty sum is -0.0
+    let mean = |sum: f64| (sum + 0.0) / asked.len().max(1) as f64;
     let pairs = || said.iter().copied().zip(came.iter().copied());
     let log_loss = mean(pairs().map(|(said, came)| loss(said, came)).sum());
     let base_log_loss = mean(came.iter().map(|&came| loss(base, came)).sum());
