@@ -7,6 +7,7 @@ pub mod decision;
 pub mod event;
 pub mod fault;
 pub mod fingerprint;
+pub mod health;
 pub mod id;
 pub mod journey;
 pub mod money;
@@ -26,6 +27,7 @@ pub use decision::AnswerKept;
 pub use event::{Event, EventDraft, EventKind};
 pub use fault::{Fault, FaultCode, Faults};
 pub use fingerprint::Fingerprint;
+pub use health::{Health, HealthBounds};
 pub use id::{
     CampaignId, CustomerId, DecisionKey, EventId, OfferId, OrderId, ProductId, SessionId,
     Touchpoint, VisitorId,

@@ -32,6 +32,7 @@ pub mod view;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::covisitation::Covisitation;
+use crate::algorithms::repurchase::Gaps;
 use crate::algorithms::sessions::{SILENCE_MS, Sessions};
 use crate::domain::journey::{Journey, Step};
 use crate::domain::time::{DAY_MS, HOUR_MS};
@@ -50,7 +51,7 @@ use crate::state::sales::{Sale, Sales};
 use crate::state::subjects::{OfferOutcome, Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 13;
+const FORMAT: u32 = 14;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.
@@ -100,6 +101,8 @@ pub struct State {
     pub decisions: Decisions,
     /// The customers and visitors.
     pub people: People,
+    /// How long they took to order a second time, as of the moment they did.
+    pub second_orders: Gaps,
     /// By customer: the position of the record by which they became known.
     customer_positions: Vec<Position>,
     /// What is viewed, carted and bought within a day.
@@ -137,6 +140,7 @@ impl State {
             reservations: Reservations::default(),
             decisions: Decisions::default(),
             people: People::default(),
+            second_orders: Gaps::default(),
             customer_positions: Vec::new(),
             browsed_together: Covisitation::default(),
             next_viewed: Covisitation::default(),
@@ -379,6 +383,9 @@ impl State {
         let stage = self.settings.journey.stage_at(&subject.steps, event.time);
         let key = basket_key(event);
         let added = subject.add_line(event.time, key, product, event.quantity as f32);
+        if let ([first, second], 2, true) = (&*subject.baskets, subject.orders, added.new_basket) {
+            self.second_orders.add(second.time.days_since(first.time));
+        }
         let listing = self.products.item(product).listing.as_deref();
         if let Some(sale) = Sale::of(event.quantity, event.unit_price, listing) {
             self.sales.add(sale, added.new_basket);

@@ -44,6 +44,12 @@ impl Gaps {
         self.squares += log * log;
     }
 
+    /// The typical gap in days (the geometric mean of days + 1, less 1), where `assumed` days count as `weight` gaps.
+    #[must_use]
+    pub fn typical_days(&self, assumed: f64, weight: f64) -> f64 {
+        ((self.sum + weight * assumed.max(0.0).ln_1p()) / (self.count + weight)).exp_m1()
+    }
+
     /// The distribution of these gaps, where `prior` counts as `weight` gaps.
     fn posterior(&self, prior: Rhythm, weight: f64) -> Rhythm {
         let n = self.count + weight;
@@ -132,6 +138,17 @@ mod tests {
         ] {
             assert!((normal(z) - expected).abs() < 1e-6, "{z}: {}", normal(z));
         }
+    }
+
+    #[test]
+    fn the_typical_gap_goes_from_what_is_assumed_to_what_is_seen() {
+        let mut gaps = Gaps::default();
+        assert!((gaps.typical_days(60.0, 10.0) - 60.0).abs() < 1e-9);
+        (0..10).for_each(|_| gaps.add(14.0));
+        // as many as the weight: halfway between, by the logarithms
+        assert!((gaps.typical_days(60.0, 10.0) - ((61.0 * 15.0_f64).sqrt() - 1.0)).abs() < 1e-9);
+        (0..1_000_000).for_each(|_| gaps.add(14.0));
+        assert!((gaps.typical_days(60.0, 10.0) - 14.0).abs() < 0.01);
     }
 
     #[test]

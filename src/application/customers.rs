@@ -10,13 +10,15 @@ use crate::application::model::Model;
 use crate::application::next_stage::{Journeyer, Propensities};
 use crate::application::outlook::Outlook;
 use crate::application::ownership::Ownership;
+use crate::application::personas::LivePersonas;
 use crate::application::recommend::{StageAnswer, Who, person, stage_of};
 use crate::application::shop::Shop;
 use crate::domain::{
-    AnswerKept, Customer, CustomerId, Event, EventKind, Position, ProductId, RecordBody, Timestamp,
-    Traits, VisitorId,
+    AnswerKept, Customer, CustomerId, Event, EventKind, Health, Position, ProductId, RecordBody,
+    Timestamp, Traits, VisitorId,
 };
 use crate::state::State;
+use crate::state::journeyer;
 use crate::state::people::Person;
 use crate::state::subjects::Subject;
 use crate::state::view::View;
@@ -51,6 +53,10 @@ pub struct Profile {
     pub low_rating: Option<LowRating>,
     /// What is to be expected of them, by the model that is live.
     pub propensities: Propensities,
+    /// The id of their persona, by the model that is live; empty: it cannot be told, or no personas are live.
+    pub persona: String,
+    /// How they stand against their usual gap between orders; absent for who never bought.
+    pub health: Option<Health>,
 }
 
 /// A rating that is to be made good.
@@ -105,6 +111,7 @@ impl Customers {
             state: &known.state,
             now: self.shop.clock.now(),
             model: live.as_ref().map(|live| &live.model),
+            personas: &self.shop.personas,
         };
         Ok(match person {
             Person::Customer(number) => moment.customer(number as usize, subject),
@@ -158,6 +165,7 @@ impl Customers {
                         state: &known.state,
                         now,
                         model: live.as_ref().map(|live| &live.model),
+                        personas: &self.shop.personas,
                     };
                     items.push(moment.customer(next, subject));
                 } else if is_late() {
@@ -210,6 +218,7 @@ impl Customers {
                 state: &known.state,
                 now: self.shop.clock.now(),
                 model: None,
+                personas: &self.shop.personas,
             };
             return Ok(moment.profile(who, &subject));
         }
@@ -355,6 +364,8 @@ struct Moment<'a> {
     now: Timestamp,
     /// The model that is live.
     model: Option<&'a Model>,
+    /// The personas that are live.
+    personas: &'a LivePersonas,
 }
 
 impl Moment<'_> {
@@ -386,6 +397,8 @@ impl Moment<'_> {
             orders: subject.orders,
             products: subject.distinct.into(),
             propensities,
+            persona: self.personas.id_of(&view),
+            health: journeyer::health(&view),
             low_rating: low_rating(self.state, subject, self.now),
         }
     }

@@ -14,8 +14,8 @@ pub use self::compiled::Compiled;
 use crate::application::error::AppError;
 use crate::application::next_stage::Propensities;
 use crate::application::outlook::Outlook;
-use crate::domain::Timestamp;
 use crate::domain::journey::Journey;
+use crate::domain::{Health, Timestamp};
 use crate::state::products::Item;
 use crate::state::subjects::Subject;
 
@@ -366,7 +366,7 @@ pub fn product_value(item: &Item, now: Timestamp) -> Value {
     object(fields)
 }
 
-/// A customer as expressions see them, with what the live model says of them; somebody unknown has `known == false`
+/// A customer as expressions see them, with what else is said of them; somebody unknown has `known == false`
 /// and counts of 0. Of `propensity` only what can be said is there.
 #[must_use]
 pub fn customer_value(
@@ -386,6 +386,7 @@ pub fn customer_value(
         ("persona", outlook.persona.as_str().into()),
         ("propensity", propensity(&outlook.propensities)),
         ("needs_recovery", needs_recovery.into()),
+        ("health", outlook.health.map_or("", Health::as_str).into()),
         ("id", subject.map_or("", |subject| &subject.id).into()),
         (
             "traits",

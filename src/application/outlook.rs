@@ -1,19 +1,23 @@
-//! What the live model says of a customer, for expressions: their persona, and what is to be expected of them.
+//! What is said of a customer for expressions: by the live model their persona, and what is to be expected of them; and
+//! their health.
 
 use crate::application::next_stage::{Journeyer, Propensities};
 use crate::application::shop::Shop;
-use crate::domain::Timestamp;
+use crate::domain::{Health, Timestamp};
 use crate::state::State;
+use crate::state::journeyer;
 use crate::state::subjects::Subject;
 use crate::state::view::View;
 
-/// What a model says of a customer.
+/// What is said of a customer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outlook {
     /// The id of their persona; empty: it cannot be told, or no personas are live.
     pub persona: String,
     /// What is to be expected; absent without a model that says so.
     pub propensities: Propensities,
+    /// How they stand against their usual gap between orders; absent for who never bought.
+    pub health: Option<Health>,
 }
 
 impl Outlook {
@@ -31,6 +35,7 @@ impl Outlook {
         Self {
             persona: shop.personas.id_of(&view),
             propensities: journeyer.map_or_else(Propensities::default, |j| j.propensities()),
+            health: journeyer::health(&view),
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::event::EventKind;
+use crate::domain::health::HealthBounds;
 use crate::domain::time::{DAY_MS, Timestamp};
 
 /// The most stages of a journey.
@@ -131,6 +132,8 @@ pub struct Journey {
     pub otherwise: StageIndex,
     /// When somebody is to be won back.
     pub recovery: Recovery,
+    /// When a buyer is due, at risk, lapsed.
+    pub health: HealthBounds,
 }
 
 /// Where somebody stands, since when, and why.
@@ -339,6 +342,7 @@ mod tests {
             rules: vec![cart, bought, fan, kept],
             otherwise: StageIndex(0),
             recovery: Recovery::default(),
+            health: HealthBounds::default(),
         }
     }
 

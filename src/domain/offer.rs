@@ -207,6 +207,7 @@ mod tests {
                 rules: Vec::new(),
                 otherwise: crate::domain::StageIndex(0),
                 recovery: crate::domain::journey::Recovery::default(),
+                health: crate::domain::HealthBounds::default(),
             };
             let offer = draft.check(&stages, &|_| Ok(())).unwrap();
             offer.terms.state(at(now))

@@ -1,8 +1,8 @@
 //! What is known of somebody on their journey, in numbers: the same code for training and for serving.
 
-use crate::domain::EventKind;
 use crate::domain::journey::{KindSet, Standing, Step};
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS};
+use crate::domain::{EventKind, Health};
 use crate::state::view::View;
 
 /// A feature: its name, and in words what it says if it is higher than usual, and lower.
@@ -153,6 +153,8 @@ pub const FEATURES: [Feature; COUNT] = [
 const NEVER_DAYS: f64 = 1_000.0;
 /// An order counts as late up to so many usual gaps.
 const MOST_LATE: f64 = 4.0;
+/// How many second orders the assumed gap between orders is worth.
+const GAP_WEIGHT: f64 = 10.0;
 /// A visit ends after so long a pause.
 const PAUSE_MS: i64 = 30 * MINUTE_MS;
 /// Looking around.
@@ -270,6 +272,22 @@ pub fn has_cart(view: &View<'_>, span_ms: i64) -> bool {
     let open = view.steps.iter().rev();
     let mut open = open.take_while(|s| s.kind != EventKind::Purchase && s.time >= oldest);
     open.any(|step| carted.contains(step.kind))
+}
+
+/// How long somebody's last order is ago, against their usual gap between orders; of who ordered once, against what it
+/// takes others to order again. Nothing before the first order.
+#[must_use]
+pub fn health(view: &View<'_>) -> Option<Health> {
+    let baskets = &view.subject?.baskets;
+    let before = baskets.partition_point(|basket| basket.time <= view.now);
+    let last = baskets[..before].last()?;
+    let bounds = &view.state.journey().health;
+    let gap = usual_gap_days(view).unwrap_or_else(|| {
+        let others = &view.state.second_orders;
+        others.typical_days(bounds.usual_gap_days(), GAP_WEIGHT)
+    });
+    // orders within a day are one errand, as far as rhythm goes
+    Some(bounds.health(view.now.days_since(last.time) / gap.max(1.0)))
 }
 
 /// The mean of the days between somebody's orders; nothing before the second.

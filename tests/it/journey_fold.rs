@@ -91,6 +91,7 @@ fn settings() -> JourneySettings {
             rules,
             otherwise: StageIndex(0),
             recovery: Recovery::default(),
+            health: nextbest::domain::HealthBounds::default(),
         },
         places: Places {
             horizons_ms: [2, 3, 3, 5, 9, 4].map(|days| days * DAY_MS).to_vec(),

@@ -41,6 +41,7 @@ pub(super) const CUSTOMER: Fields = &[
     ("persona", Kind::Text),
     ("propensity", Kind::Map),
     ("needs_recovery", Kind::Truth),
+    ("health", Kind::Text),
     ("order_count", Kind::Count),
     ("event_count", Kind::Count),
     ("product_count", Kind::Count),

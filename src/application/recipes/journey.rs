@@ -7,7 +7,7 @@ use crate::application::spelling::suggestion;
 use crate::domain::id::{MAX_NAME_BYTES, check};
 use crate::domain::journey::{KindSet, MAX_STAGES, Recovery, Rule, Stage};
 use crate::domain::places::DEFAULT_HORIZON_MS;
-use crate::domain::{EventKind, Journey, Places, StageIndex, Touchpoint};
+use crate::domain::{EventKind, HealthBounds, Journey, Places, StageIndex, Touchpoint};
 
 /// The most segments.
 const MAX_SEGMENTS: usize = 100;
@@ -15,6 +15,8 @@ const MAX_SEGMENTS: usize = 100;
 const MAX_RULES: usize = 64;
 /// The most events one rule may ask for.
 const MAX_AT_LEAST: usize = 1_000;
+/// The bounds of health, in usual gaps.
+const HEALTH_RANGE: (f64, f64) = (0.1, 100.0);
 /// The longest name of a stage, in bytes; it is also the name of a file.
 const MAX_STAGE_NAME_BYTES: usize = 32;
 
@@ -40,6 +42,7 @@ pub(super) fn read(document: &Document<'_>) -> Option<Read> {
         "channels",
         "touchpoint",
         "recovery",
+        "health",
         "suggestion",
     ]);
     let named = read_stages(&whole);
@@ -59,11 +62,13 @@ pub(super) fn read(document: &Document<'_>) -> Option<Read> {
     let segments = read_segments(&whole);
     let places = places::read(&whole, &named.touchpoints, named.horizons_ms);
     let recovery = read_recovery(&whole);
+    let health = read_health(&whole);
     let journey = Journey {
         stages: named.stages,
         rules,
         otherwise: otherwise?,
         recovery,
+        health,
     };
     (document.faulty() == before).then_some((journey, named.touchpoints, segments, places))
 }
@@ -301,6 +306,53 @@ fn read_recovery(whole: &Section<'_>) -> Recovery {
         within_ms: section
             .duration("within")
             .map_or(usual.within_ms, |at| at.value),
+    }
+}
+
+/// When a buyer is due, at risk, lapsed; what is not said is as by default.
+fn read_health(whole: &Section<'_>) -> HealthBounds {
+    let usual = HealthBounds::default();
+    if !whole.has("health") {
+        return usual;
+    }
+    let Some(section) = whole.section("health", "[health]") else {
+        return usual;
+    };
+    section.only(&["due", "at_risk", "lapsed", "usual_gap"]);
+    let (least, most) = HEALTH_RANGE;
+    // what is no number in range has its fault already, and is compared with nothing
+    let read = |key, usual| match section.number(key, least, most) {
+        Some(at) => Some(at.value),
+        None => (!section.has(key)).then_some(usual),
+    };
+    let bounds = [
+        ("due", read("due", usual.due)),
+        ("at_risk", read("at_risk", usual.at_risk)),
+        ("lapsed", read("lapsed", usual.lapsed)),
+    ];
+    for pair in bounds.windows(2) {
+        let [(before, Some(low)), (after, Some(high))] = *pair else {
+            continue;
+        };
+        if high > low {
+            continue;
+        }
+        if section.has(after) {
+            let message = format!("{after} must be more than {before}, {low}, not {high}");
+            section.fault(section.line_of(after), message);
+        } else {
+            let message = format!("{before} must be less than {after}, {high}, not {low}");
+            section.fault(section.line_of(before), message);
+        }
+    }
+    let [due, at_risk, lapsed] = bounds.map(|(_, bound)| bound);
+    HealthBounds {
+        due: due.unwrap_or(usual.due),
+        at_risk: at_risk.unwrap_or(usual.at_risk),
+        lapsed: lapsed.unwrap_or(usual.lapsed),
+        usual_gap_ms: section
+            .duration("usual_gap")
+            .map_or(usual.usual_gap_ms, |at| at.value),
     }
 }
 

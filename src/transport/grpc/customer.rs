@@ -201,6 +201,10 @@ fn render(profile: &Profile) -> v1::Customer {
         needs_recovery: profile.low_rating.is_some(),
         low_rating: profile.low_rating.as_ref().map(render_low_rating),
         propensities: render_propensities(&profile.propensities),
+        health: profile
+            .health
+            .map_or_else(String::new, |health| health.as_str().to_owned()),
+        persona_id: profile.persona.clone(),
     }
 }
 

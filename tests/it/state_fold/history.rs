@@ -110,6 +110,7 @@ pub(crate) fn settings() -> FoldSettings {
             rules,
             otherwise: StageIndex(0),
             recovery: nextbest::domain::journey::Recovery::default(),
+            health: nextbest::domain::HealthBounds::default(),
         },
         visitor_idle_days: 90,
     }

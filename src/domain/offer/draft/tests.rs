@@ -24,6 +24,7 @@ fn checked(draft: &OfferDraft<'_>) -> Result<Offer, Vec<(String, FaultCode)>> {
         rules: Vec::new(),
         otherwise: StageIndex(0),
         recovery: crate::domain::journey::Recovery::default(),
+        health: crate::domain::HealthBounds::default(),
     };
     let eligible = |text: &str| match text {
         "true" => Ok(()),
