@@ -534,7 +534,10 @@ async fn customers_are_shown_on_this_machine_and_else_only_if_told() {
     let mut seen = event("view_item", "anna", "evil", 0);
     seen.event_time = seconds(1_767_225_600);
     seen.touchpoint = "<b>page</b>".to_owned();
-    write(&mut clients, vec![seen]).await;
+    let bought = event("purchase", "anna", "evil", 24 * 2);
+    let mut rated = event("review", "anna", "evil", 1);
+    rated.rating = Some(1.0);
+    write(&mut clients, vec![seen, bought, rated]).await;
     create(&mut clients, plain("one_off")).await.unwrap();
     let path = "/dashboard/customers?customer_id=anna";
     let page = get(face.addr, path).await;
@@ -545,6 +548,8 @@ async fn customers_are_shown_on_this_machine_and_else_only_if_told() {
         "View item · &#60;script&#62;",
         "at &#60;b&#62;page&#60;/b&#62;",
         "<h3>1 Jan 2026</h3>",
+        "<dt>Health</dt><dd>Active: ",
+        "To be won back: review (1 to 5) of 1.00 for &#60;script&#62;",
         "What would be recommended now",
         "one_off",
     ] {

@@ -209,6 +209,9 @@ fn personas_keep_their_ids_and_names_and_are_counted() {
             listed(&format!("customer.persona == '{}'", persona.id)),
             naive
         );
+        let everybody = customers.list(0, 1_000, &Selection::default()).unwrap();
+        let theirs = everybody.items.iter().filter(|p| p.persona == persona.id);
+        assert_eq!(theirs.count(), naive);
     }
     assert!(
         counted

@@ -526,3 +526,64 @@ fn recovery_is_read_and_its_faults_are_found() {
     );
     assert_eq!(recovery.within_ms, 2 * 86_400_000);
 }
+
+#[test]
+fn health_is_read_and_its_faults_are_found() {
+    let file = "journey.toml";
+    for (old, new, right) in [
+        (
+            "at_risk = 1.5",
+            "at_risk = 0.8",
+            "at_risk must be more than due, 0.8, not 0.8",
+        ),
+        (
+            "lapsed = 3.0",
+            "lapsed = 1",
+            "lapsed must be more than at_risk, 1.5, not 1",
+        ),
+        (
+            "due = 0.8\nat_risk = 1.5",
+            "due = 2.0",
+            "due must be less than at_risk, 1.5, not 2",
+        ),
+        (
+            "due = 0.8",
+            "due = 0.0",
+            "due must be from 0.1 to 100, not 0",
+        ),
+        ("lapsed = 3.0", "lapsed = \"3d\"", "lapsed must be a number"),
+        (
+            "at_risk = 1.5",
+            "at_rist = 1.5",
+            "did you mean \"at_risk\"?",
+        ),
+        (
+            "usual_gap = \"60d\"",
+            "usual_gap = 60",
+            "usual_gap must be a duration",
+        ),
+    ] {
+        check(file, old, new, right);
+    }
+    let written = "due = 0.8\nat_risk = 1.5\nlapsed = 3.0\nusual_gap = \"60d\"";
+    let read = |files: &[RecipeFile]| Recipes::parse(files).unwrap().journey.health;
+    let usual = nextbest::domain::HealthBounds::default();
+    assert_eq!(read(&embedded_files()), usual);
+    // the widest and the narrowest there are
+    let health = read(&changed(
+        file,
+        written,
+        "due = 0.1\nat_risk = 1.6\nlapsed = 100",
+    ));
+    assert_eq!(
+        [health.due, health.at_risk, health.lapsed],
+        [0.1, 1.6, 100.0]
+    );
+    assert_eq!(health.usual_gap_ms, usual.usual_gap_ms);
+    let health = read(&changed(file, written, "usual_gap = \"2w\""));
+    assert_eq!(health.usual_gap_ms, 14 * 86_400_000);
+    assert_eq!(
+        (health.due, health.at_risk, health.lapsed),
+        (usual.due, usual.at_risk, usual.lapsed)
+    );
+}

@@ -75,6 +75,7 @@ proptest! {
         attributed::compare(&state, &standing);
         decisions::compare(&state, &records);
         compare_gaps("anything", &state.products.gaps, world.gaps(None));
+        compare_gaps("second orders", &state.second_orders, world.second_orders());
         compare_sessions(&state, &world);
         compare_pairs(&state, &state.browsed_together, &world.browsed_together);
         compare_pairs(&state, &state.next_viewed, &world.next_viewed);

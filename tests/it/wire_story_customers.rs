@@ -257,6 +257,67 @@ async fn a_low_rating_is_to_be_made_good() {
 }
 
 #[tokio::test]
+async fn who_has_not_bought_for_long_by_their_own_rhythm_is_at_risk() {
+    // the customers of the shop order every 8 days, the last time 8 days ago
+    let (harness, mut clients) = shop().await;
+    let bought = |who: &str, days: i64| event("purchase", who, "audio-1", 24 * days + 1);
+    let mut events = vec![event("view_item", "looker", "audio-1", 5)];
+    for (who, days) in [
+        ("weekly", vec![30, 22, 14]),
+        ("monthly", vec![150, 120, 90, 60, 30]),
+        ("monthly_late", vec![150, 105, 60]),
+        ("yearly", vec![800, 400, 41]),
+        ("gone", vec![100, 90, 80]),
+        // twenty others ordered again after 8 days, which weighs more than the 60 that are assumed
+        ("once", vec![3]),
+        ("once_late", vec![35]),
+        ("once_gone", vec![60]),
+    ] {
+        events.extend(days.into_iter().map(|days| bought(who, days)));
+    }
+    write(&mut clients, events).await;
+    for (who, health) in [
+        ("c1", "due"),
+        ("weekly", "at_risk"),
+        ("monthly", "due"),
+        ("monthly_late", "due"),
+        ("yearly", "active"),
+        ("gone", "lapsed"),
+        ("once", "active"),
+        ("once_late", "at_risk"),
+        ("once_gone", "lapsed"),
+        ("looker", ""),
+    ] {
+        let found = customer(&mut clients, who).await.unwrap();
+        assert_eq!(found.health, health, "{who}");
+    }
+    let mut listed = async |filter: &str| {
+        let request = v1::ListCustomersRequest {
+            filter: filter.to_owned(),
+            ..v1::ListCustomersRequest::default()
+        };
+        let page = clients.customers.list_customers(request).await.unwrap();
+        let customers = page.into_inner().customers;
+        customers
+            .into_iter()
+            .map(|c| c.customer_id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        listed("customer.health == 'at_risk'").await,
+        ["weekly", "once_late"]
+    );
+    assert_eq!(listed("customer.health == ''").await, ["looker"]);
+    // who comes back is no longer at risk
+    write(&mut clients, vec![bought("weekly", 0)]).await;
+    assert_eq!(
+        customer(&mut clients, "weekly").await.unwrap().health,
+        "active"
+    );
+    harness.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn customers_are_listed_by_page_stage_and_filter() {
     let (harness, mut clients) = shop().await;
     write(&mut clients, vec![event("add_to_cart", "c4", "audio-0", 1)]).await;

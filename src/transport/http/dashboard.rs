@@ -16,6 +16,7 @@ mod line;
 mod map;
 mod models;
 mod offers;
+mod outlook;
 mod parts;
 mod personas;
 mod quality;

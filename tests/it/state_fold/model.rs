@@ -335,6 +335,8 @@ pub(crate) struct World {
     /// a basket that comes late between two others counts from the one before it, and the one after it, which was
     /// counted from there as well, is not counted again; neither is anything when two people turn out to be one.
     pub(crate) gaps: Vec<(String, f64)>,
+    /// The days from the first to the second order of everybody who came to have two by ordering.
+    pub(crate) second_orders: Vec<f64>,
     /// What was looked at in the same visit, in the order of the last step with it. A step of interest goes on with the
     /// visit of the person's step before (the last that came, not the newest) if it names the same session, or names
     /// none and is within 30 minutes of that visit's newest step, to either side; else another visit begins.
@@ -589,6 +591,10 @@ impl World {
             return;
         }
         let all = after.baskets();
+        if let ([first, second], None) = (&*all, &known) {
+            let ms = second.time.ms() - first.time.ms();
+            self.second_orders.push(ms as f64 / DAY_MS as f64);
+        }
         let this = all.iter().find(|b| b.key == key(event)).unwrap();
         let earlier = all
             .iter()
@@ -659,9 +665,12 @@ impl World {
     pub(crate) fn gaps(&self, product: Option<&str>) -> [f64; 3] {
         let gaps = self.gaps.iter();
         let gaps = gaps.filter(|gap| product.is_none_or(|product| gap.0 == product));
-        let logs: Vec<f64> = gaps.map(|gap| (gap.1 + 1.0).ln()).collect();
-        let squares = logs.iter().map(|log| log * log).sum();
-        [logs.len() as f64, logs.iter().sum(), squares]
+        logarithms(gaps.map(|gap| gap.1))
+    }
+
+    /// The same of second orders.
+    pub(crate) fn second_orders(&self) -> [f64; 3] {
+        logarithms(self.second_orders.iter().copied())
     }
 
     /// A sum that fades, by the formula.
@@ -679,4 +688,11 @@ impl World {
 fn pair(table: &mut BTreeMap<(String, String), f64>, a: &str, b: &str, by: f64) {
     *table.entry((a.to_owned(), b.to_owned())).or_default() += by;
     *table.entry((b.to_owned(), a.to_owned())).or_default() += by;
+}
+
+/// How many, Σ ln(days + 1), Σ ln(days + 1)².
+fn logarithms(days: impl Iterator<Item = f64>) -> [f64; 3] {
+    let logs: Vec<f64> = days.map(|days| (days + 1.0).ln()).collect();
+    let squares = logs.iter().map(|log| log * log).sum();
+    [logs.len() as f64, logs.iter().sum(), squares]
 }

@@ -7,6 +7,7 @@ use tonic::Status;
 
 use super::asked::{Picked, encoded};
 use super::format::{NONE, clock, count, long_day, moment, money, number, share, title, words};
+use super::outlook::Outlook;
 use super::parts::{Frame, Notice, Page, Table};
 use crate::proto::v1;
 
@@ -24,6 +25,8 @@ pub(super) struct Asked {
 /// What is known of a customer.
 pub(super) struct Known {
     pub(super) customer: v1::Customer,
+    /// The name of their persona.
+    pub(super) persona: Option<String>,
     /// The newest ones, oldest first, and whether there are older ones.
     pub(super) events: Result<(Vec<v1::Event>, bool), Status>,
     pub(super) explained: Result<v1::ExplainRecommendationResponse, Status>,
@@ -68,6 +71,7 @@ struct View {
     stage: String,
     facts: Vec<(String, String)>,
     why: Vec<String>,
+    outlook: Outlook,
     products: Vec<Recommended>,
     offers: Vec<Recommended>,
     offer_note: String,
@@ -207,6 +211,7 @@ fn view(known: &Known) -> View {
         ),
         facts,
         why: why.collect(),
+        outlook: Outlook::of(customer, known.persona.as_deref(), &known.names),
         products: answer
             .products
             .iter()
@@ -225,7 +230,8 @@ fn view(known: &Known) -> View {
     }
 }
 
-fn named(names: &HashMap<String, String>, id: &str) -> String {
+/// The name of a product; its id if it has none.
+pub(super) fn named(names: &HashMap<String, String>, id: &str) -> String {
     match names.get(id).map(String::as_str) {
         None | Some("") => id.to_owned(),
         Some(name) => name.to_owned(),

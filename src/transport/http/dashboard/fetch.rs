@@ -357,12 +357,24 @@ impl Board {
         let explained = explained.map(tonic::Response::into_inner);
         let events = self.newest_events(&customer).await;
         let names = self.names(&customer, &events, &explained).await;
+        let persona = self.persona_name(&customer.persona_id).await;
         Ok(Known {
             customer,
+            persona,
             events,
             explained,
             names,
         })
+    }
+
+    /// The name of a persona, if it is known.
+    async fn persona_name(&self, id: &str) -> Option<String> {
+        if id.is_empty() {
+            return None;
+        }
+        let mut personas = self.known_personas().await.into_iter();
+        let found = personas.find(|persona| persona.persona_id == id);
+        found.map(|persona| persona.name)
     }
 
     /// The newest events of somebody, oldest first, and whether there are older ones.
@@ -416,6 +428,7 @@ impl Board {
         if let Some(stage) = &customer.stage {
             ids.extend(stage.evidence.iter().map(|evidence| &evidence.product_id));
         }
+        ids.extend(customer.low_rating.iter().map(|low| &low.product_id));
         if let Ok((events, _)) = events {
             ids.extend(events.iter().map(|event| &event.product_id));
         }
