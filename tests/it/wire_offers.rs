@@ -132,6 +132,11 @@ async fn an_offer_that_is_not_answered_has_a_code() {
             o.budget_amount = Some(0.5);
         }),
         ("", |o| o.budget_amount = Some(1.0)),
+        // the last order is half a usual gap ago
+        ("OFFER_NOT_ELIGIBLE", |o| {
+            o.eligibility = "customer.health == 'at_risk'".into();
+        }),
+        ("", |o| o.eligibility = "customer.health == 'active'".into()),
     ];
     let products = ["p1", "out"].map(|id| v1::Product {
         product_id: id.to_owned(),
@@ -179,7 +184,7 @@ async fn an_offer_that_is_not_answered_has_a_code() {
     };
     let answer = ask(&mut clients, asked).await;
     let ids: Vec<&str> = answer.offers.iter().map(|o| o.offer_id.as_str()).collect();
-    assert_eq!(ids.len(), 7);
+    assert_eq!(ids.len(), 8);
     for (number, (code, _)) in cases.iter().enumerate().skip(1) {
         assert_eq!(
             ids.contains(&format!("o{number}").as_str()),

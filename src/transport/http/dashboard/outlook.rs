@@ -203,8 +203,8 @@ mod tests {
             ..v1::Customer::default()
         };
         let text = shown(new, None);
-        for part in ["Persona", "Health", "won back", "What comes next"] {
-            assert!(!text.contains(&format!(">{part}")), "{part}: {text}");
+        for part in ["<dt>Persona", "<dt>Health", "won back", "What comes next"] {
+            assert!(!text.contains(part), "{part}: {text}");
         }
     }
 }
