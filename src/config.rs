@@ -196,6 +196,8 @@ pub struct Training {
     pub tuning_seconds: u32,
     /// The most past moments at which it is asked where people went next; 0: that is not learned.
     pub max_moments: usize,
+    /// Whether personas are learned, too.
+    pub personas: bool,
     /// The most events that are learned from; 0: all.
     pub max_records: u64,
     /// Hours between two runs; 0: only when asked.

@@ -122,6 +122,7 @@ pub fn train_settings(settings: &Settings) -> TrainSettings {
         max_rows: settings.training.max_rows,
         tuning_seconds: settings.training.tuning_seconds,
         max_moments: settings.training.max_moments,
+        with_personas: settings.training.personas,
         ..TrainSettings::default()
     }
 }

@@ -13,9 +13,9 @@ use linfa::DatasetBase;
 use linfa::traits::Fit as _;
 use linfa_clustering::KMeans;
 use ndarray::{Array2, ArrayView1, Axis};
-use rand::SeedableRng as _;
-use rand_xoshiro::Xoshiro256Plus;
 use serde::{Deserialize, Serialize};
+
+use super::folds::shuffled;
 
 pub mod agreement;
 pub mod choice;
@@ -203,7 +203,8 @@ impl Space {
         space
     }
 
-    /// What a deviation of each column weighs. Parts of a whole keep their sizes to each other: what hardly anybody buys
+    /// What a deviation of each column weighs. Parts of a whole keep their sizes to each other: what hardly anybody
+    /// buys
     /// is not blown up.
     fn weigh(&mut self) {
         let importance = |place: usize| {
@@ -379,8 +380,9 @@ fn matrix(z: &[Vec<f64>], space: &Space) -> Array2<f64> {
 
 /// The centroids of `k` clusters.
 fn cluster(x: &Array2<f64>, k: usize, seed: u64) -> Result<Array2<f64>, PersonaError> {
-    let rng = Xoshiro256Plus::seed_from_u64(seed);
-    let fitted = KMeans::params_with_rng(k, rng)
+    // linfa draws the same places every time: the order of the rows decides who stands there
+    let x = x.select(Axis(0), &shuffled(x.nrows(), seed));
+    let fitted = KMeans::params(k)
         .n_runs(RUNS)
         .max_n_iterations(ITERATIONS)
         .tolerance(TOLERANCE)

@@ -4,27 +4,30 @@ mod admission;
 mod fallback;
 pub mod offers;
 mod reasons;
+mod standing;
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use self::admission::Admission;
 use self::offers::{Allotment, Bidding, ChosenOffers, Proposal, RankedOffer, Seal};
+use self::standing::stage_answer;
+pub use self::standing::{Evidence, StageAnswer, stage_of};
 use crate::algorithms::features::Candidate;
 use crate::algorithms::online::Setting;
 use crate::application::attribution::{self, Outcomes};
 use crate::application::error::AppError;
 use crate::application::expression::{Expression, Scope, customer_value, product_value};
 use crate::application::model::{Aim, Ranked, Ranking};
-use crate::application::next_stage::{Journeyer, NextStage};
+use crate::application::next_stage::Journeyer;
 use crate::application::outlook::Outlook;
 use crate::application::shop::{Known, Shop};
 use crate::domain::attribution::short_hash;
 use crate::domain::journey::Step;
 use crate::domain::time::DAY_MS;
 use crate::domain::{
-    CustomerId, Event, EventKind, Fingerprint, OfferDecision, Origin, ProductId, Source,
-    StageIndex, Timestamp, VisitorId,
+    CustomerId, Event, Fingerprint, OfferDecision, Origin, ProductId, Source, StageIndex,
+    Timestamp, VisitorId,
 };
 use crate::state::State;
 use crate::state::candidates::{Gathered, filler};
@@ -85,35 +88,6 @@ pub struct Question {
     pub strict: bool,
     /// The moment of the question; absent: now.
     pub at: Option<Timestamp>,
-}
-
-/// The stage of an answer, and why.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StageAnswer {
-    /// Its name.
-    pub stage: String,
-    /// Since when.
-    pub since: Option<Timestamp>,
-    /// The events that made it so, oldest first.
-    pub evidence: Vec<Evidence>,
-    /// True if the caller named it.
-    pub named_by_caller: bool,
-    /// Where they go next, the likeliest first; empty unless a model that is live says so, and where the caller named
-    /// the stage.
-    pub next: Vec<NextStage>,
-}
-
-/// One event that put the customer where they are.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Evidence {
-    /// What.
-    pub kind: EventKind,
-    /// When.
-    pub time: Timestamp,
-    /// With which product.
-    pub product: Option<ProductId>,
-    /// True if it came with the question.
-    pub from_request: bool,
 }
 
 /// An answer.
@@ -519,64 +493,6 @@ pub fn person(state: &State, who: &Who) -> Option<Person> {
         Who::Customer(id) => state.people.customer(id),
         Who::Visitor(id) => state.people.visitor(id),
         Who::Nobody => None,
-    }
-}
-
-/// The stage of somebody with its reasons, without a question.
-#[must_use]
-pub fn stage_of(state: &State, steps: &[Step], now: Timestamp) -> StageAnswer {
-    let standing = state.journey().standing(steps, now);
-    StageAnswer {
-        stage: state.journey().name(standing.stage).to_owned(),
-        since: standing.since,
-        evidence: standing
-            .evidence
-            .iter()
-            .map(|&i| evidence(state, &steps[i], false))
-            .collect(),
-        named_by_caller: false,
-        next: Vec::new(),
-    }
-}
-
-fn evidence(state: &State, step: &Step, from_request: bool) -> Evidence {
-    let product = step.product.map(|product| product_id(state, product));
-    Evidence {
-        kind: step.kind,
-        time: step.time,
-        product,
-        from_request,
-    }
-}
-
-fn stage_answer(
-    state: &State,
-    prepared: &Prepared<'_>,
-    view: &View<'_>,
-    standing: &crate::domain::journey::Standing,
-    context: usize,
-) -> StageAnswer {
-    let stage = state.journey().name(view.stage).to_owned();
-    if prepared.stage.is_some() {
-        return StageAnswer {
-            stage,
-            since: None,
-            evidence: Vec::new(),
-            named_by_caller: true,
-            next: Vec::new(),
-        };
-    }
-    let first_of_context = view.steps.len() - context;
-    let evidence = standing.evidence.iter().map(|&i| {
-        // the steps of the question happen now: none that is known can stand behind them
-        evidence(state, &view.steps[i], i >= first_of_context)
-    });
-    StageAnswer {
-        stage,
-        since: standing.since,
-        evidence: evidence.collect(),
-        named_by_caller: false,
-        next: Vec::new(),
     }
 }
 

@@ -108,6 +108,7 @@ struct RawTraining {
     min_questions: i64,
     tuning_seconds: i64,
     max_moments: i64,
+    personas: bool,
     max_records: i64,
     every_hours: i64,
 }
@@ -347,6 +348,7 @@ fn training(c: &mut Checks<'_>, raw: &RawTraining) -> Training {
         min_questions: c.range("training.min_questions", raw.min_questions, 10, 1_000_000),
         tuning_seconds: c.range("training.tuning_seconds", raw.tuning_seconds, 0, 3_600),
         max_moments: c.range("training.max_moments", raw.max_moments, 0, 1_000_000),
+        personas: raw.personas,
         max_records: c.range("training.max_records", raw.max_records, 0, 1_000_000_000),
         every_hours: c.range("training.every_hours", raw.every_hours, 0, 8_760),
     };

@@ -354,7 +354,7 @@ async fn where_no_journey_is_counted_the_page_says_so() {
     for path in &PAGES[..4] {
         let page = get(face.addr, path).await;
         assert_eq!(page.code, 503, "{path}");
-        assert!(check_page(&page, path).contains("the journey is not counted by this service yet"));
+        assert!(check_page(&page, path).contains("the journal is being folded"));
     }
     let file = get(face.addr, "/dashboard/map.csv").await;
     assert_eq!((file.code, &*file.reason()), (503, "NOT_READY"));

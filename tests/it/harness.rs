@@ -40,6 +40,7 @@ pub(crate) fn settings() -> Settings {
     settings.training.max_rows = 10_000;
     // a test says so where it wants to know where people go next
     settings.training.max_moments = 0;
+    settings.training.personas = false;
     // who is held out gets no offer: a test says so where it wants it
     settings.offers.holdout_per_mille = 0;
     settings

@@ -1,3 +1,5 @@
+//! Findings in counts whose truth is known.
+
 use super::*;
 
 const WEEKS: usize = 16;

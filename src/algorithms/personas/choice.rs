@@ -3,18 +3,16 @@
 //!
 //! The customers are divided in two at random. Both halves are clustered into k. Of each cluster of the second half it
 //! is asked how many of its pairs are also together by the centroids of the first; the worst cluster counts, and the
-//! mean over several divisions is the prediction strength of k. The largest k that reaches [`MIN_STRENGTH`] is taken;
-//! if none does, the one with the highest.
+//! mean over several divisions is the prediction strength of k. The largest k whose strength reaches [`MIN_STRENGTH`],
+//! with its standard error over the divisions added as in the paper, is taken; if none does, the one with the highest.
 
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
 use ndarray::{Array2, ArrayView1, Axis};
-use rand::SeedableRng as _;
-use rand::seq::SliceRandom as _;
-use rand_xoshiro::Xoshiro256Plus;
 
 use super::{PersonaError, assign, cluster, squared};
+use crate::algorithms::folds::shuffled as order;
 
 /// What "found again" means: the strict end of what the paper recommends (0.8 to 0.9), because personas have names and
 /// are to be the same after the next training.
@@ -24,7 +22,7 @@ pub const MIN_ROWS: usize = 60;
 /// The smallest persona, as a share of the customers.
 pub const MIN_SHARE: f64 = 0.03;
 /// So many random divisions.
-const DIVISIONS: u64 = 5;
+const DIVISIONS: u64 = 10;
 /// At most so many customers are asked for a choice; which ones is drawn.
 const SAMPLE: usize = 4_000;
 /// At most so many customers are asked for a silhouette.
@@ -52,6 +50,8 @@ pub struct Tried {
     pub k: usize,
     /// The prediction strength, from 0 to 1.
     pub strength: f64,
+    /// Its standard error over the divisions.
+    pub error: f64,
     /// The mean silhouette.
     pub silhouette: f64,
     /// The share of the smallest.
@@ -68,15 +68,18 @@ pub(super) fn choose(
     for k in ks {
         let centroids = cluster(&x, k, seed)?;
         let assigned = assign(&x, &centroids);
+        let (strength, error) = strength(&x, k, seed)?;
         tried.push(Tried {
             k,
-            strength: strength(&x, k, seed)?,
+            strength,
+            error,
             silhouette: silhouette(&x, &assigned, k, seed),
             smallest_share: smallest(&assigned, k),
         });
     }
-    let is_fit =
-        |tried: &&Tried| tried.strength >= MIN_STRENGTH && tried.smallest_share >= MIN_SHARE;
+    let is_fit = |tried: &&Tried| {
+        tried.strength + tried.error >= MIN_STRENGTH && tried.smallest_share >= MIN_SHARE
+    };
     let best = tried.iter().rev().find(is_fit).or_else(|| {
         let by_strength = |a: &&Tried, b: &&Tried| a.strength.total_cmp(&b.strength);
         tried.iter().max_by(by_strength)
@@ -90,7 +93,7 @@ pub(super) fn choose(
     else {
         return Err(PersonaError::Params("no number of personas to try"));
     };
-    let shuffled = shuffled(&x, seed);
+    let shuffled = columns_shuffled(&x, seed);
     let centroids = cluster(&shuffled, k, seed)?;
     let assigned = assign(&shuffled, &centroids);
     Ok(Choice {
@@ -102,8 +105,9 @@ pub(super) fn choose(
     })
 }
 
-fn strength(x: &Array2<f64>, k: usize, seed: u64) -> Result<f64, PersonaError> {
-    let mut sum = 0.0;
+/// The prediction strength and its standard error.
+fn strength(x: &Array2<f64>, k: usize, seed: u64) -> Result<(f64, f64), PersonaError> {
+    let (mut sum, mut squares) = (0.0, 0.0);
     for division in 0..DIVISIONS {
         let order = order(
             x.nrows(),
@@ -123,9 +127,14 @@ fn strength(x: &Array2<f64>, k: usize, seed: u64) -> Result<f64, PersonaError> {
             let together: f64 = row.iter().map(|&count| pairs(count)).sum();
             (all > 1.0).then(|| together / pairs(all))
         });
-        sum += found.fold(1.0, f64::min);
+        let worst = found.fold(1.0, f64::min);
+        sum += worst;
+        squares += worst * worst;
     }
-    Ok(sum / DIVISIONS as f64)
+    let count = DIVISIONS as f64;
+    let mean = sum / count;
+    let variance = (squares / count - mean * mean).max(0.0) * count / (count - 1.0);
+    Ok((mean, (variance / count).sqrt()))
 }
 
 /// The mean silhouette (Rousseeuw 1987) of the rows, or of a sample: (b − a) / max(a, b), with a the mean distance to
@@ -165,7 +174,7 @@ fn smallest(assigned: &[usize], k: usize) -> f64 {
 }
 
 /// Each column in an order of its own.
-fn shuffled(x: &Array2<f64>, seed: u64) -> Array2<f64> {
+fn columns_shuffled(x: &Array2<f64>, seed: u64) -> Array2<f64> {
     let mut out = x.clone();
     for (number, mut column) in out.axis_iter_mut(Axis(1)).enumerate() {
         let order = order(x.nrows(), seed.wrapping_add(number as u64 + 1));
@@ -185,10 +194,4 @@ fn sample(x: &Array2<f64>, most: usize, seed: u64) -> Array2<f64> {
     places.truncate(most);
     places.sort_unstable();
     x.select(Axis(0), &places)
-}
-
-fn order(count: usize, seed: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    order.shuffle(&mut Xoshiro256Plus::seed_from_u64(seed));
-    order
 }

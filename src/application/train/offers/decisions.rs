@@ -40,8 +40,8 @@ pub struct DecisionLog {
 }
 
 /// Judges policies by the decisions that reached somebody from `since` on: what is live, what was before anything was
-/// learned, no offer at all, and each offer for everybody who could have had it. What the live model has learned from does
-/// not judge it.
+/// learned, no offer at all, and each offer for everybody who could have had it. What the live model has learned from
+/// does not judge it.
 ///
 /// # Errors
 /// [`PolicyError::Empty`]: no decision came back.

@@ -106,7 +106,9 @@ fn is_rested(state: &State, customer: u32, time: Timestamp) -> bool {
 mod tests {
     use super::*;
     use crate::application::recipes::Recipes;
-    use crate::domain::{EventDraft, OfferDraft, OfferKind, Record, RecordBody};
+    use crate::domain::{
+        Customer, CustomerId, EventDraft, OfferDraft, OfferKind, Record, RecordBody,
+    };
     use crate::state::FoldSettings;
 
     fn sent(customer: &str, day: i64) -> Event {
@@ -138,6 +140,13 @@ mod tests {
         };
         let offer = offer.check(state.journey(), &|_| Ok(())).unwrap();
         state.apply(&record(RecordBody::OfferUpserted(Box::new(offer))));
+        for customer in 0..5 {
+            let known = Customer {
+                id: CustomerId::trusted(format!("c{customer}")),
+                traits: Vec::new(),
+            };
+            state.apply(&record(RecordBody::CustomerUpserted(Box::new(known))));
+        }
         let mut mailings = Mailings::default();
         let mut told = Vec::new();
         // everybody is mailed in the first days; then c0 again: after three days, and after twenty
