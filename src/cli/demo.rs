@@ -36,7 +36,7 @@ const SHOWN: usize = 5;
 /// Says that the shop is imported whole.
 const IMPORTED: &str = "demo-imported";
 /// What hurts in the demo, unless told otherwise.
-const PAINS: [&str; 2] = ["broken_checkout:business_client", "thin_pages:Computers"];
+const PAINS: [&str; 2] = ["broken_checkout:everyday_consumer", "thin_pages:Computers"];
 /// The longest that a simulated day may take, in seconds: as long as a day.
 const MAX_SPEED: u32 = 86_400;
 

@@ -6,7 +6,9 @@ use super::{Asked, CountState, JourneyReports, Selection};
 use crate::algorithms::pain_points::{self, Counts, Finding, PainParams, Whom};
 use crate::application::error::AppError;
 use crate::application::recipes::suggested;
+use crate::domain::EventKind;
 use crate::domain::time::DAY_MS;
+use crate::state::journeys::places::Worth;
 use crate::state::journeys::table::Day;
 
 /// The window is compared with so many times its length before it, …
@@ -14,6 +16,8 @@ const TIMES_BEFORE: i32 = 4;
 /// … in weeks, which hold all weekdays; at most so many.
 const MAX_WEEKS: i32 = 52;
 const WEEK: i32 = 7;
+/// Stays lead to each other: so many steps are followed.
+const ROUNDS: usize = 50;
 /// At most so many lost paths are shown of a pain point.
 const MAX_PATHS: usize = 5;
 
@@ -151,19 +155,40 @@ fn places(asked: &Asked<'_>, weeks: &[Day]) -> Vec<pain_points::Place> {
     window.iter().map(place).collect()
 }
 
-/// What a stay in each stage brings on average, in the main currency: over the window and what it is compared with.
+/// What a stay in each stage brings on average until the next order, also in the stages it leads to, in the main
+/// currency: W = r + P·W, with r the revenue of those who are in the stage over stays that ended, and P the shares that
+/// move on or back without an order; over the window and what it is compared with. A stage to which an order leads
+/// brings nothing more: what is lost is that order.
 fn worth(asked: &Asked<'_>, weeks: &[Day]) -> BTreeMap<String, f64> {
     let first = weeks.first().copied().unwrap_or(asked.scope.first);
     let days = (first, asked.scope.last);
-    let stages = asked.stage_names().enumerate().map(|(stage, name)| {
-        let stage = u8::try_from(stage).unwrap_or(u8::MAX);
-        let worth = asked
+    let journey = &asked.journeys.settings().journey;
+    let after_order = |stage: u8| {
+        let mut rules = journey.rules.iter();
+        rules.any(|rule| rule.stage.0 == stage && rule.kinds.contains(EventKind::Purchase))
+    };
+    let stages = 0..u8::try_from(journey.stages.len()).unwrap_or(u8::MAX);
+    let of_stage = |stage| {
+        asked
             .journeys
-            .worth(stage, days, |group| asked.scope.has(group));
-        let revenue = worth.revenue as f64 / 1e6;
-        (name.to_owned(), revenue / worth.ended.max(1) as f64)
-    });
-    stages.collect()
+            .worth(stage, days, |group| asked.scope.has(group))
+    };
+    let all: Vec<Worth> = stages.map(of_stage).collect();
+    let mut values = vec![0.0; all.len()];
+    for _ in 0..ROUNDS {
+        let next = all.iter().map(|worth| {
+            let ended = worth.ended.max(1) as f64;
+            let leads = worth.moves.iter().filter(|&(&to, _)| !after_order(to));
+            let later = leads.map(|(&to, &count)| {
+                let value = values.get(usize::from(to)).copied().unwrap_or(0.0);
+                count as f64 / ended * value
+            });
+            worth.revenue as f64 / 1e6 / ended + later.sum::<f64>()
+        });
+        values = next.collect();
+    }
+    let names = asked.stage_names().map(str::to_owned);
+    names.zip(values).collect()
 }
 
 fn persona_name(asked: &Asked<'_>, finding: &Finding) -> String {
@@ -194,7 +219,7 @@ fn paths(asked: &Asked<'_>, finding: &Finding) -> Vec<Vec<String>> {
     };
     let days = (asked.scope.first, asked.scope.last);
     let lost = journeys.lost_paths((stage, touchpoint), days, is_in, MAX_PATHS);
-    let steps = |steps: Vec<(crate::domain::EventKind, u16)>| {
+    let steps = |steps: Vec<(EventKind, u16)>| {
         let steps = steps
             .into_iter()
             .map(|(kind, place)| format!("{}@{}", kind.as_str(), journeys.touchpoints.name(place)));

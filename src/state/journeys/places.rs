@@ -24,8 +24,8 @@ pub struct Place {
     pub left_here: i64,
 }
 
-/// What a stage brings, in the main currency: orders by those who were in it / stays that ended, and the mean order.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What a stage brings, in the main currency, and where stays in it lead.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Worth {
     /// Stays that ended.
     pub ended: i64,
@@ -33,6 +33,8 @@ pub struct Worth {
     pub orders: i64,
     /// Their revenue, in micros.
     pub revenue: i64,
+    /// Stays that ended with a move, by the stage they led to.
+    pub moves: BTreeMap<u8, i64>,
 }
 
 /// The last steps of somebody who left: kinds with the numbers of touchpoints, oldest first.
@@ -99,7 +101,12 @@ impl Journeys {
             }
             let is_main = main == Some(key.detail & !RETURNING);
             match key.measure {
-                Measure::Ended => worth.ended += value,
+                Measure::Ended => {
+                    worth.ended += value;
+                    if let Ending::To(to) = Ending::of_code(key.detail) {
+                        *worth.moves.entry(to).or_default() += value;
+                    }
+                }
                 Measure::Orders if is_main => worth.orders += value,
                 Measure::Revenue if is_main => worth.revenue += value,
                 _ => {}
