@@ -576,8 +576,8 @@ fn health_is_read_and_its_faults_are_found() {
         "due = 0.1\nat_risk = 1.6\nlapsed = 100",
     ));
     assert_eq!(
-        [health.due, health.at_risk, health.lapsed],
-        [0.1, 1.6, 100.0]
+        (health.due, health.at_risk, health.lapsed),
+        (0.1, 1.6, 100.0)
     );
     assert_eq!(health.usual_gap_ms, usual.usual_gap_ms);
     let health = read(&changed(file, written, "usual_gap = \"2w\""));

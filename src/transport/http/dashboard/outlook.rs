@@ -62,7 +62,10 @@ impl Outlook {
                     reasons: next.reasons.clone(),
                 })
                 .collect(),
-            expected: customer.propensities.as_ref().map_or(Vec::new(), expected),
+            expected: customer
+                .propensities
+                .as_ref()
+                .map_or_else(Vec::new, expected),
         }
     }
 }
