@@ -155,20 +155,24 @@ fn headline(
     if let Some(worst) = pains.and_then(<[_]>::first) {
         let place = match worst.touchpoint.as_str() {
             "" => format!("in the stage {}", words(&worst.stage)),
-            touchpoint => format!("at “{}”", words(touchpoint)),
+            touchpoint => match worst.category.as_str() {
+                "" => format!("at “{}”", words(touchpoint)),
+                category => format!("at “{}” of {category}", words(touchpoint)),
+            },
         };
         let who = match worst.persona_name.as_str() {
             "" => "customers".to_owned(),
             persona => format!("customers ({persona})"),
         };
         let headline = format!(
-            "In {days} {} {who} were lost {place}; about {}",
-            count(worst.lost_count),
+            "In {days} {} more {who} were lost {place} than {}: about {}",
+            number_of_people(worst.extra_lost_count),
+            reference(worst),
             about(worst.lost_revenue, currency)
         );
         let subline = format!(
             "{} of the {} who came there did not go on: {}. Had it been {} as {}, {} more would have stayed; the money \
-             is what those would have brought.",
+             is what those would have bought next.",
             count(worst.lost_count),
             count(worst.passed_count),
             lost_share(worst),
