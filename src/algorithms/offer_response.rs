@@ -1,5 +1,5 @@
 //! Who buys with which offer, and who without: an S-learner (Künzel et al. 2019) by logistic regression whose
-//! arms are nested ([`nested`]). Every offer shares a part with all offers, one with those of its kind, and
+//! arms are nested (`nested.rs`). Every offer shares a part with all offers, one with those of its kind, and
 //! has one of its own, each with all features; the narrower parts are drawn harder to 0. So an offer that hardly
 //! anybody saw does what its kind does, and a new kind what offers do.
 
