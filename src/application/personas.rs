@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,10 @@ use crate::state::view::View;
 pub const MAX_LEARNED: usize = 50_000;
 /// Personas go live only if they are found again at least so well, see [`crate::algorithms::personas::choice`].
 pub const MIN_LIVE_STRENGTH: f64 = 0.8;
+/// Counting that takes no longer than this is done whenever something was written; …
+const CHEAP: Duration = Duration::from_millis(50);
+/// … longer one so that it takes at most one part in so many of the time.
+const MOST_OF_TIME: u32 = 20;
 /// So many customers are looked at under one hold of the lock, so that writing never waits long.
 const COUNT_AT_ONCE: usize = 256;
 
@@ -219,6 +224,18 @@ struct Counted {
     revision: String,
     end: Position,
     report: Arc<PersonaReport>,
+    /// When it was counted, and how long that took.
+    at: Instant,
+    took: Duration,
+}
+
+impl Counted {
+    /// True if it is not worth counting anew: nothing was written since, or counting would take more of the time than
+    /// [`MOST_OF_TIME`] allows.
+    fn is_good(&self, revision: &str, end: Position) -> bool {
+        let is_dear = self.took > CHEAP && self.at.elapsed() < self.took * MOST_OF_TIME;
+        self.revision == revision && (self.end == end || is_dear)
+    }
 }
 
 /// How many customers each persona has.
@@ -265,7 +282,7 @@ impl LivePersonas {
 }
 
 /// Counts the customers of each persona, where any are live. Looks at every customer, in small steps under the lock;
-/// the answer is kept until something is written.
+/// the answer is kept until something is written, of many customers for a while longer.
 #[must_use]
 pub fn report(shop: &Shop) -> Option<Arc<PersonaReport>> {
     let revision = shop.personas.get()?;
@@ -278,12 +295,15 @@ pub fn report(shop: &Shop) -> Option<Arc<PersonaReport>> {
     let end = shop.known().state.end();
     let kept = counted
         .as_ref()
-        .filter(|kept| kept.revision == revision.id && kept.end == end);
+        .filter(|kept| kept.is_good(&revision.id, end));
     if let Some(kept) = kept {
         return Some(kept.report.clone());
     }
+    let at = Instant::now();
     let report = Arc::new(count(shop, revision));
     *counted = Some(Counted {
+        at,
+        took: at.elapsed(),
         revision: report.revision.id.clone(),
         end,
         report: report.clone(),

@@ -174,7 +174,9 @@ async fn a_customer_is_exported_whole() {
 #[tokio::test]
 async fn an_erased_customer_is_gone_and_does_not_come_back() {
     let (harness, mut clients) = shop().await;
-    write(&mut clients, anna()).await;
+    // once: what has no id is told apart by its second
+    let events = anna();
+    write(&mut clients, events.clone()).await;
     identify(&mut clients, "phone", "anna").await;
     traits(&mut clients, "anna").await;
     // four events, the identification and the traits
@@ -194,9 +196,15 @@ async fn an_erased_customer_is_gone_and_does_not_come_back() {
     let answer = ask(&mut clients, about("anna")).await;
     assert!(answer.products.iter().all(|p| p.fallback), "{answer:?}");
     let stranger = ask(&mut clients, about("stranger")).await;
-    assert_eq!(ids(&answer), ids(&stranger));
+    // the last place may go to a product that hardly anybody has looked at, drawn for each question
+    let explores = |answer: &v1::RecommendResponse| {
+        let last = answer.products.last().unwrap();
+        last.source == "exploration"
+    };
+    let known = ids(&answer).len() - usize::from(explores(&answer) || explores(&stranger));
+    assert_eq!(ids(&answer)[..known], ids(&stranger)[..known]);
     // the same file again does not bring them back, and takes nobody else's events twice
-    assert_eq!(write(&mut clients, anna()).await, (0, 4));
+    assert_eq!(write(&mut clients, events).await, (0, 4));
     let all = i32::try_from(history().len()).unwrap();
     assert_eq!(write(&mut clients, history()).await, (0, all));
     gone(customer(&mut clients, "anna").await);
