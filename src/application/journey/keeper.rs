@@ -14,6 +14,10 @@ use crate::store::{Checkpoint, Checkpoints, JournalError};
 
 /// How long a question waits at most for the counters to catch up with the journal.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+/// In the background it is counted for so long at a time, …
+const SLICE: Duration = Duration::from_millis(50);
+/// … and rested for so many times as long: a start or other personas must not slow answers down.
+const REST: u32 = 2;
 /// How many records are folded under one hold of the lock.
 const AT_ONCE: usize = 4_096;
 /// After so many new records the counters are checkpointed.
@@ -194,7 +198,9 @@ impl Keeper {
 
     /// Folds what the journal has more and writes a checkpoint if it is time. For the background.
     pub(super) fn follow(&self) -> Result<(), AppError> {
-        while !self.catch_up(PATIENCE)? {}
+        while !self.catch_up(SLICE)? {
+            std::thread::sleep(SLICE * REST);
+        }
         let end = self.read().journeys.end().0;
         let kept = self.checkpointed.lock().map_or(0, |kept| *kept);
         if end >= kept + CHECKPOINT_EVERY {
@@ -230,10 +236,12 @@ impl Keeper {
                 .map(|read| read.map(|(_, record)| record))
                 .collect();
             let some = some?;
+            let begun = Instant::now();
             fold(&mut anew, &some, &self.shop);
             if some.len() < AT_ONCE {
                 break;
             }
+            std::thread::sleep(begun.elapsed() * REST);
         }
         // who catches up goes on from where they began
         let _alone = self
