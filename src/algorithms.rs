@@ -25,5 +25,6 @@ pub mod repurchase;
 pub mod response;
 pub mod rows;
 pub mod sessions;
+pub mod standard;
 pub mod top;
 pub mod uplift;

@@ -8,9 +8,10 @@ use linfa_logistic::MultiLogisticRegression;
 use ndarray::{Array1, Array2, ShapeBuilder as _};
 use serde::{Deserialize, Serialize};
 
-use super::calibration::Calibration;
+use super::calibration::{Calibration, grouped};
 use super::draw::mix;
 use super::response::{FittedResponse, Kind, ResponseParams};
+use super::standard::Standard;
 
 /// A fit takes at most so many rows; of more the last ones.
 pub const MAX_ROWS: usize = 40_000;
@@ -24,10 +25,6 @@ const MAX_ITERATIONS: u64 = 60;
 const GRADIENT_TOLERANCE: f64 = 1e-2;
 /// Held-back folds, of persons.
 const FOLDS: u64 = 3;
-/// Features are kept within so many standard deviations.
-const MAX_DEVIATIONS: f64 = 4.0;
-/// Probabilities are calibrated by so many groups of rows of like probability.
-const GROUPS: usize = 50;
 /// No probability is said to be smaller: nothing is impossible.
 const LEAST: f64 = 1e-3;
 
@@ -47,51 +44,30 @@ pub struct StageRow {
 /// How features become columns: standardised, then a mark for the stage and some of the features again for each stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Design {
-    means: Vec<f64>,
-    scales: Vec<f64>,
+    standard: Standard,
     stages: usize,
     crossed: Vec<u16>,
 }
 
 impl Design {
     fn of(rows: &[&StageRow], stages: usize, crossed: &[u16]) -> Self {
-        let features = rows.first().map_or(0, |row| row.x.len());
-        let count = rows.len().max(1) as f64;
-        let column = |feature: usize| rows.iter().map(move |row| row.x[feature]);
-        let means: Vec<f64> = (0..features)
-            .map(|f| column(f).sum::<f64>() / count)
-            .collect();
-        let scales = (0..features).map(|feature| {
-            let squares = column(feature).map(|number| (number - means[feature]).powi(2));
-            let deviation = (squares.sum::<f64>() / count).sqrt();
-            // what is the same for everybody tells nothing, also if it is not so later
-            if deviation > 1e-9 {
-                deviation
-            } else {
-                f64::INFINITY
-            }
-        });
-        let scales = scales.collect();
         Self {
-            means,
-            scales,
+            standard: Standard::of(&rows.iter().map(|row| &row.x[..]).collect::<Vec<_>>()),
             stages,
             crossed: crossed.to_vec(),
         }
     }
 
     fn columns(&self) -> usize {
-        self.means.len() + self.stages * (1 + self.crossed.len())
+        self.standard.features() + self.stages * (1 + self.crossed.len())
     }
 
     /// The columns of a row that are not 0, each with the feature it is of; none for the mark of the stage.
     fn cells(&self, x: &[f64], stage: u8) -> Vec<(usize, f64, Option<usize>)> {
-        let standard = |feature: usize| {
-            let deviations = (x[feature] - self.means[feature]) / self.scales[feature];
-            deviations.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
-        };
-        let own = (0..self.means.len()).map(|feature| (feature, standard(feature), Some(feature)));
-        let start = self.means.len() + usize::from(stage) * (1 + self.crossed.len());
+        let standard = |feature: usize| self.standard.at(x, feature);
+        let own = (0..self.standard.features())
+            .map(|feature| (feature, standard(feature), Some(feature)));
+        let start = self.standard.features() + usize::from(stage) * (1 + self.crossed.len());
         let crossed = self.crossed.iter().enumerate().map(|(place, &feature)| {
             let feature = usize::from(feature);
             (start + 1 + place, standard(feature), Some(feature))
@@ -206,7 +182,7 @@ impl FittedNextStage {
     /// True if it takes as many features, of a journey of as many stages.
     #[must_use]
     pub fn fits(&self, features: usize, stages: usize) -> bool {
-        self.design.means.len() == features && self.design.stages == stages
+        self.design.standard.features() == features && self.design.stages == stages
     }
 
     /// By stage, the probability that it is the one somebody enters next who stands in `stage`; that of `stage` itself,
@@ -229,7 +205,7 @@ impl FittedNextStage {
     /// How far each feature pushes towards `next`, in log-odds against what else may come; above 0: towards it.
     #[must_use]
     pub fn pushes(&self, x: &[f64], stage: u8, next: u8) -> Vec<f64> {
-        let mut pushes = vec![0.0; self.design.means.len()];
+        let mut pushes = vec![0.0; self.design.standard.features()];
         let said = self.raw(x, stage);
         let Some(Some(wanted)) = self.weights.get(usize::from(next)) else {
             return pushes;
@@ -252,7 +228,7 @@ impl FittedNextStage {
     /// True if a feature is above its mean.
     #[must_use]
     pub fn is_high(&self, feature: usize, x: &[f64]) -> bool {
-        x[feature] > self.design.means[feature]
+        self.design.standard.is_high(x, feature)
     }
 
     /// The softmax of the weighted sums; 0 for stages nobody ever entered.
@@ -351,18 +327,6 @@ impl FittedPropensity {
             .sum();
         self.response.of_sum(self.response.bias() + sum)
     }
-}
-
-/// The mean of each of [`GROUPS`] groups of like numbers, in the place of each number: finer steps are chance.
-fn grouped(said: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..said.len()).collect();
-    order.sort_by(|&a, &b| said[a].total_cmp(&said[b]));
-    let mut means = vec![0.0; said.len()];
-    for group in order.chunks(said.len().div_ceil(GROUPS).max(1)) {
-        let mean = group.iter().map(|&place| said[place]).sum::<f64>() / group.len() as f64;
-        group.iter().for_each(|&place| means[place] = mean);
-    }
-    means
 }
 
 /// A Markov chain: where people go who stand in a stage, whoever they are; (count + 1) / (all + stages).

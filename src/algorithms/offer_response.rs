@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 use nested::{Block, NestedRows};
 use serde::{Deserialize, Serialize};
 
-use super::calibration::{Calibration, expected_error};
+use super::calibration::{Calibration, expected_error, grouped};
 use super::folds::folds;
 use super::response::{FittedResponse, Kind, ResponseParams};
+use super::standard::Standard;
 use super::uplift::features::{Encoded, FeatureColumn, FeatureValues};
 use super::uplift::learner::{Data, FittedTLearner};
 
@@ -26,10 +27,6 @@ const PENALTIES: [f64; 3] = [300.0, 30.0, 3.0];
 const NARROW: f64 = 0.7;
 /// Held-back folds.
 const FOLDS: usize = 4;
-/// Probabilities are calibrated by so many groups of rows of like probability.
-const GROUPS: usize = 50;
-/// Features are kept within so many standard deviations.
-const MAX_DEVIATIONS: f64 = 4.0;
 
 /// An arm: an offer and its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -63,8 +60,7 @@ pub struct Standing {
 /// The fitted learner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FittedOfferResponse {
-    means: Vec<f64>,
-    scales: Vec<f64>,
+    standard: Standard,
     parts: Parts,
     response: FittedResponse,
     calibration: Option<Calibration>,
@@ -172,11 +168,8 @@ impl FittedOfferResponse {
     ) -> Option<(Self, FitQuality)> {
         let parts = Parts::of(rows);
         let features = rows.first().map_or(0, |row| row.x.len());
-        let (means, scales) = standard(rows, features);
-        let z: Vec<Vec<f64>> = rows
-            .iter()
-            .map(|row| standardised(&row.x, &means, &scales))
-            .collect();
+        let standard = Standard::of(&rows.iter().map(|row| &row.x[..]).collect::<Vec<_>>());
+        let z: Vec<Vec<f64>> = rows.iter().map(|row| standard.all(&row.x)).collect();
         let bought: Vec<bool> = rows.iter().map(|row| row.bought).collect();
         let strata = rows.iter().map(|row| {
             let arm = row.arm.map_or(0, |arm| 1 + u32::from(arm.kind));
@@ -195,8 +188,7 @@ impl FittedOfferResponse {
             let places: Vec<usize> = (0..rows.len()).filter(|&place| wanted(place)).collect();
             let response = nested.fit(&places, l2);
             Self {
-                means: means.clone(),
-                scales: scales.clone(),
+                standard: standard.clone(),
                 parts: parts.clone(),
                 response,
                 calibration: None,
@@ -240,7 +232,7 @@ impl FittedOfferResponse {
     /// What is known of a customer before an offer is named.
     #[must_use]
     pub fn standing(&self, x: &[f64]) -> Standing {
-        let z = standardised(x, &self.means, &self.scales);
+        let z = self.standard.all(x);
         let none = self.response.bias() + self.dot(&z, 0);
         let treated = self.part(&z, z.len());
         Standing { z, none, treated }
@@ -255,7 +247,7 @@ impl FittedOfferResponse {
     /// True if it takes as many features.
     #[must_use]
     pub fn fits(&self, features: usize) -> bool {
-        self.means.len() == features
+        self.standard.features() == features
     }
 
     fn raw(&self, standing: &Standing, arm: Option<OfferArm>) -> f64 {
@@ -346,53 +338,12 @@ fn correlation(pairs: &[(f64, f64)]) -> Option<f64> {
     (spread > 1e-12).then(|| sum(&|x, y| x * y) / spread)
 }
 
-fn standard(rows: &[OfferRow], features: usize) -> (Vec<f64>, Vec<f64>) {
-    let count = rows.len().max(1) as f64;
-    let column = |feature: usize| rows.iter().map(move |row| row.x[feature]);
-    let means: Vec<f64> = (0..features)
-        .map(|f| column(f).sum::<f64>() / count)
-        .collect();
-    let scales = (0..features).map(|feature| {
-        let squares = column(feature).map(|number| (number - means[feature]).powi(2));
-        let deviation = (squares.sum::<f64>() / count).sqrt();
-        // what is the same for everybody tells nothing, also if it is not so later
-        if deviation > 1e-9 {
-            deviation
-        } else {
-            f64::INFINITY
-        }
-    });
-    let scales = scales.collect();
-    (means, scales)
-}
-
-fn standardised(x: &[f64], means: &[f64], scales: &[f64]) -> Vec<f64> {
-    let all = x.iter().zip(means).zip(scales);
-    all.map(|((number, mean), scale)| {
-        let deviations = (number - mean) / scale;
-        deviations.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
-    })
-    .collect()
-}
-
 fn log_loss(said: &[f64], came: &[bool]) -> f64 {
     let loss = said.iter().zip(came).map(|(&said, &came)| {
         let said = said.clamp(1e-9, 1.0 - 1e-9);
         -if came { said.ln() } else { (1.0 - said).ln() }
     });
     loss.sum::<f64>() / came.len().max(1) as f64
-}
-
-/// The mean of each of [`GROUPS`] groups of like numbers, in the place of each number: finer steps are chance.
-fn grouped(said: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..said.len()).collect();
-    order.sort_by(|&a, &b| said[a].total_cmp(&said[b]));
-    let mut means = vec![0.0; said.len()];
-    for group in order.chunks(said.len().div_ceil(GROUPS).max(1)) {
-        let mean = group.iter().map(|&place| said[place]).sum::<f64>() / group.len() as f64;
-        group.iter().for_each(|&place| means[place] = mean);
-    }
-    means
 }
 
 #[cfg(test)]

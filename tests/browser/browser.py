@@ -9,7 +9,7 @@ from selenium.webdriver.chrome.service import Service
 
 BINARIES = ["chromium", "chromium-browser", "google-chrome", "chromium-headless-shell"]
 WIDTH, HEIGHT = 1280, 900
-LOAD_TIMEOUT_S = 60
+LOAD_TIMEOUT_S = 120
 
 
 def find():
@@ -28,6 +28,9 @@ def start(javascript=True):
     flags = ["--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
     # the same picture, and a smaller one, on every machine
     flags += ["--hide-scrollbars", "--disable-lcd-text"]
+    # it talks to the dashboard and to nobody else
+    flags += ["--no-proxy-server", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    flags += ["--disable-quic", "--no-default-browser-check"]
     for flag in flags:
         options.add_argument(flag)
     if os.geteuid() == 0:
@@ -38,6 +41,8 @@ def start(javascript=True):
     if not javascript:
         setting = {"profile.managed_default_content_settings.javascript": 2}
         options.add_experimental_option("prefs", setting)
+    # nor is the driver asked through a proxy that the environment names
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1"
     browser = webdriver.Chrome(options=options, service=Service(driver))
     browser.set_page_load_timeout(LOAD_TIMEOUT_S)
     return browser

@@ -3,6 +3,7 @@
 import os
 import unittest
 
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -22,6 +23,10 @@ PAGES = [
     "/dashboard/offers",
 ]
 WAIT_S = 60
+# a training runs beside all other tests, on whatever machine this is
+TRAINING_WAIT_S = 600
+# what is met while a page, or a part of it, is being replaced by the next
+BETWEEN_PAGES = [NoSuchElementException, StaleElementReferenceException]
 
 
 class Page(unittest.TestCase):
@@ -52,8 +57,15 @@ class Page(unittest.TestCase):
     def heading(self):
         return self.one("h1").text
 
-    def waits_for(self, true):
-        WebDriverWait(self.browser, WAIT_S).until(lambda _: true())
+    def waits_for(self, true, seconds=WAIT_S):
+        wait = WebDriverWait(self.browser, seconds, ignored_exceptions=BETWEEN_PAGES)
+        wait.until(lambda _: true(), "waited for in vain")
+
+    def goes(self, element, part):
+        """Follows a link or a button, to a new page whose address has this part."""
+        element.click()
+        self.waits_for(lambda: part in self.browser.current_url)
+        self.waits_for(lambda: self.browser.execute_script("return document.readyState") == "complete")
 
 
 class WithJavaScript(Page):
@@ -95,14 +107,12 @@ class WithJavaScript(Page):
         Select(self.one("select[name=persona_id]")).select_by_visible_text("B2B clients")
         # nothing moves under the hands of somebody who goes through a list by the keyboard
         self.assertEqual(self.browser.current_url, URL + "/dashboard")
-        self.one("form.picker button").click()
-        self.waits_for(lambda: "persona_id=p3" in self.browser.current_url)
+        self.goes(self.one("form.picker button"), "persona_id=p3")
         self.assertNotEqual(self.one("#map").get_attribute("innerHTML"), before)
         self.assertNotEqual(self.heading(), said)
         chosen = Select(self.one("select[name=persona_id]")).first_selected_option.text
         self.assertEqual(chosen, "B2B clients")
-        self.one(".windows a").click()
-        self.waits_for(lambda: "start_date=" in self.browser.current_url)
+        self.goes(self.one(".windows a"), "start_date=")
         self.assertIn("7 days", self.one(".kicker").text)
         self.assertIn("persona_id=p3", self.browser.current_url)
         # what was picked goes along
@@ -141,10 +151,11 @@ class WithJavaScript(Page):
         row = "tr[data-offer=spring]"
         self.assertEqual(self.one(row).get_attribute("data-state"), "live")
         for button, state in [("Pause", "paused"), ("Resume", "live")]:
+            self.assertEqual(self.one(f"{row} button").text, button)
             self.one(f"{row} button").click()
             self.waits_for(lambda: self.one(row).get_attribute("data-state") == state)
+            self.waits_for(lambda: self.one(f"{row} button").text != button)
             self.assertEqual(self.browser.current_url, URL + "/dashboard/offers")
-            self.assertNotEqual(self.one(f"{row} button").text, button)
 
     def test_a_model_is_rolled_back_and_trained(self):
         def live():
@@ -159,7 +170,8 @@ class WithJavaScript(Page):
         self.one("form[action$=train] button").click()
         self.waits_for(lambda: self.all("[data-running]") or "succeeded" in self.one("[data-progress]").text)
         # the script follows the run to its end, without a click
-        self.waits_for(lambda: not self.all("[data-running]") and self.all("form[action$=train]"))
+        ended = lambda: not self.all("[data-running]") and self.all("form[action$=train]")
+        self.waits_for(ended, TRAINING_WAIT_S)
 
 
 class WithoutJavaScript(Page):
@@ -173,8 +185,7 @@ class WithoutJavaScript(Page):
         self.open("/dashboard")
         said = self.heading()
         Select(self.one("select[name=persona_id]")).select_by_visible_text("B2B clients")
-        self.one("form.picker button").click()
-        self.waits_for(lambda: "persona_id=p3" in self.browser.current_url)
+        self.goes(self.one("form.picker button"), "persona_id=p3")
         self.assertNotEqual(self.heading(), said)
         self.one("details summary").click()
         self.assertIn("Awareness", self.one("details table").text)

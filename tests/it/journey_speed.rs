@@ -99,7 +99,7 @@ impl Journal for MadeUp {
 }
 
 #[test]
-#[ignore = "a measurement of minutes"]
+#[ignore = "measures: cargo test --release --test it journey_speed -- --ignored --nocapture"]
 fn five_million_events_are_told_quickly() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Arc::new(MadeUp {

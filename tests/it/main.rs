@@ -40,6 +40,7 @@ mod recipes;
 mod service_damage;
 mod service_kill;
 mod settings;
+mod simulated_shop;
 mod simulation;
 mod state_derived;
 mod state_fold;

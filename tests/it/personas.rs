@@ -11,31 +11,20 @@ use nextbest::application::personas::{LearnedPersonas, Revision, learn, report};
 use nextbest::application::recipes::Recipes;
 use nextbest::application::recommend::Who;
 use nextbest::application::shop::{Clock, OfferPolicy, Shop, ShopSettings};
-use nextbest::cli::simulate::write_shop;
 use nextbest::domain::time::DAY_MS;
 use nextbest::domain::{Record, RecordBody, Timestamp};
-use nextbest::server::repetition_counter;
-use nextbest::simulation::{Settings, Simulation};
+use nextbest::simulation::Simulation;
 use nextbest::state::view::View;
 use nextbest::state::{FoldSettings, State};
 use nextbest::store::{Journal, MemoryJournal, SigningKey};
-use nextbest::transport::csv::{Events, Products};
+
+use crate::simulated_shop::{records, year};
 
 /// The records of a simulated year, and the persona of each customer, in the order of their ids.
 fn simulated(seed: u64, customers: u32) -> (Vec<Record>, Vec<usize>) {
     let home = tempfile::tempdir().unwrap();
-    let folder = home.path();
-    let settings = Settings::new(seed, customers, 400, 365, "2026-06-30".parse().unwrap()).unwrap();
-    write_shop(&settings, folder, false, false, || {}).unwrap();
-    let recorded_at = Timestamp::parse("2026-06-30T00:00:00Z").unwrap();
-    let record = |body| Record { recorded_at, body };
-    let products = Products::open(&folder.join("products.csv")).unwrap();
-    let mut records: Vec<Record> = products
-        .map(|row| record(RecordBody::ProductUpserted(Box::new(row.unwrap().value))))
-        .collect();
-    let repetitions = repetition_counter(folder);
-    let events = Events::open(&folder.join("events.csv"), recorded_at, repetitions).unwrap();
-    records.extend(events.map(|row| record(RecordBody::Event(Box::new(row.unwrap().value)))));
+    let settings = year(seed, customers, 400);
+    let records = records(&settings, home.path());
     let simulation = Simulation::new(&settings);
     let truth = simulation.customers().iter();
     (

@@ -1,11 +1,13 @@
 //! Who is counted together: customers of the same persona and the same segments.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use foldhash::quality::FixedState;
 use serde::{Deserialize, Serialize};
 
 use crate::application::expression::{Scope, customer_value};
+use crate::application::journey::keeper::REST;
 use crate::application::outlook::Outlook;
 use crate::application::shop::{OfferPolicy, Shop};
 use crate::domain::{CustomerId, Timestamp};
@@ -113,6 +115,7 @@ impl Grouping {
         numbers.insert(Group::default(), 0);
         let mut next = 0;
         loop {
+            let begun = Instant::now();
             let known = shop.known();
             let customers = known.state.people.customers();
             let end = customers.len().min(next + AT_ONCE);
@@ -132,6 +135,8 @@ impl Grouping {
                 return grouping;
             }
             next = end;
+            drop(known);
+            std::thread::sleep(begun.elapsed() * REST);
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::application::error::AppError;
 use crate::application::journey::groups::{Grouping, Lookup};
 use crate::application::shop::Shop;
-use crate::domain::{Fingerprint, Places, Record, Timestamp};
+use crate::domain::{Fingerprint, Places, Position, Record, Timestamp};
 use crate::state::journeys::{JourneySettings, Journeys};
 use crate::store::{Checkpoint, Checkpoints, JournalError};
 
@@ -17,7 +17,7 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 /// In the background it is counted for so long at a time, …
 const SLICE: Duration = Duration::from_millis(50);
 /// … and rested for so many times as long: a start or other personas must not slow answers down.
-const REST: u32 = 2;
+pub(super) const REST: u32 = 2;
 /// How many records are folded under one hold of the lock.
 const AT_ONCE: usize = 4_096;
 /// After so many new records the counters are checkpointed.
@@ -176,12 +176,7 @@ impl Keeper {
         }
         let mut records = journal.read_from(position);
         loop {
-            let some: Result<Vec<Record>, JournalError> = records
-                .by_ref()
-                .take(AT_ONCE)
-                .map(|read| read.map(|(_, record)| record))
-                .collect();
-            let some = some?;
+            let some = next_of(&mut records)?;
             let is_last = some.len() < AT_ONCE;
             let mut followed = self.write();
             fold(&mut followed, &some, &self.shop);
@@ -230,13 +225,8 @@ impl Keeper {
         };
         let mut records = journal.read_from(anew.journeys.end());
         loop {
-            let some: Result<Vec<Record>, JournalError> = records
-                .by_ref()
-                .take(AT_ONCE)
-                .map(|read| read.map(|(_, record)| record))
-                .collect();
-            let some = some?;
             let begun = Instant::now();
+            let some = next_of(&mut records)?;
             fold(&mut anew, &some, &self.shop);
             if some.len() < AT_ONCE {
                 break;
@@ -244,10 +234,12 @@ impl Keeper {
             std::thread::sleep(begun.elapsed() * REST);
         }
         // who catches up goes on from where they began
-        let _alone = self
+        let mut checkpointed = self
             .checkpointed
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        // what is kept is of the groups before
+        *checkpointed = 0;
         // what was erased meanwhile shows in the epoch: the next question counts anew
         *self.write() = anew;
         Ok(true)
@@ -302,6 +294,14 @@ impl Keeper {
             all => (done as f64 / all as f64).min(1.0),
         }
     }
+}
+
+/// The next records, at most [`AT_ONCE`].
+fn next_of(
+    records: &mut impl Iterator<Item = Result<(Position, Record), JournalError>>,
+) -> Result<Vec<Record>, JournalError> {
+    let some = records.by_ref().take(AT_ONCE);
+    some.map(|read| read.map(|(_, record)| record)).collect()
 }
 
 fn fold(followed: &mut Followed, records: &[Record], shop: &Shop) {
