@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use nextbest::application::journey::Selection;
 use nextbest::application::recipes::Recipes;
 use nextbest::application::recommend::{Question, Who};
 use nextbest::cli::flags::SettingsFlags;
@@ -211,6 +212,7 @@ fn recommend(folder: &Path, recipes: &Recipes) {
         customers.map(|c| c.id.to_string()).collect()
     });
     let ids = Arc::new(ids);
+    journey(&service);
     answers(&runtime, &service, &ids, "first answers", ids.len());
     // what similar customers like is found at the first answer and kept for hours
     answers(&runtime, &service, &ids, "Recommend", CALLS);
@@ -229,6 +231,18 @@ fn recommend(folder: &Path, recipes: &Recipes) {
     // the worst there is: every expression is asked
     decisions(&service, &ids, &format!("{name} for nobody"));
     service.close().expect("closes");
+}
+
+/// Counts the journey of all that was imported, as the first question after an import does; from then on only what is
+/// new is counted, beside the answers.
+fn journey(service: &Service) {
+    let journey = &service.use_cases.journey;
+    journey.regroup().expect("the journal can be read");
+    let (started, all) = (Instant::now(), Selection::default());
+    while !journey.counted(&all).expect("no fault").complete {}
+    let records = service.shop.journal.end().0 as f64;
+    let rate = records / since(started);
+    say("counting the journey, one core", rate, "records/s");
 }
 
 /// One of many offers: each for one of the stages, some with eligibility, some with segments or products.

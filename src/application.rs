@@ -16,6 +16,7 @@ pub mod journey;
 pub mod model;
 pub mod models;
 pub mod next_stage;
+pub mod offer_effects;
 pub mod offers;
 pub mod outlook;
 pub mod ownership;

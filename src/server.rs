@@ -334,6 +334,7 @@ impl Service {
     pub fn close(self) -> Result<(), ServerError> {
         self.shop.set_ready(false);
         self.use_cases.models.cancel_all();
+        self.use_cases.journey.stop();
         self.committer.stop();
         if let Err(error) = self.use_cases.journey.checkpoint() {
             // nothing is lost: the next start counts more

@@ -106,19 +106,9 @@ impl FittedResponse {
             .unwrap_or_else(|| Self::mean(mean, columns))
     }
 
-    /// The chance by these weights, whatever fitted them.
-    #[must_use]
-    pub(super) fn logistic(weights: Vec<f64>, bias: f64) -> Self {
-        Self {
-            weights,
-            bias,
-            link: Link::Logistic,
-        }
-    }
-
     /// The same of every row of so many columns.
     #[must_use]
-    pub(super) fn mean(mean: f64, columns: usize) -> Self {
+    fn mean(mean: f64, columns: usize) -> Self {
         Self {
             weights: vec![0.0; columns],
             bias: mean,

@@ -117,6 +117,11 @@ impl JourneyReports {
         self.keeper.regroup()
     }
 
+    /// Ends what is done in the background: the service ends, and need not wait for it.
+    pub fn stop(&self) {
+        self.keeper.stop();
+    }
+
     /// True if it is time to look anew: the groups are older than `age_ms`, or other personas are live.
     #[must_use]
     pub fn is_outdated(&self, age_ms: i64) -> bool {

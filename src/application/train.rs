@@ -231,7 +231,7 @@ pub fn train(
             .map(|part| Rival::new(part, &tuned.tuning)),
         learners: [Aim::Next, Aim::Discover].map(|aim| Learner::new(aim, fit, settings.seed)),
         judge: Judge::new(&[GATE_K], lesson.recipes.len()),
-        offers: OfferLearner::default(),
+        offers: OfferLearner::new(live.map(|live| &live.model)),
         personas: Err("not learned".to_owned()),
         lesson,
         part: 0,

@@ -1,13 +1,13 @@
-//! Logistic regression over nested arms, exact and quick: Newton's method on the penalised likelihood.
+//! Logistic regression over nested arms, exact and quick: Newton's method on the penalised likelihood; and how much each
+//! group of weights is to be drawn to 0, by the evidence of the rows themselves.
 //!
-//! A row has few of the columns: the features, and once more those of its offer, of its kind and of all offers. All
-//! rows of an arm have the same ones, so of each arm only Σ p(1−p)·u·uᵀ and Σ (y−p)·u over its rows are needed, with
-//! u = (1, features); the system of all columns is put together from these. linfa's logistic regression takes dense
-//! matrices alone, 420 columns wide: in the memory of 100,000 rows here it holds a few thousand. It fits the same (a
-//! test compares both).
+//! A row has few of the columns: the features, and once more some of them for all offers, for its kind and for its
+//! offer. All rows of an arm have the same ones, so of each arm only Σ p(1−p)·u·uᵀ and Σ (y−p)·u over its rows are
+//! needed, with u = (1, features); the system of all columns is put together from these. linfa's logistic regression
+//! takes dense matrices alone, and one penalty for all: it fits the same where that is what is asked (a test compares
+//! both).
 
 use crate::algorithms::ease::{factor, solve};
-use crate::algorithms::response::FittedResponse;
 
 /// Newton's method ends where no weight moves more, …
 const TOLERANCE: f64 = 1e-6;
@@ -17,64 +17,64 @@ const MAX_STEPS: usize = 40;
 const MAX_HALVINGS: usize = 20;
 /// The bias has no penalty but this, so that there is one solution.
 const LEAST_PENALTY: f64 = 1e-9;
-
-/// A part of the columns: a mark and all features, each times `weight`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Block {
-    /// Where its mark stands; absent: it is the bias, and the features stand at 0.
-    pub(super) start: Option<usize>,
-    /// By how much the part counts.
-    pub(super) weight: f64,
-}
+/// Penalties that are learned stay within these.
+const PENALTIES: (f64, f64) = (0.01, 1e5);
+/// They are learned in at most so many rounds, …
+const MAX_ROUNDS: usize = 12;
+/// … until none changes by a larger share.
+const SETTLED: f64 = 0.1;
 
 /// Rows to fit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NestedRows<'a> {
     /// The features of each row; as many in every one.
     pub(super) z: &'a [Vec<f64>],
+    /// So many of the last ones stand in the parts, too.
+    pub(super) modifiers: usize,
     /// The arm of each row.
     pub(super) arm: &'a [usize],
     /// What came of each.
     pub(super) came: &'a [bool],
-    /// The parts of each arm.
-    pub(super) blocks: &'a [Vec<Block>],
-    /// Columns in all, without the bias.
+    /// Of each arm, where its parts begin: a mark, and behind it the modifiers.
+    pub(super) parts: &'a [Vec<usize>],
+    /// Columns in all, without the bias: the features first, then the parts.
     pub(super) columns: usize,
 }
 
-impl NestedRows<'_> {
-    /// Fits the rows at `places`: the weights that minimise −log-likelihood + `l2`/2 · Σ w², the bias free. The mean
-    /// where nothing can be told apart.
-    pub(super) fn fit(&self, places: &[usize], l2: f64) -> FittedResponse {
-        let came = places.iter().filter(|&&place| self.came[place]).count();
-        let mean = came as f64 / places.len().max(1) as f64;
-        let weights = match came {
-            0 => None,
-            _ if came == places.len() => None,
-            _ => self.newton(places, l2, mean),
-        };
-        weights.map_or_else(
-            || FittedResponse::mean(mean, self.columns),
-            |mut weights| {
-                let bias = weights.pop().unwrap_or_default();
-                FittedResponse::logistic(weights, bias)
-            },
-        )
-    }
-
+/// Weights with the penalties that the rows themselves ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Evidence {
     /// The weights, the bias last.
-    fn newton(&self, places: &[usize], l2: f64, mean: f64) -> Option<Vec<f64>> {
+    pub(super) weights: Vec<f64>,
+    /// The penalty of each group of columns.
+    pub(super) penalties: Vec<f64>,
+    /// What the weights may be off by: the inverse of the second derivatives (the Laplace approximation), all columns by
+    /// all columns, the bias last.
+    pub(super) covariance: Vec<f64>,
+}
+
+impl NestedRows<'_> {
+    /// The weights, the bias last, that minimise −log-likelihood + Σ `penalties`/2 · w² over the rows at `places`; the
+    /// bias is free. Starts from `from`. Nothing where nothing can be told apart.
+    pub(super) fn fit(
+        &self,
+        places: &[usize],
+        penalties: &[f64],
+        from: Option<&[f64]>,
+    ) -> Option<Vec<f64>> {
         let size = self.columns + 1;
-        let mut weights = vec![0.0; size];
-        weights[self.columns] = (mean / (1.0 - mean)).ln();
-        let mut loss = self.loss(places, &weights, l2);
+        let came = places.iter().filter(|&&place| self.came[place]).count();
+        if came == 0 || came == places.len() {
+            return None;
+        }
+        let mean = came as f64 / places.len() as f64;
+        let mut weights = from.map_or_else(|| vec![0.0; size], <[f64]>::to_vec);
+        if from.is_none() {
+            weights[self.columns] = (mean / (1.0 - mean)).ln();
+        }
+        let mut loss = self.loss(places, &weights, penalties);
         for _ in 0..MAX_STEPS {
-            let (mut system, mut step) = self.system(places, &weights);
-            for (column, weight) in weights.iter().enumerate() {
-                let penalty = if column < self.columns { l2 } else { 0.0 };
-                system[column * size + column] += penalty.max(LEAST_PENALTY);
-                step[column] -= penalty * weight;
-            }
+            let (mut system, mut step) = self.system(places, &weights, penalties);
             factor(&mut system, size)?;
             solve(&system, size, &mut step);
             let mut share = 1.0;
@@ -82,7 +82,7 @@ impl NestedRows<'_> {
             for _ in 0..MAX_HALVINGS {
                 let moved = weights.iter().zip(&step).map(|(w, s)| w + share * s);
                 let moved: Vec<f64> = moved.collect();
-                let next = self.loss(places, &moved, l2);
+                let next = self.loss(places, &moved, penalties);
                 if next <= loss {
                     better = Some((next, moved));
                     break;
@@ -102,12 +102,69 @@ impl NestedRows<'_> {
         weights.iter().all(|w| w.is_finite()).then_some(weights)
     }
 
-    /// The column of a block's mark (0) and features (1, 2, …).
-    fn column(&self, block: Block, place: usize) -> usize {
-        match (block.start, place) {
-            (Some(start), _) => start + place,
-            (None, 0) => self.columns,
-            (None, _) => place - 1,
+    /// Fits, and learns the penalty of each group of columns from the rows themselves, by the evidence for them (`MacKay`
+    /// 1992, The evidence framework applied to classification networks): the weights of a group are taken for draws
+    /// about 0 with the variance 1/penalty, which is γ/Σw², with γ the number of its weights that the rows determine.
+    /// `groups` says which group each column is in, `penalties` what to begin with and, by `true`, which to learn.
+    /// Nothing where nothing can be told apart, or when `keep_on` says so, which is asked before each round.
+    pub(super) fn fit_by_evidence(
+        &self,
+        groups: &[usize],
+        penalties: &[(f64, bool)],
+        keep_on: &mut dyn FnMut() -> bool,
+    ) -> Option<Evidence> {
+        let size = self.columns + 1;
+        let places: Vec<usize> = (0..self.z.len()).collect();
+        let mut found: Vec<f64> = penalties.iter().map(|&(penalty, _)| penalty).collect();
+        let mut weights: Option<Vec<f64>> = None;
+        let mut covariance = Vec::new();
+        for _ in 0..MAX_ROUNDS {
+            if !keep_on() {
+                return None;
+            }
+            let columns: Vec<f64> = groups.iter().map(|&group| found[group]).collect();
+            let fitted = self.fit(&places, &columns, weights.as_deref())?;
+            let (mut system, _) = self.system(&places, &fitted, &columns);
+            covariance = inverse(&mut system, size)?;
+            let mut sums = vec![[0.0; 3]; found.len()];
+            for (column, &group) in groups.iter().enumerate() {
+                sums[group][0] += 1.0;
+                sums[group][1] += covariance[column * size + column];
+                sums[group][2] += fitted[column].powi(2);
+            }
+            weights = Some(fitted);
+            let mut moved = 0.0_f64;
+            for (group, &[count, spread, squares]) in sums.iter().enumerate() {
+                if count > 0.0 && penalties[group].1 {
+                    let before = found[group];
+                    let determined = (count - before * spread).max(1e-3);
+                    found[group] =
+                        (determined / squares.max(1e-12)).clamp(PENALTIES.0, PENALTIES.1);
+                    moved = moved.max((found[group] / before).ln().abs());
+                }
+            }
+            if moved < SETTLED {
+                break;
+            }
+        }
+        Some(Evidence {
+            weights: weights?,
+            penalties: found,
+            covariance,
+        })
+    }
+
+    /// Where a feature of a row (its mark: 0) stands among the columns: of a part, or, without one, of everybody.
+    fn column(&self, part: Option<usize>, place: usize) -> Option<usize> {
+        let features = self.width() - 1;
+        match (part, place) {
+            (None, 0) => Some(self.columns),
+            (None, _) => Some(place - 1),
+            (Some(start), 0) => Some(start),
+            (Some(start), _) => place
+                .checked_sub(features - self.modifiers)
+                .filter(|&behind| behind > 0)
+                .map(|behind| start + behind),
         }
     }
 
@@ -115,21 +172,25 @@ impl NestedRows<'_> {
         1 + self.z.first().map_or(0, Vec::len)
     }
 
+    /// What the rows of an arm are made of: what everybody has, and its parts.
+    fn made_of(&self, arm: usize) -> impl Iterator<Item = Option<usize>> + Clone {
+        std::iter::once(None).chain(self.parts[arm].iter().copied().map(Some))
+    }
+
     /// Of each arm, the weights of its mark and features, all parts together.
     fn by_arm(&self, weights: &[f64]) -> Vec<Vec<f64>> {
-        let of = |blocks: &Vec<Block>| {
+        let of = |arm: usize| {
             let sum = |place: usize| {
-                let parts = blocks
-                    .iter()
-                    .map(|block| block.weight * weights[self.column(*block, place)]);
-                parts.sum()
+                let columns = self.made_of(arm);
+                let columns = columns.filter_map(|part| self.column(part, place));
+                columns.map(|column| weights[column]).sum()
             };
             (0..self.width()).map(sum).collect()
         };
-        self.blocks.iter().map(of).collect()
+        (0..self.parts.len()).map(of).collect()
     }
 
-    fn loss(&self, places: &[usize], weights: &[f64], l2: f64) -> f64 {
+    fn loss(&self, places: &[usize], weights: &[f64], penalties: &[f64]) -> f64 {
         let arms = self.by_arm(weights);
         let rows = places.iter().map(|&place| {
             let sum = sum_of(&arms[self.arm[place]], &self.z[place]);
@@ -137,12 +198,12 @@ impl NestedRows<'_> {
             let against = if self.came[place] { -sum } else { sum };
             against.max(0.0) + (-against.abs()).exp().ln_1p()
         });
-        let squares = weights[..self.columns].iter().map(|w| w * w);
-        rows.sum::<f64>() + l2 / 2.0 * squares.sum::<f64>()
+        let squares = weights.iter().zip(penalties).map(|(w, p)| p * w * w);
+        rows.sum::<f64>() + squares.sum::<f64>() / 2.0
     }
 
-    /// The matrix of second derivatives of the loss, without penalties, and the way down.
-    fn system(&self, places: &[usize], weights: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    /// The matrix of second derivatives of the loss, and the way down.
+    fn system(&self, places: &[usize], weights: &[f64], penalties: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let (size, width) = (self.columns + 1, self.width());
         let arms = self.by_arm(weights);
         let mut curves = vec![vec![0.0; width * width]; arms.len()];
@@ -164,21 +225,28 @@ impl NestedRows<'_> {
         }
         let mut system = vec![0.0; size * size];
         let mut step = vec![0.0; size];
-        for ((blocks, curve), slope) in self.blocks.iter().zip(&curves).zip(&slopes) {
-            for a in blocks {
+        for (arm, (curve, slope)) in curves.iter().zip(&slopes).enumerate() {
+            for a in self.made_of(arm) {
                 for (row, slope) in slope.iter().enumerate() {
-                    let at = self.column(*a, row);
-                    step[at] += a.weight * slope;
-                    for b in blocks {
+                    let Some(at) = self.column(a, row) else {
+                        continue;
+                    };
+                    step[at] += slope;
+                    for b in self.made_of(arm) {
                         for column in 0..width {
-                            let (low, high) = (row.min(column), row.max(column));
-                            let to = self.column(*b, column);
-                            system[at * size + to] +=
-                                a.weight * b.weight * curve[high * width + low];
+                            if let Some(to) = self.column(b, column) {
+                                let (low, high) = (row.min(column), row.max(column));
+                                system[at * size + to] += curve[high * width + low];
+                            }
                         }
                     }
                 }
             }
+        }
+        for (column, weight) in weights.iter().enumerate() {
+            let penalty = penalties.get(column).copied().unwrap_or(0.0);
+            system[column * size + column] += penalty.max(LEAST_PENALTY);
+            step[column] -= penalty * weight;
         }
         (system, step)
     }
@@ -189,98 +257,159 @@ fn sum_of(weights: &[f64], z: &[f64]) -> f64 {
     weights[0] + features.sum::<f64>()
 }
 
+/// The inverse of a symmetric matrix, which is overwritten; nothing if it is not positive definite.
+fn inverse(matrix: &mut [f64], size: usize) -> Option<Vec<f64>> {
+    factor(matrix, size)?;
+    let mut inverse = vec![0.0; size * size];
+    for (place, line) in inverse.chunks_exact_mut(size).enumerate() {
+        line[place] = 1.0;
+        solve(matrix, size, line);
+    }
+    Some(inverse)
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::Array2;
 
     use super::*;
     use crate::algorithms::choice::number;
-    use crate::algorithms::response::{Kind, ResponseParams};
+    use crate::algorithms::response::{FittedResponse, Kind, ResponseParams};
 
-    #[test]
-    fn it_fits_what_linfa_fits_on_the_dense_matrix() {
-        let (features, count) = (3, 3_000);
-        let draw = |row: usize, which: u64| number(row as u64 * 10 + which);
-        let z: Vec<Vec<f64>> = (0..count)
-            .map(|row| (0..features).map(|f| 2.0 * draw(row, f) - 1.0).collect())
-            .collect();
-        let arm: Vec<usize> = (0..count).map(|row| row % 3).collect();
-        let came: Vec<bool> = (0..count)
-            .map(|row| {
-                let works = [0.0, 0.8, -0.5][arm[row]] * z[row][0] - 0.7 + z[row][1];
-                draw(row, 5) < 1.0 / (1.0 + (-works).exp())
-            })
-            .collect();
-        let base = Block {
-            start: None,
-            weight: 1.0,
-        };
-        let block = |start: usize, weight: f64| Block {
-            start: Some(start),
-            weight,
-        };
-        let blocks = vec![
-            vec![base],
-            vec![base, block(3, 1.0), block(7, 0.7)],
-            vec![base, block(3, 1.0), block(11, 0.7)],
-        ];
-        let rows = NestedRows {
-            z: &z,
-            arm: &arm,
-            came: &came,
-            blocks: &blocks,
-            columns: 15,
-        };
-        let mut dense = Array2::<f64>::zeros((count, 15));
-        for row in 0..count {
-            for block in &blocks[arm[row]] {
-                for (place, of) in std::iter::once(1.0)
-                    .chain(z[row].iter().copied())
-                    .enumerate()
-                {
-                    let column = rows.column(*block, place);
-                    if column < 15 {
-                        dense[[row, column]] = block.weight * of;
-                    }
-                }
+    const FEATURES: usize = 3;
+
+    /// Rows of three arms, whose effect differs by the last `modifiers` features.
+    struct Made {
+        z: Vec<Vec<f64>>,
+        arm: Vec<usize>,
+        came: Vec<bool>,
+        parts: Vec<Vec<usize>>,
+    }
+
+    impl Made {
+        fn of(count: usize, modifiers: usize) -> Self {
+            let draw = |row: usize, which: u64| number(row as u64 * 10 + which);
+            let z: Vec<Vec<f64>> = (0..count)
+                .map(|row| (0..3).map(|f| 2.0 * draw(row, f) - 1.0).collect())
+                .collect();
+            let arm: Vec<usize> = (0..count).map(|row| row % 3).collect();
+            let came = (0..count)
+                .map(|row| {
+                    let works = [0.0, 0.8, -0.5][arm[row]] * z[row][2] - 0.7 + z[row][1];
+                    draw(row, 5) < 1.0 / (1.0 + (-works).exp())
+                })
+                .collect();
+            let part = |number: usize| FEATURES + number * (1 + modifiers);
+            Self {
+                z,
+                arm,
+                came,
+                parts: vec![vec![], vec![part(0), part(1)], vec![part(0), part(2)]],
             }
         }
-        let places: Vec<usize> = (0..count).collect();
-        for l2 in [1.0, 30.0] {
-            let own = rows.fit(&places, l2);
-            let outcomes: Vec<f64> = came.iter().map(|&came| f64::from(came)).collect();
-            let params = ResponseParams {
-                l2,
-                max_iterations: 1_000,
-            };
-            let other = FittedResponse::fit(dense.clone(), &outcomes, Kind::Chance, &params);
-            for row in 0..count {
-                let x = dense.row(row).to_vec();
-                let (own, other) = (own.expect(&x), other.expect(&x));
-                assert!((own - other).abs() < 2e-3, "{row} {l2}: {own} {other}");
+
+        fn rows(&self, modifiers: usize) -> NestedRows<'_> {
+            NestedRows {
+                z: &self.z,
+                modifiers,
+                arm: &self.arm,
+                came: &self.came,
+                parts: &self.parts,
+                columns: FEATURES + 3 * (1 + modifiers),
             }
         }
     }
 
     #[test]
-    fn where_nothing_can_be_told_apart_it_is_the_mean() {
+    fn it_fits_what_linfa_fits_on_the_dense_matrix() {
+        let count = 3_000;
+        for modifiers in [3, 1] {
+            let made = Made::of(count, modifiers);
+            let rows = made.rows(modifiers);
+            let mut dense = Array2::<f64>::zeros((count, rows.columns));
+            for row in 0..count {
+                for part in rows.made_of(made.arm[row]) {
+                    let marked = std::iter::once(1.0).chain(made.z[row].iter().copied());
+                    for (place, of) in marked.enumerate() {
+                        let column = rows.column(part, place).filter(|&c| c < rows.columns);
+                        if let Some(column) = column {
+                            dense[[row, column]] = of;
+                        }
+                    }
+                }
+            }
+            let places: Vec<usize> = (0..count).collect();
+            for l2 in [1.0, 30.0] {
+                let own = rows.fit(&places, &vec![l2; rows.columns], None).unwrap();
+                let outcomes: Vec<f64> = made.came.iter().map(|&came| f64::from(came)).collect();
+                let params = ResponseParams {
+                    l2,
+                    max_iterations: 1_000,
+                };
+                let other = FittedResponse::fit(dense.clone(), &outcomes, Kind::Chance, &params);
+                for row in 0..count {
+                    let x = dense.row(row).to_vec();
+                    let sum: f64 = x.iter().zip(&own).map(|(x, w)| x * w).sum();
+                    let own = 1.0 / (1.0 + (-(sum + own[rows.columns])).exp());
+                    let other = other.expect(&x);
+                    assert!((own - other).abs() < 2e-3, "{row} {l2}: {own} {other}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_rows_do_not_show_is_drawn_to_nothing_and_what_they_show_is_not() {
+        let made = Made::of(6_000, 3);
+        let rows = made.rows(3);
+        // the features of everybody, those of all offers, and those of each offer
+        let group = |column: usize| match column {
+            0..FEATURES => 0,
+            3..7 => 1,
+            _ => 2,
+        };
+        let groups: Vec<usize> = (0..rows.columns).map(group).collect();
+        let begin = [(10.0, true), (30.0, true), (30.0, true)];
+        let found = rows.fit_by_evidence(&groups, &begin, &mut || true).unwrap();
+        let [everybody, all, each] = found.penalties[..] else {
+            panic!("three groups: {:?}", found.penalties);
+        };
+        assert!(
+            each < 40.0 && all > 2.0 * each && everybody < 10.0,
+            "{found:?}"
+        );
+        // the weight of an effect lies within what it may be off by: 0.8 for the first offer, about half of which all
+        // offers have
+        let size = rows.columns + 1;
+        let (shared, own) = (FEATURES + 3, FEATURES + 4 + 3);
+        let effect = found.weights[shared] + found.weights[own];
+        let at = |a: usize, b: usize| found.covariance[a * size + b];
+        let spread = (at(shared, shared) + at(own, own) + 2.0 * at(shared, own)).sqrt();
+        assert!((effect - 0.8).abs() < 3.0 * spread, "{effect} ± {spread}");
+        assert!((0.03..0.2).contains(&spread), "{spread}");
+        assert_eq!(rows.fit_by_evidence(&groups, &begin, &mut || false), None);
+        // what is not to be learned stays
+        let kept = [(10.0, true), (30.0, true), (7.0, false)];
+        let kept = rows.fit_by_evidence(&groups, &kept, &mut || true).unwrap();
+        assert!((kept.penalties[2] - 7.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn where_nothing_can_be_told_apart_there_is_nothing() {
         let z = vec![vec![1.0]; 4];
-        let rows = |came: &'static [bool]| {
-            let blocks = vec![vec![Block {
-                start: None,
-                weight: 1.0,
-            }]];
+        let fit = |came: &[bool]| {
             let rows = NestedRows {
                 z: &z,
+                modifiers: 1,
                 arm: &[0; 4],
                 came,
-                blocks: &blocks,
+                parts: &[vec![]],
                 columns: 1,
             };
-            rows.fit(&[0, 1, 2, 3], 1.0)
+            rows.fit(&[0, 1, 2, 3], &[1.0], None)
         };
-        assert!(rows(&[true; 4]).is_mean() && rows(&[false; 4]).is_mean());
-        let half = rows(&[true, true, false, false]);
-        assert!((half.expect(&[1.0]) - 0.5).abs() < 1e-6);
+        assert_eq!((fit(&[true; 4]), fit(&[false; 4])), (None, None));
+        let half = fit(&[true, true, false, false]).unwrap();
+        assert!(half.iter().sum::<f64>().abs() < 1e-6, "{half:?}");
     }
 }

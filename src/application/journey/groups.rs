@@ -7,7 +7,6 @@ use foldhash::quality::FixedState;
 use serde::{Deserialize, Serialize};
 
 use crate::application::expression::{Scope, customer_value};
-use crate::application::journey::keeper::REST;
 use crate::application::outlook::Outlook;
 use crate::application::shop::{OfferPolicy, Shop};
 use crate::domain::{CustomerId, Timestamp};
@@ -92,9 +91,10 @@ impl Grouping {
             && self.customers == other.customers
     }
 
-    /// Looks at every customer as they are now, by the personas that are live.
+    /// Looks at every customer as they are now, by the personas that are live. After each piece of work it says when that
+    /// began, and is told whether to go on; nothing if not.
     #[must_use]
-    pub fn of(shop: &Shop, now: Timestamp) -> Self {
+    pub fn of(shop: &Shop, now: Timestamp, mut rest: impl FnMut(Instant) -> bool) -> Option<Self> {
         let live = shop.personas.get();
         let personas = live
             .iter()
@@ -132,11 +132,13 @@ impl Grouping {
                 }
             }
             if end == customers.len() {
-                return grouping;
+                return Some(grouping);
             }
             next = end;
             drop(known);
-            std::thread::sleep(begun.elapsed() * REST);
+            if !rest(begun) {
+                return None;
+            }
         }
     }
 

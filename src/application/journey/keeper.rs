@@ -1,5 +1,6 @@
 //! Follows the journal with the journey counters: on demand before each answer, and in the background.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -10,16 +11,14 @@ use crate::application::journey::groups::{Grouping, Lookup};
 use crate::application::shop::Shop;
 use crate::domain::{Fingerprint, Places, Position, Record, Timestamp};
 use crate::state::journeys::{JourneySettings, Journeys};
-use crate::store::{Checkpoint, Checkpoints, JournalError};
+use crate::store::{Checkpoint, Checkpoints, JournalError, Records};
 
 /// How long a question waits at most for the counters to catch up with the journal.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
-/// In the background it is counted for so long at a time, …
-const SLICE: Duration = Duration::from_millis(50);
-/// … and rested for so many times as long: a start or other personas must not slow answers down.
-pub(super) const REST: u32 = 2;
-/// How many records are folded under one hold of the lock.
-const AT_ONCE: usize = 4_096;
+/// How many records are folded under one hold of the lock: a millisecond or two, …
+const AT_ONCE: usize = 512;
+/// … after which the background rests for so many times as long: a start or other personas must not slow answers down.
+const REST: u32 = 5;
 /// After so many new records the counters are checkpointed.
 const CHECKPOINT_EVERY: u64 = 500_000;
 /// The folder of the counters' checkpoints, within that of State's.
@@ -50,6 +49,8 @@ pub(super) struct Keeper {
     followed: RwLock<Followed>,
     /// Held by the one who catches up: the position of the last checkpoint.
     checkpointed: Mutex<u64>,
+    /// The service ends: what is done in the background stops where it stands.
+    is_stopping: AtomicBool,
 }
 
 impl std::fmt::Debug for Keeper {
@@ -85,6 +86,7 @@ impl Keeper {
             settings,
             checkpoints,
             checkpointed: Mutex::new(0),
+            is_stopping: AtomicBool::new(false),
         };
         if let Some(followed) = keeper.load() {
             keeper.checkpointed = Mutex::new(followed.journeys.end().0);
@@ -152,38 +154,8 @@ impl Keeper {
     /// Folds what the journal has more, for at most `patience`. Returns whether all is folded.
     pub(super) fn catch_up(&self, patience: Duration) -> Result<bool, AppError> {
         let until = Instant::now() + patience;
-        let mut checkpointed = self
-            .checkpointed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let journal = &*self.shop.journal;
-        let (mut position, epoch) = {
-            let followed = self.read();
-            (followed.journeys.end(), followed.epoch)
-        };
-        if epoch != journal.epoch() {
-            // somebody was erased: what was counted of them goes at once
-            let mut followed = self.write();
-            followed.journeys = Journeys::new(self.settings.clone());
-            followed.epoch = journal.epoch();
-            position = followed.journeys.end();
-            *checkpointed = 0;
-            drop(followed);
-            self.clear();
-        }
-        if position >= journal.end() {
-            return Ok(true);
-        }
-        let mut records = journal.read_from(position);
-        loop {
-            let some = next_of(&mut records)?;
-            let is_last = some.len() < AT_ONCE;
-            let mut followed = self.write();
-            fold(&mut followed, &some, &self.shop);
-            drop(followed);
-            if is_last {
-                break;
-            }
+        let mut reading = None;
+        while !self.step(&mut reading)? {
             if Instant::now() >= until {
                 return Ok(false);
             }
@@ -193,8 +165,15 @@ impl Keeper {
 
     /// Folds what the journal has more and writes a checkpoint if it is time. For the background.
     pub(super) fn follow(&self) -> Result<(), AppError> {
-        while !self.catch_up(SLICE)? {
-            std::thread::sleep(SLICE * REST);
+        let mut reading = None;
+        loop {
+            let begun = Instant::now();
+            if self.step(&mut reading)? {
+                break;
+            }
+            if !self.rest(begun) {
+                return Ok(());
+            }
         }
         let end = self.read().journeys.end().0;
         let kept = self.checkpointed.lock().map_or(0, |kept| *kept);
@@ -204,10 +183,70 @@ impl Keeper {
         Ok(())
     }
 
+    /// Ends what is done in the background.
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Rests after a piece of work in the background. Returns whether to go on.
+    fn rest(&self, begun: Instant) -> bool {
+        std::thread::sleep(begun.elapsed() * REST);
+        !self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// Folds the next records, read on from where the last step stood if nobody else folded meanwhile. Returns whether
+    /// all is folded.
+    fn step<'a>(&'a self, reading: &mut Option<Reading<'a>>) -> Result<bool, AppError> {
+        let mut checkpointed = self
+            .checkpointed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let journal = &*self.shop.journal;
+        let (mut position, counted) = {
+            let followed = self.read();
+            (followed.journeys.end(), followed.epoch)
+        };
+        let epoch = journal.epoch();
+        if epoch != counted {
+            // somebody was erased: what was counted of them goes at once
+            let mut followed = self.write();
+            followed.journeys = Journeys::new(self.settings.clone());
+            followed.epoch = epoch;
+            position = followed.journeys.end();
+            *checkpointed = 0;
+            drop(followed);
+            self.clear();
+        }
+        if position >= journal.end() {
+            return Ok(true);
+        }
+        if reading
+            .as_ref()
+            .is_none_or(|r| r.next != position || r.epoch != epoch)
+        {
+            *reading = Some(Reading {
+                records: journal.read_from(position),
+                next: position,
+                epoch,
+            });
+        }
+        let Some(reading) = reading else {
+            return Ok(true);
+        };
+        let some = next_of(&mut reading.records)?;
+        let mut followed = self.write();
+        fold(&mut followed, &some, &self.shop);
+        reading.next = followed.journeys.end();
+        Ok(some.len() < AT_ONCE)
+    }
+
     /// Looks at the groups anew and counts everything anew if they have changed. For the background: long.
     pub(super) fn regroup(&self) -> Result<bool, AppError> {
         let now = self.shop.clock.now();
-        let grouping = Arc::new(Grouping::of(&self.shop, now));
+        let Some(grouping) = Grouping::of(&self.shop, now, |begun| self.rest(begun)) else {
+            return Ok(false);
+        };
+        let grouping = Arc::new(grouping);
         {
             let mut followed = self.write();
             if followed.grouping.is_same(&grouping) || followed.journeys.end().0 == 0 {
@@ -231,7 +270,9 @@ impl Keeper {
             if some.len() < AT_ONCE {
                 break;
             }
-            std::thread::sleep(begun.elapsed() * REST);
+            if !self.rest(begun) {
+                return Ok(false);
+            }
         }
         // who catches up goes on from where they began
         let mut checkpointed = self
@@ -294,6 +335,14 @@ impl Keeper {
             all => (done as f64 / all as f64).min(1.0),
         }
     }
+}
+
+/// The journal, read on from step to step.
+struct Reading<'a> {
+    records: Records<'a>,
+    /// The position of the next record.
+    next: Position,
+    epoch: u64,
 }
 
 /// The next records, at most [`AT_ONCE`].

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aim, Scorer};
 use crate::algorithms::features::NAMES;
-use crate::algorithms::offer_response::FittedOfferResponse;
 use crate::application::next_stage::FittedJourney;
+use crate::application::offer_effects::OfferEffects;
 use crate::application::personas::Personas;
 use crate::domain::{Fingerprint, Timestamp};
 use crate::state::tuning::Tuning;
 
 /// Grows with every change of the features or the format.
-const FORMAT: u32 = 9;
+const FORMAT: u32 = 10;
 
 /// A part of a model, by what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,7 +156,7 @@ pub struct Model {
     /// How products are ranked; absent: by the blend of the recipes.
     pub ranking: Option<Part<FittedRanking>>,
     /// What offers do; absent where too little is known.
-    pub offers: Option<Part<FittedOfferResponse>>,
+    pub offers: Option<Part<OfferEffects>>,
     /// Where people go next; absent where too little is known.
     pub next_stage: Option<Part<FittedJourney>>,
     /// The kinds of customers; absent where too little is known.

@@ -29,7 +29,6 @@ use crate::state::State;
 use crate::state::offers::{Item, Listing};
 use crate::state::people::Person;
 use crate::state::reservations::Pending;
-use crate::state::shopper;
 use crate::state::subjects::Subject;
 use crate::state::view::View;
 
@@ -211,10 +210,10 @@ impl<'a> Scoring<'a> {
         };
         let stage = state.journey().name(asked.stage);
         let place = place(state, stage, &asked.prepared.question.placement);
-        let fitted = asked.live.and_then(|model| model.offers.as_ref());
-        let fitted = fitted.map(|part| &part.fitted);
+        let effects = asked.live.and_then(|model| model.offers.as_ref());
+        let effects = effects.map(|part| &part.fitted);
         // while no decision has come back there is nothing to learn from
-        if fitted.is_none() && state.exposures.count() == 0 {
+        if effects.is_none() && state.exposures.count() == 0 {
             return Self {
                 question,
                 chooser: None,
@@ -222,9 +221,9 @@ impl<'a> Scoring<'a> {
         }
         let now = asked.prepared.now;
         let basket = state.sales.basket_of(asked.subject, &state.products, now);
-        let learned = fitted.and_then(|response| {
-            let x = shopper::features(asked.view, Some(asked.stage), basket);
-            response.fits(x.len()).then_some((response, x))
+        let learned = effects.and_then(|effects| {
+            let standing = effects.standing(asked.view, Some(asked.stage), basket)?;
+            Some((&effects.response, standing))
         });
         Self {
             question,

@@ -21,6 +21,8 @@ use crate::algorithms::offer_response::{
 };
 use crate::application::history::Ahead;
 use crate::application::model::{Made, Model};
+use crate::application::offer_effects::{OfferEffects, modifiers};
+use crate::application::personas::Personas;
 use crate::application::recommend::offers::{OfferKnown, arm_of, cost_of, expected_best};
 use crate::domain::attribution::short_hash;
 use crate::domain::time::DAY_MS;
@@ -111,6 +113,9 @@ struct Exposure {
     place: usize,
     time: Timestamp,
     x: Vec<f64>,
+    /// What effects differ by: by the personas that are learned with, and by those of the live model.
+    modifiers: Vec<f64>,
+    live_modifiers: Vec<f64>,
     /// The usual margin of the customer's baskets, in micros.
     margin: f64,
     arms: Vec<Choosable>,
@@ -133,6 +138,7 @@ impl Exposure {
     fn row(&self) -> OfferRow {
         OfferRow {
             x: self.x.clone(),
+            modifiers: self.modifiers.clone(),
             arm: self.chosen.map(|place| self.arms[place].arm),
             bought: self.bought,
         }
@@ -156,6 +162,7 @@ impl Moment {
         &self,
         state: &State,
         recipes: &[Recipe],
+        personas: &KnownPersonas,
         answered: Option<u32>,
         others: impl Iterator<Item = u32>,
     ) -> Option<Exposure> {
@@ -194,6 +201,8 @@ impl Moment {
             place: self.place,
             time,
             x,
+            modifiers: modifiers(&view, personas.own.as_ref()),
+            live_modifiers: modifiers(&view, personas.live.as_ref()),
             margin: basket.margin,
             plain: expected_best(&known, &listed),
             arms,
@@ -208,9 +217,20 @@ impl Moment {
     }
 }
 
+/// The personas by which effects may differ: what somebody was is asked at the moment of the exposure, by what was live
+/// when the run began; those that the run itself learns come too late.
+#[derive(Debug, Default)]
+struct KnownPersonas {
+    /// Those that are live.
+    own: Option<Personas>,
+    /// Those that the live model of offers goes by.
+    live: Option<Personas>,
+}
+
 /// Learns what offers do.
 #[derive(Debug, Default)]
 pub(super) struct OfferLearner {
+    personas: KnownPersonas,
     exposures: Vec<Exposure>,
     decided: HashSet<Fingerprint>,
     mailings: Mailings,
@@ -219,7 +239,7 @@ pub(super) struct OfferLearner {
 /// What a run learned of offers.
 #[derive(Debug)]
 pub(super) struct LearnedOffers {
-    pub(super) made: Made<FittedOfferResponse>,
+    pub(super) made: Made<OfferEffects>,
     pub(super) figures: OfferFigures,
 }
 
@@ -234,6 +254,19 @@ fn is_exposure(record: &Record) -> bool {
 }
 
 impl OfferLearner {
+    /// With what is live.
+    pub(super) fn new(live: Option<&Model>) -> Self {
+        let own = live.and_then(|live| live.personas.as_ref());
+        let effects = live.and_then(|live| live.offers.as_ref());
+        Self {
+            personas: KnownPersonas {
+                own: own.map(|part| part.fitted.clone()),
+                live: effects.and_then(|part| part.fitted.personas.clone()),
+            },
+            ..Self::default()
+        }
+    }
+
     /// Sees a record of the history, at its place, before `state` takes it in.
     pub(super) fn observe(
         &mut self,
@@ -274,7 +307,8 @@ impl OfferLearner {
             time: event.time,
             place,
         };
-        let Some(exposure) = moment.exposure(state, recipes, answered, others) else {
+        let Some(exposure) = moment.exposure(state, recipes, &self.personas, answered, others)
+        else {
             return;
         };
         self.add(Exposure {
@@ -303,7 +337,7 @@ impl OfferLearner {
         let offer = mailed
             .offer
             .map(|number| short_hash(&state.offers.item(number).id));
-        let exposure = moment.exposure(state, recipes, offer, std::iter::empty());
+        let exposure = moment.exposure(state, recipes, &self.personas, offer, std::iter::empty());
         exposure.into_iter().for_each(|exposure| self.add(exposure));
     }
 
@@ -430,7 +464,6 @@ impl OfferLearner {
             log_loss,
             base_log_loss,
             calibration_error,
-            ..
         } = quality;
         figures.log_loss = log_loss;
         figures.base_log_loss = base_log_loss;
@@ -446,7 +479,10 @@ impl OfferLearner {
         };
         Ok(LearnedOffers {
             made: Made {
-                fitted: Some(response),
+                fitted: Some(OfferEffects {
+                    response,
+                    personas: self.personas.own,
+                }),
                 refusal: refusal.unwrap_or_default(),
             },
             figures,

@@ -55,7 +55,7 @@ pub fn judge_decisions(
     let ahead = Ahead::of(&history.moments);
     let mut state = State::new(lesson.fold.clone());
     history.known.iter().for_each(|record| state.apply(record));
-    let mut learner = OfferLearner::default();
+    let mut learner = OfferLearner::new(live);
     for (place, record) in history.moments.iter().enumerate() {
         learner.observe(&state, lesson.recipes, record, place);
         state.apply(record);
@@ -85,7 +85,8 @@ pub fn judge_decisions(
             .collect();
         if !later.is_empty() {
             let redeemed = Redeemed::of(all);
-            let policy = |e: &Exposure| choose(&live.fitted, &redeemed, e);
+            let response = &live.fitted.response;
+            let policy = |e: &Exposure| choose(response, &e.live_modifiers, &redeemed, e);
             let text = match later.len() == judging.len() {
                 true => "what the live model of offers thinks best",
                 false => {

@@ -45,16 +45,14 @@ impl Redeemed {
     }
 }
 
-/// Which arm a model would have chosen: the one that brings most more than none.
+/// Which arm a model would have chosen, by these effect modifiers: the one that brings most more than none.
 pub(super) fn choose(
     response: &FittedOfferResponse,
+    modifiers: &[f64],
     redeemed: &Redeemed,
     of: &Exposure,
 ) -> Option<usize> {
-    if !response.fits(of.x.len()) {
-        return None;
-    }
-    let standing = response.standing(&of.x);
+    let standing = response.standing(&of.x, modifiers)?;
     let nothing = response.expect(&standing, None) * of.margin;
     let values = of.arms.iter().map(|choosable| {
         let earned = of.margin - redeemed.share(choosable.arm.offer) * choosable.cost;
@@ -87,7 +85,7 @@ pub(super) fn judge(
         }
         Ok(estimate(of, taught, policy, seed))
     };
-    let learned = |e: &Exposure| choose(first, &redeemed, e);
+    let learned = |e: &Exposure| choose(first, &e.modifiers, &redeemed, e);
     let Some(own) = value(&judging, &learned)? else {
         return Ok(Some(format!(
             "{} exposures cannot judge it; {MIN_JUDGED} with enough of each arm are needed",
@@ -104,7 +102,8 @@ pub(super) fn judge(
         let later = judging.iter().copied();
         let later: Vec<&Exposure> = later.filter(|e| e.time > live.learned_until).collect();
         if let Some(own) = value(&later, &learned)? {
-            let theirs = value(&later, &|e| choose(&live.fitted, &redeemed, e))?;
+            let theirs = &live.fitted.response;
+            let theirs = value(&later, &|e| choose(theirs, &e.live_modifiers, &redeemed, e))?;
             others.push(("live", own, theirs));
         }
     }
