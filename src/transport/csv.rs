@@ -18,6 +18,7 @@ mod products;
 mod refusals;
 mod source;
 mod table;
+mod targets;
 mod truth;
 mod uplift_log;
 
@@ -32,6 +33,7 @@ pub use products::Products;
 pub use refusals::{Refusals, RefusalsError};
 pub use source::Progress;
 pub use table::Table;
+pub use targets::Targets;
 pub use truth::{MAX_TRUTH_ROWS, Truth};
 pub use uplift_log::{MAX_UPLIFT_CELLS, UpliftFile};
 

@@ -6,6 +6,7 @@
 mod decisions;
 mod judging;
 mod mailings;
+mod trial;
 
 use std::collections::HashSet;
 
@@ -13,6 +14,7 @@ pub use decisions::{DecisionLog, JudgedPolicy, judge_decisions};
 use judging::{MIN_JUDGED, judge};
 use mailings::{Mailed, Mailings};
 use serde::{Deserialize, Serialize};
+pub use trial::{HoldoutTrial, holdout_trial};
 
 use super::TrainError;
 use crate::algorithms::bootstrap::Interval;
