@@ -343,6 +343,7 @@ impl State {
                 self.add_step(event, person, product);
             }
         }
+        self.people.note_baskets(person);
     }
 
     /// The names of the touchpoints by the numbers that [`habits::Habits::ways`] names them by.
@@ -555,6 +556,7 @@ impl State {
         if let Some(book) = history.book.take() {
             self.merge_book(customer, *book);
         }
+        self.people.note_baskets(customer);
     }
 }
 
