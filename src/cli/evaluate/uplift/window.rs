@@ -75,8 +75,8 @@ fn lopsided(trial: &HoldoutTrial, share: f64) -> String {
     let (rows, held_out) = (trial.arm.len(), trial.held_out());
     format!(
         "{held_out} of {rows} customers are held out, where {:.0} were to be expected: decisions of one side come back \
-         more often, or offers.holdout_per_mille was changed, so the sides cannot be compared; send the token back also \
-         with messages without an offer",
+         more often, or offers.holdout_per_mille was changed, so the sides cannot be compared; send the token back \
+         with messages without an offer, too",
         rows as f64 * share
     )
 }
