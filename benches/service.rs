@@ -15,12 +15,19 @@ use nextbest::cli::flags::SettingsFlags;
 use nextbest::cli::import::{Args, Target, carry_out};
 use nextbest::cli::simulate::write_shop;
 use nextbest::config::Settings;
-use nextbest::domain::{CustomerId, OfferDraft, OfferKind, Position, Record, RecordBody};
+use nextbest::domain::time::{DAY_MS, HOUR_MS};
+use nextbest::domain::{
+    CustomerId, EventDraft, OfferDraft, OfferKind, Position, Record, RecordBody, Timestamp,
+};
 use nextbest::proto::v1;
 use nextbest::proto::v1::recommendation_service_client::RecommendationServiceClient;
 use nextbest::server::{Service, fold_settings, repetition_counter};
 use nextbest::state::State;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+#[path = "service/bulk.rs"]
+mod bulk;
 
 const CALLERS: usize = 32;
 /// The callers share them, as the threads of a storefront do.
@@ -49,6 +56,9 @@ fn main() {
         );
     } else if is_wanted("import") {
         println!("import of online-retail: skipped, the data is not there");
+    }
+    if is_wanted("bulk") {
+        bulk::bulk(&recipes);
     }
     if !["import", "fold", "restart", "recommend"]
         .iter()
@@ -187,30 +197,12 @@ fn since(started: Instant) -> f64 {
 
 fn recommend(folder: &Path, recipes: &Recipes) {
     let service = open(folder, recipes);
-    let run = service
-        .use_cases
-        .models
-        .train(None)
-        .expect("nothing else trains");
-    let mut status = service
-        .use_cases
-        .models
-        .watch(&run.id)
-        .expect("it was just started");
-    let runtime = tokio::runtime::Runtime::new().expect("threads");
-    let ids: Vec<String> = runtime.block_on(async {
-        let ended = status
-            .wait_for(|run| run.ended.is_some())
-            .await
-            .expect("it ends")
-            .clone();
-        let ms = ended.ended.expect("it has ended").ms() - ended.started.ms();
-        say("training on the simulated shop", ms as f64 / 1e3, "s");
-        println!("    {}", ended.message);
-        let known = service.shop.known();
-        let customers = known.state.people.customers().iter();
-        customers.map(|c| c.id.to_string()).collect()
-    });
+    let runtime = Runtime::new().expect("threads");
+    trained(&runtime, &service);
+    let known = service.shop.known();
+    let customers = known.state.people.customers().iter();
+    let ids: Vec<String> = customers.map(|c| c.id.to_string()).collect();
+    drop(known);
     let ids = Arc::new(ids);
     journey(&service);
     answers(&runtime, &service, &ids, "first answers", ids.len());
@@ -227,6 +219,11 @@ fn recommend(folder: &Path, recipes: &Recipes) {
     answers(&runtime, &service, &ids, &name, CALLS);
     let name = format!("one decision with {OFFERS} live offers");
     decisions(&service, &ids, &name);
+    teach(&service, &ids);
+    trained(&runtime, &service);
+    let live = service.shop.live().expect("a model is live");
+    assert!(live.model.offers.is_some(), "what offers do was learned");
+    decisions(&service, &ids, &format!("{name} and a model of offers"));
     write(true);
     // the worst there is: every expression is asked
     decisions(&service, &ids, &format!("{name} for nobody"));
@@ -243,6 +240,76 @@ fn journey(service: &Service) {
     let records = service.shop.journal.end().0 as f64;
     let rate = records / since(started);
     say("counting the journey, one core", rate, "records/s");
+}
+
+/// Trains, and says how it ended.
+fn trained(runtime: &Runtime, service: &Service) {
+    let models = &service.use_cases.models;
+    let run = models.train(None).expect("nothing else trains");
+    let mut status = models.watch(&run.id).expect("it was just started");
+    let ended = runtime.block_on(async {
+        let ended = status.wait_for(|run| run.ended.is_some()).await;
+        ended.expect("it ends").clone()
+    });
+    let ms = ended.ended.expect("it has ended").ms() - ended.started.ms();
+    say("training on the simulated shop", ms as f64 / 1e3, "s");
+    println!("    {}", ended.message);
+}
+
+/// Tells of everybody that an answer of ten days before the shop's last day reached them, and that every third bought a
+/// day later.
+fn teach(service: &Service, ids: &[String]) {
+    let now = service.shop.clock.now();
+    let asked = Timestamp::parse("2026-06-20T08:00:00Z").expect("a time");
+    let event = |kind: &str, customer: &str, time: Timestamp, product: &str, token: &str| {
+        let draft = EventDraft {
+            event_id: &format!("bench-{kind}-{customer}"),
+            event_type: kind,
+            time: Some(Ok(time)),
+            customer_id: customer,
+            product_id: product,
+            attribution_token: token,
+            ..EventDraft::default()
+        };
+        let event = draft.check(now, |_| 0).expect("can be true");
+        RecordBody::Event(Box::new(event))
+    };
+    for (some, ids) in ids.chunks(500).enumerate() {
+        let mut told = Vec::new();
+        for (place, id) in ids.iter().enumerate() {
+            let mut question = question(id, 1);
+            question.at = Some(asked.plus_ms(some as i64 * HOUR_MS));
+            let answer = service.use_cases.recommender.recommend(&question);
+            let answer = answer.expect("an answer");
+            let sent = asked.plus_ms(some as i64 * HOUR_MS + 1);
+            told.push(event("offer_sent", id, sent, "", &answer.attribution_token));
+            if place.is_multiple_of(3) {
+                let product = answer.products[0].product.as_str();
+                told.push(event("purchase", id, sent.plus_ms(DAY_MS), product, ""));
+            }
+        }
+        let written = service.use_cases.ingest.write_blocking(told);
+        assert!(written.expect("writes").unattributed.is_empty());
+    }
+}
+
+/// What one customer is asked about.
+fn question(customer: &str, offers: usize) -> Question {
+    Question {
+        who: Who::Customer(CustomerId::parse(customer).expect("an id")),
+        stage: None,
+        placement: String::new(),
+        context: Vec::new(),
+        count: 10,
+        offers: Some(offers),
+        channel: String::new(),
+        filter: String::new(),
+        boost: String::new(),
+        exclude: Vec::new(),
+        exclude_bought: false,
+        strict: false,
+        at: None,
+    }
 }
 
 /// One of many offers: each for one of the stages, some with eligibility, some with segments or products.
@@ -289,21 +356,7 @@ fn decisions(service: &Service, ids: &[String], name: &str) {
     let mut times: Vec<Duration> = ids
         .iter()
         .map(|id| {
-            let question = Question {
-                who: Who::Customer(CustomerId::parse(id).expect("an id")),
-                stage: None,
-                placement: String::new(),
-                context: Vec::new(),
-                count: 10,
-                offers: Some(3),
-                channel: String::new(),
-                filter: String::new(),
-                boost: String::new(),
-                exclude: Vec::new(),
-                exclude_bought: false,
-                strict: false,
-                at: None,
-            };
+            let question = question(id, 3);
             let asked = Instant::now();
             recommender.recommend(&question).expect("an answer");
             asked.elapsed()
@@ -316,13 +369,7 @@ fn decisions(service: &Service, ids: &[String], name: &str) {
 }
 
 /// Serves many callers, and says how quickly.
-fn answers(
-    runtime: &tokio::runtime::Runtime,
-    service: &Service,
-    ids: &Arc<Vec<String>>,
-    name: &str,
-    calls: usize,
-) {
+fn answers(runtime: &Runtime, service: &Service, ids: &Arc<Vec<String>>, name: &str, calls: usize) {
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");

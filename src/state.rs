@@ -51,7 +51,7 @@ use crate::state::sales::{Sale, Sales};
 use crate::state::subjects::{OfferOutcome, Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 14;
+const FORMAT: u32 = 15;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.
@@ -316,6 +316,9 @@ impl State {
             rating: event.rating.map(|rating| rating as f32),
         };
         subject.habits.count(step, way);
+        if let Some(campaign) = &event.campaign {
+            subject.book_mut().add_campaign(campaign, event.time);
+        }
         if let Some((offer, outcome)) = event.offer.as_ref().zip(Outcome::of(event.kind)) {
             let offer = self.offers.count(offer, outcome);
             subject.add_outcome(OfferOutcome {
@@ -340,6 +343,7 @@ impl State {
                 self.add_step(event, person, product);
             }
         }
+        self.people.note_baskets(person);
     }
 
     /// The names of the touchpoints by the numbers that [`habits::Habits::ways`] names them by.
@@ -552,6 +556,7 @@ impl State {
         if let Some(book) = history.book.take() {
             self.merge_book(customer, *book);
         }
+        self.people.note_baskets(customer);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Features as standardised numbers: of mean 0 and deviation 1 where they were learned, and kept within bounds elsewhere.
+//! Features as standardised numbers: of mean 0 and deviation 1 where they were learned, and kept within bounds
+//! elsewhere.
 
 use serde::{Deserialize, Serialize};
 

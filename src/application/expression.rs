@@ -16,6 +16,7 @@ use crate::application::next_stage::Propensities;
 use crate::application::outlook::Outlook;
 use crate::domain::journey::Journey;
 use crate::domain::{Health, Timestamp};
+use crate::state::book::Book;
 use crate::state::products::Item;
 use crate::state::subjects::Subject;
 
@@ -379,6 +380,9 @@ pub fn customer_value(
     let stage = journey.name(journey.stage_at(steps, now));
     let rated = subject.and_then(|subject| subject.habits.rated);
     let needs_recovery = journey.recovery.due(rated, now).is_some();
+    let book = subject.and_then(|subject| subject.book.as_deref());
+    let campaigns = book.map_or(&[][..], Book::campaigns).iter();
+    let campaigns: Vec<Value> = campaigns.map(|(_, name)| (&**name).into()).collect();
     let count = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
     let mut fields: Vec<(&str, Value)> = vec![
         ("known", subject.is_some().into()),
@@ -387,6 +391,7 @@ pub fn customer_value(
         ("propensity", propensity(&outlook.propensities)),
         ("needs_recovery", needs_recovery.into()),
         ("health", outlook.health.map_or("", Health::as_str).into()),
+        ("campaigns", campaigns.into()),
         ("id", subject.map_or("", |subject| &subject.id).into()),
         (
             "traits",

@@ -13,7 +13,10 @@ mod tuning;
 pub use gate::{GateComparison, MIN_QUESTIONS, Verdict};
 pub use judge::{FigureTable, Judge, Judged, LIVE, Scope, Standings};
 pub use next_stage::{JourneyFigures, PropensityFigures, StageComparison};
-pub use offers::{DecisionLog, JudgedPolicy, OfferFigures, OfferPolicyValue, judge_decisions};
+pub use offers::{
+    DecisionLog, HoldoutTrial, JudgedPolicy, OfferFigures, OfferPolicyValue, holdout_trial,
+    judge_decisions,
+};
 pub use questions::{Moment, QuestionSettings, choose, choose_since};
 pub use rival::Rival;
 pub use tuning::{Trial, Tuned};

@@ -3,6 +3,7 @@
 mod asked;
 mod files;
 pub(super) mod html;
+mod judging;
 mod offers;
 pub(super) mod page;
 pub(super) mod plot;

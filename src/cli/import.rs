@@ -21,7 +21,7 @@ use crate::domain::{Journey, RecordBody, Timestamp};
 use crate::server::{Service, repetition_counter};
 use crate::telemetry;
 use crate::transport::csv::{
-    Customers, Events, Offers, Products, Progress, Refusals, Repetitions, Table,
+    Customers, Events, Offers, Products, Progress, Refusals, Repetitions, Table, Targets,
 };
 
 mod meter;
@@ -43,7 +43,7 @@ pub struct Args {
     /// The settings.
     #[command(flatten)]
     pub settings: SettingsFlags,
-    /// A folder with products.csv, customers.csv, offers.csv, events.csv (or .csv.gz), whichever are there
+    /// A folder with products.csv, customers.csv, offers.csv, targets.csv, events.csv (or .csv.gz), whichever are there
     #[arg(long, value_name = "FOLDER")]
     pub from: Option<PathBuf>,
     /// A file of products
@@ -55,6 +55,9 @@ pub struct Args {
     /// A file of offers
     #[arg(long, value_name = "FILE")]
     pub offers: Option<PathBuf>,
+    /// A file of who was sent which campaign
+    #[arg(long, value_name = "FILE")]
+    pub targets: Option<PathBuf>,
     /// A file of events; may be given several times
     #[arg(long, value_name = "FILE")]
     pub events: Vec<PathBuf>,
@@ -78,6 +81,8 @@ pub enum Kind {
     Customers,
     /// What can be offered.
     Offers,
+    /// Who was sent which campaign.
+    Targets,
     /// What happened.
     Events,
 }
@@ -90,6 +95,7 @@ impl Kind {
             Self::Products => "products",
             Self::Customers => "customers",
             Self::Offers => "offers",
+            Self::Targets => "targets",
             Self::Events => "events",
         }
     }
@@ -173,7 +179,7 @@ pub fn exit_code(summary: &Summary, strict: bool) -> u8 {
     }
 }
 
-/// Imports the files one after the other: products, customers, offers, events.
+/// Imports the files one after the other: products, customers, offers, targets, events.
 ///
 /// # Errors
 /// Files that cannot be read at all, before anything is imported. What goes wrong later is in the
@@ -267,6 +273,12 @@ fn files(args: &Args) -> anyhow::Result<Vec<(Kind, PathBuf)>> {
             .or_else(|| found("offers"))
             .map(|p| (Kind::Offers, p)),
     );
+    files.extend(
+        args.targets
+            .clone()
+            .or_else(|| found("targets"))
+            .map(|p| (Kind::Targets, p)),
+    );
     if args.events.is_empty() {
         files.extend(found("events").map(|path| (Kind::Events, path)));
     } else {
@@ -275,12 +287,12 @@ fn files(args: &Args) -> anyhow::Result<Vec<(Kind, PathBuf)>> {
     if files.is_empty() {
         match &args.from {
             Some(folder) => bail!(
-                "{}: has no products, customers, offers or events",
+                "{}: has no products, customers, offers, targets or events",
                 folder.display()
             ),
             None => bail!(
-                "nothing to import: name files by --products, --customers, --offers and --events, \
-                           or a folder by --from"
+                "nothing to import: name files by --products, --customers, --offers, --targets and \
+                           --events, or a folder by --from"
             ),
         }
     }
@@ -356,6 +368,14 @@ fn open<'a>(
                 rows: records(rows, |offer| RecordBody::OfferUpserted(Box::new(offer))),
             }
         }
+        Kind::Targets => {
+            let rows = Targets::open(path, now)?;
+            Opened {
+                progress: progress(rows.table()),
+                ignored: rows.ignored(),
+                rows: records(rows, |event| RecordBody::Event(Box::new(event))),
+            }
+        }
         Kind::Events => {
             let rows = Events::open(path, now, repetitions)?;
             Opened {
@@ -406,7 +426,7 @@ fn import_file(
 ) -> anyhow::Result<Ending> {
     let repetitions: Repetitions<'static> = match kind {
         Kind::Events => (target.repetitions)().context("equal rows cannot be counted")?,
-        Kind::Products | Kind::Customers | Kind::Offers => Box::new(|_| Ok(0)),
+        _ => Box::new(|_| Ok(0)),
     };
     let opened = open(kind, path, target.now, target.journey, repetitions)?;
     let name = path.display().to_string();

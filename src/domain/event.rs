@@ -7,7 +7,7 @@ use crate::domain::customer::Subject;
 use crate::domain::fault::{FaultCode, Faults};
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::id::{
-    CustomerId, EventId, OfferId, OrderId, ProductId, SessionId, Touchpoint, VisitorId,
+    CampaignId, CustomerId, EventId, OfferId, OrderId, ProductId, SessionId, Touchpoint, VisitorId,
 };
 use crate::domain::money::{Currency, Micros, Price};
 use crate::domain::time::Timestamp;
@@ -182,6 +182,8 @@ pub struct Event {
     pub rating: Option<f64>,
     /// What was searched for.
     pub search_query: Option<Box<str>>,
+    /// Of which campaign the offers were that were sent.
+    pub campaign: Option<CampaignId>,
     /// Of which answer it came.
     pub credit: Option<Credit>,
 }
@@ -223,6 +225,8 @@ pub struct EventDraft<'a> {
     pub rating: Option<Result<f64, (FaultCode, String)>>,
     /// What was searched for.
     pub search_query: &'a str,
+    /// The campaign.
+    pub campaign_id: &'a str,
     /// The token of the answer it came of.
     pub attribution_token: &'a str,
 }
@@ -257,19 +261,31 @@ impl EventDraft<'_> {
         let unit_price = self.check_price(&mut faults);
         let rating = kind.and_then(|kind| self.check_rating(kind, &mut faults));
         let search_query = self.check_query(&mut faults);
+        let campaign = optional(
+            &mut faults,
+            "campaign_id",
+            self.campaign_id,
+            CampaignId::parse,
+        );
         let credit = self.check_token(&mut faults);
         if let Some(kind) = kind {
             if kind != EventKind::Search && !self.search_query.is_empty() {
                 let reason = format!("{} has no search query", kind.as_str());
                 faults.add("search_query", FaultCode::NotAllowed, reason);
             }
+            if kind != EventKind::OfferSent && !self.campaign_id.is_empty() {
+                let reason = format!("{} has no campaign", kind.as_str());
+                faults.add("campaign_id", FaultCode::NotAllowed, reason);
+            }
             if kind.needs_product() && self.product_id.is_empty() {
                 let reason = format!("{} needs a product", kind.as_str());
                 faults.add("product_id", FaultCode::Required, reason);
             }
-            // a mail that went out with the decision of an answer says by its token which offer it was, if any
-            let by_token = kind == EventKind::OfferSent && !self.attribution_token.is_empty();
-            if kind.needs_offer() && self.offer_id.is_empty() && !by_token {
+            // a mail that went out with the decision of an answer says by its token which offer it was, if any; of one
+            // of another tool it may be known only of which campaign its offers were
+            let is_told = !self.attribution_token.is_empty() || !self.campaign_id.is_empty();
+            let is_told = kind == EventKind::OfferSent && is_told;
+            if kind.needs_offer() && self.offer_id.is_empty() && !is_told {
                 let reason = format!("{} needs an offer", kind.as_str());
                 faults.add("offer_id", FaultCode::Required, reason);
             }
@@ -294,6 +310,7 @@ impl EventDraft<'_> {
             touchpoint,
             rating,
             search_query,
+            campaign,
             credit,
         };
         event.key = match &event.id {
@@ -457,7 +474,10 @@ impl Event {
             &self.rating.unwrap_or(-1.0).to_bits().to_le_bytes(),
             &text(self.search_query.as_deref()),
         ];
-        Fingerprint::of("event", &[&parts[..], claim].concat())
+        // where there is none, as before there were any
+        let campaign = self.campaign.as_ref().map(CampaignId::as_str);
+        let campaign: Vec<&[u8]> = campaign.map_or_else(Vec::new, |id| vec![b"of", id.as_bytes()]);
+        Fingerprint::of("event", &[&parts[..], claim, &campaign].concat())
     }
 }
 
@@ -558,6 +578,35 @@ mod tests {
         };
         assert_eq!(code("search"), Ok(()));
         assert_eq!(code("purchase"), Err(FaultCode::NotAllowed));
+    }
+
+    #[test]
+    fn campaigns_belong_to_what_was_sent() {
+        let checked = |event_type: &'static str, campaign_id: &'static str| {
+            let draft = EventDraft {
+                event_type,
+                campaign_id,
+                product_id: "",
+                ..draft()
+            };
+            let checked = draft.check(now(), |_| 0);
+            checked.map_err(|f| (f.as_slice()[0].field.clone(), f.as_slice()[0].code))
+        };
+        let (one, other) = (checked("offer_sent", "13"), checked("offer_sent", "14"));
+        assert_ne!(one.unwrap().key, other.unwrap().key);
+        let refused = |field: &str, code| Err((field.to_owned(), code));
+        assert_eq!(
+            checked("offer_sent", "").map(|_| ()),
+            refused("offer_id", FaultCode::Required)
+        );
+        assert_eq!(
+            checked("page_view", "13").map(|_| ()),
+            refused("campaign_id", FaultCode::NotAllowed)
+        );
+        assert_eq!(
+            checked("offer_redeemed", "13").map(|_| ()),
+            refused("campaign_id", FaultCode::NotAllowed)
+        );
     }
 
     #[test]

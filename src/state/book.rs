@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::time::DAY_MS;
-use crate::domain::{Micros, ReservationId, Timestamp};
+use crate::domain::{CampaignId, Micros, ReservationId, Timestamp};
 
 /// The most tallies (an offer on a day) of one person; then the oldest day goes into the next one of the same offer,
 /// where it counts a little longer, so a cap is never exceeded.
 pub const MAX_TALLIES: usize = 512;
 /// The most identities of redemptions (an order, a request) of one person that are remembered; the oldest go first.
 pub const MAX_IDENTITIES: usize = 256;
+/// The most campaigns of one person that are remembered; those that reached them first go first.
+pub const MAX_CAMPAIGNS: usize = 64;
 
 /// A reservation that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +44,8 @@ pub struct Book {
     tallies: Vec<Tally>,
     /// Hashes of the orders and requests by which something was redeemed, oldest first.
     identities: Vec<u64>,
+    /// The campaigns whose offers were sent to them, and when last; the oldest first.
+    campaigns: Vec<(Timestamp, Box<str>)>,
 }
 
 /// How often something happened within a window.
@@ -94,6 +98,12 @@ impl Book {
         })
     }
 
+    /// The campaigns whose offers were sent to them, and when last; the oldest first.
+    #[must_use]
+    pub fn campaigns(&self) -> &[(Timestamp, Box<str>)] {
+        &self.campaigns
+    }
+
     /// True if nothing is remembered that others wait for.
     pub(super) fn holds_nothing(&self) -> bool {
         self.held.is_empty()
@@ -117,6 +127,24 @@ impl Book {
                 self.identities.remove(0);
             }
             self.identities.push(identity);
+        }
+    }
+
+    pub(super) fn add_campaign(&mut self, campaign: &CampaignId, time: Timestamp) {
+        self.reach(time, campaign.as_str().into());
+    }
+
+    fn reach(&mut self, time: Timestamp, campaign: Box<str>) {
+        let known = self
+            .campaigns
+            .iter()
+            .position(|(_, other)| *other == campaign);
+        let before = known.map(|place| self.campaigns.remove(place).0);
+        let reached = (before.map_or(time, |before| before.max(time)), campaign);
+        let place = self.campaigns.partition_point(|other| *other < reached);
+        self.campaigns.insert(place, reached);
+        if self.campaigns.len() > MAX_CAMPAIGNS {
+            self.campaigns.remove(0);
         }
     }
 
@@ -148,6 +176,9 @@ impl Book {
         }
         for identity in other.identities {
             self.remember(identity);
+        }
+        for (time, campaign) in other.campaigns {
+            self.reach(time, campaign);
         }
     }
 
@@ -228,6 +259,27 @@ mod tests {
         assert_eq!(counts(107, Some(3)), (0, 0));
         let spent: Vec<_> = book.spent().collect();
         assert_eq!(spent, [(7, 1, Micros(3)), (8, 1, Micros(4))]);
+    }
+
+    #[test]
+    fn a_campaign_is_remembered_once_and_the_oldest_go_first() {
+        let mut book = Book::default();
+        let named = |number: usize| CampaignId::trusted(format!("campaign-{number}"));
+        for number in (0..MAX_CAMPAIGNS).rev() {
+            book.add_campaign(&named(number), at(number as i64));
+        }
+        book.add_campaign(&named(0), at(1_000));
+        book.add_campaign(&named(0), at(7));
+        let mut other = Book::default();
+        other.add_campaign(&named(99), at(99));
+        other.add_campaign(&named(5), at(4));
+        book.merge(other);
+        let names = book.campaigns().iter().map(|(_, name)| &**name);
+        let names: Vec<&str> = names.collect();
+        assert_eq!(names.len(), MAX_CAMPAIGNS);
+        assert_eq!(names[..2], ["campaign-2", "campaign-3"]);
+        assert_eq!(names[MAX_CAMPAIGNS - 2..], ["campaign-99", "campaign-0"]);
+        assert_eq!(book.campaigns()[3], (at(5), "campaign-5".into()));
     }
 
     #[test]

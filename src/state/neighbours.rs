@@ -159,17 +159,15 @@ fn similar(
     }
     let mine = (own as f32).max(1.0).powf(params.asymmetry);
     let mut similar: Vec<(u32, f32)> = Vec::with_capacity(scratch.touched.len());
+    let asker = view.subject.and_then(|asker| state.people.number_of(asker));
+    let distinct = state.people.distinct_products();
     for customer in scratch.touched.drain(..) {
         let overlap = std::mem::take(&mut scratch.overlap[customer as usize]);
-        let subject = &state.people.customers()[customer as usize];
-        if view
-            .subject
-            .is_some_and(|asker| std::ptr::eq(asker, subject))
-            || subject.distinct == 0
-        {
+        let products = distinct[customer as usize];
+        if asker == Some(customer) || products == 0 {
             continue;
         }
-        let theirs = (subject.distinct as f32).powf(1.0 - params.asymmetry);
+        let theirs = (products as f32).powf(1.0 - params.asymmetry);
         similar.push((customer, overlap / (mine * theirs)));
     }
     let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));

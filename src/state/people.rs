@@ -40,6 +40,9 @@ impl Person {
 pub struct People {
     /// In the order in which they became known; a number stays with its customer.
     customers: Vec<Subject>,
+    /// [`Subject::distinct`] of each, side by side: who looks for similar customers asks thousands of them.
+    #[serde(skip)]
+    distinct: Vec<u32>,
     /// Places are used again when a visitor is identified or forgotten.
     visitors: Vec<Option<Box<Subject>>>,
     free: Vec<u32>,
@@ -53,6 +56,7 @@ pub struct People {
 impl People {
     /// Makes the maps from ids anew, after decoding.
     pub(super) fn index(&mut self) {
+        self.distinct = self.customers.iter().map(|c| c.distinct).collect();
         for (number, customer) in self.customers.iter().enumerate() {
             let number = number as u32;
             self.customer_numbers.insert(customer.id.clone(), number);
@@ -105,6 +109,28 @@ impl People {
         &self.customers
     }
 
+    /// How many different products each of them has in their remembered baskets, in the same order.
+    #[must_use]
+    pub fn distinct_products(&self) -> &[u32] {
+        &self.distinct
+    }
+
+    /// The number of a customer that [`People::customers`] holds; none of anybody else.
+    #[must_use]
+    pub fn number_of(&self, subject: &Subject) -> Option<u32> {
+        let number = *self.customer_numbers.get(&subject.id)?;
+        let is_it = std::ptr::eq(&raw const self.customers[number as usize], subject);
+        is_it.then_some(number)
+    }
+
+    /// Takes in that somebody's baskets may have changed.
+    pub(super) fn note_baskets(&mut self, person: Person) {
+        if let Person::Customer(number) = person {
+            let number = number as usize;
+            self.distinct[number] = self.customers[number].distinct;
+        }
+    }
+
     /// All visitors who are nobody's, in no order that matters.
     pub fn visitors(&self) -> impl Iterator<Item = &Subject> {
         self.visitors.iter().filter_map(Option::as_deref)
@@ -123,6 +149,7 @@ impl People {
         let number = self.customers.len() as u32;
         self.customer_numbers.insert(id.as_str().into(), number);
         self.customers.push(Subject::new(id.as_str()));
+        self.distinct.push(0);
         Person::Customer(number)
     }
 
@@ -177,6 +204,7 @@ impl People {
     pub(super) fn forget(&mut self, id: &CustomerId) -> Option<Subject> {
         let number = self.customer_numbers.remove(id.as_str())?;
         let gone = std::mem::take(&mut self.customers[number as usize]);
+        self.distinct[number as usize] = 0;
         for visitor in &gone.visitors {
             self.visitor_persons.remove(visitor);
         }

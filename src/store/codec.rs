@@ -181,6 +181,7 @@ fn event_to_wire(event: &Event) -> wire::Event {
         touchpoint: text(event.touchpoint.as_ref().map(Touchpoint::as_str)),
         rating: event.rating,
         search_query: text(event.search_query.as_deref()),
+        campaign_id: text(event.campaign.as_ref().map(CampaignId::as_str)),
         attribution: match &event.credit {
             Some(Credit::Proven(attribution)) => Some(attribution::to_wire(attribution)),
             // a claim that nobody checked proves nothing
@@ -220,6 +221,7 @@ fn event_from_wire(event: wire::Event) -> Result<Event, CodecError> {
         touchpoint: present(event.touchpoint, Touchpoint::trusted),
         rating: event.rating,
         search_query: present(event.search_query, String::into_boxed_str),
+        campaign: present(event.campaign_id, CampaignId::trusted),
         credit: match event.attribution {
             Some(attribution) => {
                 let attribution = attribution::from_wire(attribution)?;
@@ -436,6 +438,7 @@ pub(crate) mod tests {
             maybe(id()),
             maybe(0.0..10.0),
             maybe(id()),
+            maybe(id()),
             maybe(attribution::tests::any()),
         );
         (who, what, rest).prop_map(|((id, key, time, subject), what, rest)| Event {
@@ -453,7 +456,8 @@ pub(crate) mod tests {
             touchpoint: rest.3.map(Touchpoint::trusted),
             rating: rest.4,
             search_query: rest.5.map(String::into_boxed_str),
-            credit: rest.6.map(|proven| Credit::Proven(Box::new(proven))),
+            campaign: rest.6.map(CampaignId::trusted),
+            credit: rest.7.map(|proven| Credit::Proven(Box::new(proven))),
         })
     }
 

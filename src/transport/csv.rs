@@ -7,6 +7,7 @@
 use std::io;
 use std::path::PathBuf;
 
+mod cases;
 mod customers;
 mod events;
 mod framing;
@@ -18,9 +19,11 @@ mod products;
 mod refusals;
 mod source;
 mod table;
+mod targets;
 mod truth;
 mod uplift_log;
 
+pub use cases::{CaseRow, Cases, Cells, MAX_TRUTH_ROWS};
 pub use customers::Customers;
 pub use events::{Events, Repetitions};
 pub use framing::{MAX_ROW_BYTES, MAX_ROW_LINES};
@@ -32,7 +35,8 @@ pub use products::Products;
 pub use refusals::{Refusals, RefusalsError};
 pub use source::Progress;
 pub use table::Table;
-pub use truth::{MAX_TRUTH_ROWS, Truth};
+pub use targets::Targets;
+pub use truth::Truth;
 pub use uplift_log::{MAX_UPLIFT_CELLS, UpliftFile};
 
 /// Why a file cannot be read at all.

@@ -9,9 +9,10 @@ use std::time::Instant;
 use nextbest::application::AppError;
 use nextbest::application::ingest::{Ingest, Written};
 use nextbest::application::recipes::Recipes;
+use nextbest::application::recommend::{Question, Who};
 use nextbest::application::shop::Clock;
 use nextbest::cli::import::{Args, Summary, Target, carry_out, exit_code};
-use nextbest::domain::{CampaignId, Journey, OfferId, RecordBody, Timestamp};
+use nextbest::domain::{CampaignId, CustomerId, Journey, OfferId, RecordBody, Timestamp};
 use nextbest::server::Service;
 use nextbest::store::{Artefacts, MemoryJournal};
 
@@ -21,6 +22,8 @@ use crate::harness::settings;
 /// The products the largest offer of the real shop names, and those of all.
 const LARGEST: usize = 14_367;
 const NAMED: usize = 67_922;
+/// The campaigns that household 1 of it was sent.
+const CAMPAIGNS_OF_1: [&str; 4] = ["26", "8", "12", "13"];
 
 /// Remembers what it has seen.
 #[derive(Default)]
@@ -173,6 +176,71 @@ fn offers_are_imported_once_changed_where_they_changed_and_back_after_a_deletion
 }
 
 #[test]
+fn who_was_sent_a_campaign_may_be_asked_for_and_twice_adds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(folder.path());
+    let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    file("customers.csv", "customer_id\nc1\nc2\nc3\n");
+    file(
+        "targets.csv",
+        "customer_id,campaign_id,sent_at\nc1,13,2024-12-01\nc2,13,never\nc3,,2024-12-01\n",
+    );
+    file(
+        "events.csv",
+        "event_type,timestamp,customer_id,campaign_id\noffer_sent,2024-12-02,c2,14\npage_view,2024-12-02,c2,14\n",
+    );
+    file(
+        "offers.csv",
+        "offer_id,kind,value,unit_cost,eligibility\no13,gift,1,1,'13' in customer.campaigns\n",
+    );
+    let args = Args {
+        from: Some(folder.path().to_owned()),
+        ..Args::default()
+    };
+    let ingest = &service.use_cases.ingest;
+    let told = numbers(&import_into(ingest, &args, folder.path()));
+    assert_eq!(
+        told,
+        [(3, 3, 0, 0), (1, 1, 0, 0), (3, 1, 0, 2), (2, 1, 0, 1)]
+    );
+    let refused = std::fs::read_to_string(folder.path().join("import.refused.csv")).unwrap();
+    for fault in [
+        "targets.csv,3,sent_at,BAD_TIME,",
+        "targets.csv,4,campaign_id,REQUIRED,",
+        "events.csv,3,campaign_id,NOT_ALLOWED,",
+    ] {
+        assert!(refused.contains(fault), "{fault}: {refused}");
+    }
+    let again = numbers(&import_into(ingest, &args, folder.path()));
+    assert_eq!(
+        again,
+        [(3, 0, 3, 0), (1, 0, 1, 0), (3, 0, 1, 2), (2, 0, 1, 1)]
+    );
+    service.shop.set_ready(true);
+    let offers = |customer: &str| {
+        let question = Question {
+            who: Who::Customer(CustomerId::parse(customer).unwrap()),
+            stage: None,
+            placement: String::new(),
+            context: Vec::new(),
+            count: 1,
+            offers: Some(1),
+            channel: String::new(),
+            filter: String::new(),
+            boost: String::new(),
+            exclude: Vec::new(),
+            exclude_bought: false,
+            strict: false,
+            at: None,
+        };
+        let answer = service.use_cases.recommender.recommend(&question).unwrap();
+        answer.offers.len()
+    };
+    assert_eq!(["c1", "c2", "c3"].map(offers), [1, 0, 0]);
+    service.close().unwrap();
+}
+
+#[test]
 fn the_offers_of_a_real_shop_and_what_became_of_them_are_known() {
     let Some(path) = shared("complete-journey") else {
         return;
@@ -187,7 +255,8 @@ fn the_offers_of_a_real_shop_and_what_became_of_them_are_known() {
     let first = import_into(ingest, &args, folder.path());
     let counts = numbers(&first);
     assert_eq!(counts[2], (866, 866, 0, 0));
-    assert_eq!(counts[3], (75_297, 75_297, 0, 0));
+    assert_eq!(counts[3], (4_168, 4_168, 0, 0));
+    assert_eq!(counts[4], (75_297, 75_297, 0, 0));
     {
         let known = service.shop.known();
         let (offers, products) = (&known.state.offers, &known.state.products);
@@ -202,6 +271,17 @@ fn the_offers_of_a_real_shop_and_what_became_of_them_are_known() {
         let all = (0..866).map(named);
         let (largest, total) = (all.clone().max().unwrap(), all.sum::<usize>());
         assert_eq!((largest, total), (LARGEST, NAMED));
+        // who was sent which campaign, and that no offer counts as sent
+        let person = |id: &str| known.state.people.customer(&CustomerId::parse(id).unwrap());
+        let sent = known.state.subject(person("1").unwrap()).unwrap();
+        let campaigns = sent.book.as_ref().unwrap().campaigns();
+        let campaigns: Vec<&str> = campaigns.iter().map(|(_, id)| &**id).collect();
+        assert_eq!(campaigns, CAMPAIGNS_OF_1);
+        let all = known.state.people.customers().iter();
+        let reached = all.filter_map(|subject| subject.book.as_ref());
+        let reached: usize = reached.map(|book| book.campaigns().len()).sum();
+        assert_eq!(reached, 4_168);
+        assert!(offers.items().iter().all(|item| item.outcomes.sent == 0));
         let bytes = known.state.encode().len() / 1_000;
         eprintln!("{} products, {bytes} kB of State", products.items().len());
     }
@@ -338,7 +418,7 @@ fn real_shops_are_imported_twice_and_after_a_stop() {
     let folder = tempfile::tempdir().unwrap();
     for (name, expected) in [
         ("online-retail", vec![3_667, 3_658, 368_972]),
-        ("complete-journey", vec![92_331, 801, 866, 75_297]),
+        ("complete-journey", vec![92_331, 801, 866, 4_168, 75_297]),
     ] {
         let Some(path) = shared(name) else { return };
         let args = Args {

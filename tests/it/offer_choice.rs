@@ -4,6 +4,7 @@
 mod decisions;
 mod lab;
 mod parts;
+mod trial;
 
 use nextbest::proto::v1;
 

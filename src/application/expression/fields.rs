@@ -42,6 +42,7 @@ pub(super) const CUSTOMER: Fields = &[
     ("propensity", Kind::Map),
     ("needs_recovery", Kind::Truth),
     ("health", Kind::Text),
+    ("campaigns", Kind::Texts),
     ("order_count", Kind::Count),
     ("event_count", Kind::Count),
     ("product_count", Kind::Count),

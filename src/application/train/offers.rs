@@ -6,6 +6,7 @@
 mod decisions;
 mod judging;
 mod mailings;
+mod trial;
 
 use std::collections::HashSet;
 
@@ -13,8 +14,9 @@ pub use decisions::{DecisionLog, JudgedPolicy, judge_decisions};
 use judging::{MIN_JUDGED, judge};
 use mailings::{Mailed, Mailings};
 use serde::{Deserialize, Serialize};
+pub use trial::{HoldoutTrial, holdout_trial};
 
-use super::TrainError;
+use super::{Lesson, TrainError};
 use crate::algorithms::bootstrap::Interval;
 use crate::algorithms::offer_response::{
     FitQuality, FittedOfferResponse, OfferArm, OfferRow, agreement,
@@ -265,6 +267,21 @@ impl OfferLearner {
             },
             ..Self::default()
         }
+    }
+
+    /// Has seen a whole history and what came of each exposure; with State as it is then.
+    fn replayed(lesson: Lesson<'_>, live: Option<&Model>) -> (Self, State) {
+        let history = lesson.history;
+        let mut state = State::new(lesson.fold.clone());
+        history.known.iter().for_each(|record| state.apply(record));
+        let mut learner = Self::new(live);
+        for (place, record) in history.moments.iter().enumerate() {
+            learner.observe(&state, lesson.recipes, record, place);
+            state.apply(record);
+        }
+        let until = history.span().map_or(Timestamp::MIN, |(_, last)| last);
+        learner.settle(&state, &Ahead::of(&history.moments), until);
+        (learner, state)
     }
 
     /// Sees a record of the history, at its place, before `state` takes it in.

@@ -1,61 +1,44 @@
 //! `nextbest evaluate-policy`: what would another policy have earned, by the log of one that chose by known chances?
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::super::flags::SettingsFlags;
-use super::files::complain;
-use super::{check_folder, command, say_refused};
+use super::judging::{JudgingFlags, say};
+use super::say_refused;
 use crate::algorithms::bootstrap::Interval;
 use crate::algorithms::policy::{PolicyParams, PolicyReport, Shares, Target, earned, evaluate};
-use crate::transport::csv::{PolicyLog, Refused, Shown, TargetColumns};
+use crate::transport::csv::{PolicyLog, Shown, TargetColumns};
 
 mod report;
 mod text;
 mod window;
 
-/// How often rows may be drawn.
-const RESAMPLES: std::ops::RangeInclusive<usize> = 100..=20_000;
+/// How often rows are drawn where nothing is said.
+const RESAMPLES: usize = 2_000;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The settings: where the data folder is, for --window.
+    /// What it shares with the judge of trials.
     #[command(flatten)]
-    pub settings: SettingsFlags,
+    pub flags: JudgingFlags,
     /// A log of decisions: action, position, propensity, reward, context_…
     #[arg(long, value_name = "FILE", required_unless_present = "window")]
     pub log: Option<PathBuf>,
-    /// Instead of a log: the decisions about offers of the last so many days of the journal in the data folder
-    #[arg(long, value_name = "DAYS", conflicts_with_all = ["log", "target_log", "target_uniform"])]
-    pub window: Option<f64>,
     /// With --window: the policy of the report; otherwise that of the live model, or the first one
     #[arg(long, value_name = "NAME", requires = "window")]
     pub policy: Option<String>,
     /// A log of what the judged policy shows: its shares of each action per position, add-one smoothed
-    #[arg(long, value_name = "FILE", conflicts_with = "target_uniform")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target_uniform", "window"])]
     pub target_log: Option<PathBuf>,
     /// The judged policy shows every action of the log equally often
-    #[arg(long)]
+    #[arg(long, conflicts_with = "window")]
     pub target_uniform: bool,
     /// The largest weight of the clipped estimates
     #[arg(long, default_value_t = 10.0, value_name = "WEIGHT")]
     pub clip: f64,
-    /// How often rows are drawn for the intervals
-    #[arg(long, default_value_t = 2_000, value_name = "TIMES")]
-    pub bootstrap: usize,
-    /// Decides folds and draws
-    #[arg(long, default_value_t = 7)]
-    pub seed: u64,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Write all figures with a plot into one HTML file, which needs no network
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
 }
 
 /// What is told of one evaluation.
@@ -81,26 +64,18 @@ struct Told<'a> {
 /// # Errors
 /// Files that cannot be read; no decision that can be judged; no target, or two.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    ensure!(
-        RESAMPLES.contains(&args.bootstrap),
-        "--bootstrap: must be from {} to {}",
-        RESAMPLES.start(),
-        RESAMPLES.end()
-    );
+    let resamples = args.flags.check(RESAMPLES)?;
     ensure!(
         args.clip > 0.0 && args.clip.is_finite(),
         "--clip: must be a number above 0"
     );
-    if let Some(path) = &args.report {
-        check_folder(path)?;
-    }
     let params = PolicyParams {
         clip: args.clip,
-        resamples: args.bootstrap,
-        seed: args.seed,
+        resamples,
+        seed: args.flags.seed,
         ..PolicyParams::default()
     };
-    if let Some(days) = args.window {
+    if let Some(days) = args.flags.window {
         return window::run(args, days, &params);
     }
     let path = args.log.as_ref().context("give --log, or --window")?;
@@ -122,16 +97,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let told =
         told(args, &log, shown.as_ref(), params).with_context(|| path.display().to_string())?;
-    let mut out = std::io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", text::to_json(&told))?;
-    } else {
-        write!(out, "{}", text::to_text(&told))?;
-    }
-    if let Some(path) = &args.report {
-        let page = report::page(&told, &command());
-        std::fs::write(path, page).with_context(|| path.display().to_string())?;
-    }
+    args.flags.print(
+        || text::to_json(&told),
+        || text::to_text(&told),
+        |command| report::page(&told, command),
+    )?;
     say_refused(refused);
     Ok(ExitCode::SUCCESS)
 }
@@ -198,13 +168,4 @@ fn told<'a>(
         on_policy: rewards.and_then(|rewards| earned(rewards, &params)),
         params,
     })
-}
-
-/// Says what was refused, on standard error.
-pub(super) fn say(path: &Path, refused: &Refused, count: &mut u64) {
-    let before = *count;
-    for refusal in &refused.first {
-        complain(path, refusal, count);
-    }
-    *count = before + refused.count as u64;
 }

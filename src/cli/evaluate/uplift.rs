@@ -1,45 +1,41 @@
-//! `nextbest evaluate-uplift`: whom does a treatment change, by the log of a randomised trial?
+//! `nextbest evaluate-uplift`: whom does a treatment change, by the log of a randomised trial, or by the journal's own
+//! hold-out?
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
-use super::policy::say;
-use super::{check_folder, command, say_refused};
-use crate::algorithms::uplift::{UpliftParams, UpliftReport, evaluate};
+use super::judging::{JudgingFlags, say};
+use super::say_refused;
+use crate::algorithms::uplift::{FeatureColumn, UpliftParams, UpliftReport, evaluate};
 use crate::transport::csv::UpliftFile;
 
 mod report;
 mod text;
+mod window;
 
-/// How often rows may be drawn.
-const RESAMPLES: std::ops::RangeInclusive<usize> = 100..=20_000;
+/// How often rows are drawn where nothing is said.
+const RESAMPLES: usize = 1_000;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// What it shares with the judge of policies.
+    #[command(flatten)]
+    pub flags: JudgingFlags,
     /// A log of a trial: treatment, outcome, value; every other column is a feature
-    #[arg(long, value_name = "FILE")]
-    pub log: PathBuf,
-    /// How often rows are drawn for the intervals
-    #[arg(long, default_value_t = 1_000, value_name = "TIMES")]
-    pub bootstrap: usize,
-    /// Decides folds and draws
-    #[arg(long, default_value_t = 7)]
-    pub seed: u64,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Write all figures with the Qini curve into one HTML file, which needs no network
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", required_unless_present = "window")]
+    pub log: Option<PathBuf>,
 }
 
 /// What is told of one evaluation.
 struct Told<'a> {
-    file: &'a UpliftFile,
+    /// Rows that could not be read.
+    refused: usize,
+    features: &'a [FeatureColumn],
+    /// What to know of the log itself, in sentences.
+    notes: Vec<String>,
     report: UpliftReport,
     params: UpliftParams,
 }
@@ -47,41 +43,34 @@ struct Told<'a> {
 /// Evaluates and prints.
 ///
 /// # Errors
-/// Files that cannot be read; no row that can be judged; nobody treated, or nobody not.
+/// Files that cannot be read; a data folder that cannot be opened; no row that can be judged; nobody treated, or nobody
+/// not.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    ensure!(
-        RESAMPLES.contains(&args.bootstrap),
-        "--bootstrap: must be from {} to {}",
-        RESAMPLES.start(),
-        RESAMPLES.end()
-    );
-    if let Some(path) = &args.report {
-        check_folder(path)?;
-    }
     let params = UpliftParams {
-        resamples: args.bootstrap,
-        seed: args.seed,
+        resamples: args.flags.check(RESAMPLES)?,
+        seed: args.flags.seed,
         ..UpliftParams::default()
     };
+    if let Some(days) = args.flags.window {
+        return window::run(args, days, params);
+    }
+    let path = args.log.as_ref().context("give --log, or --window")?;
     let mut refused = 0;
-    let file = UpliftFile::read(&args.log)?;
-    say(&args.log, &file.refused, &mut refused);
-    let report = evaluate(&file.log(), &params).with_context(|| args.log.display().to_string())?;
+    let file = UpliftFile::read(path)?;
+    say(path, &file.refused, &mut refused);
+    let report = evaluate(&file.log(), &params).with_context(|| path.display().to_string())?;
     let told = Told {
-        file: &file,
+        refused: file.refused.count,
+        features: &file.features,
+        notes: text::notes(&file),
         report,
         params,
     };
-    let mut out = std::io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", text::to_json(&told))?;
-    } else {
-        write!(out, "{}", text::to_text(&told))?;
-    }
-    if let Some(path) = &args.report {
-        let page = report::page(&told, &command());
-        std::fs::write(path, page).with_context(|| path.display().to_string())?;
-    }
+    args.flags.print(
+        || text::to_json(&told),
+        || text::to_text(&told),
+        |command| report::page(&told, "", command),
+    )?;
     say_refused(refused);
     Ok(ExitCode::SUCCESS)
 }

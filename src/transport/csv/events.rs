@@ -8,7 +8,7 @@ use super::table::{Found, Table, number, time};
 use crate::application::import::{Row, RowError, RowResult};
 use crate::domain::{Event, EventDraft, Fingerprint, Timestamp};
 
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 17] = [
     "event_type",
     "timestamp",
     "customer_id",
@@ -25,6 +25,7 @@ const COLUMNS: [&str; 16] = [
     "rating",
     "search_query",
     "attribution_token",
+    "campaign_id",
 ];
 const NEEDED: [&[&str]; 3] = [
     &["event_type"],
@@ -39,7 +40,7 @@ pub type Repetitions<'a> = Box<dyn FnMut(Fingerprint) -> io::Result<u64> + Send 
 /// Reads events.
 pub struct Events<'a> {
     table: Table,
-    found: Found<16>,
+    found: Found<17>,
     now: Timestamp,
     repetitions: Repetitions<'a>,
 }
@@ -104,6 +105,7 @@ impl<'a> Events<'a> {
             rating: number(cell(13)),
             search_query: cell(14),
             attribution_token: cell(15),
+            campaign_id: cell(16),
         };
         let mut uncounted = None;
         let checked = draft.check(self.now, |content| {

@@ -1,6 +1,11 @@
 //! A stream of answers over many customers: page by page, what is scarce to those with whom it is worth most.
 
-use crate::application::customers::{Customers, Selection};
+use std::num::NonZero;
+use std::sync::mpsc;
+use std::thread::Scope;
+
+use crate::application::AppError;
+use crate::application::customers::{Customers, Profile, Selection};
 use crate::application::ingest::Ingest;
 use crate::application::recommend::offers::{Allotment, Proposal, promise_all};
 use crate::application::recommend::{Question, Recommender, Who};
@@ -11,6 +16,8 @@ use crate::transport::grpc::work::{Ended, Outlet};
 
 /// Customers that are read at a time for a stream.
 const CAMPAIGN_PAGE: usize = 256;
+/// The most threads of one campaign: the more there are, the longer others wait for theirs.
+const MAX_THREADS: usize = 4;
 
 /// A stream of answers over customers.
 pub(super) struct Campaign {
@@ -32,9 +39,7 @@ impl Campaign {
         let fields = self.fields.each_ref().map(String::as_str);
         let binding = stream_binding(&fields);
         let allotment = self.allot(from, outlet)?;
-        let mut at = Some(from);
-        while let Some(from) = at {
-            let (next, asked) = self.propose(from, allotment.as_ref(), outlet)?;
+        self.each_page(from, allotment.as_ref(), outlet, &mut |asked| {
             let (asked, proposals): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
             // a page's reservations are written together; what is not sent is answered again to who resumes
             let answers = promise_all(&self.ingest, proposals)?;
@@ -46,9 +51,8 @@ impl Campaign {
                     resume_token: binding.token(Some(place.plus(1).0)),
                 })?;
             }
-            at = next;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Who gets the offers that are not there for everybody: all are asked before the first is answered. Who resumes
@@ -61,41 +65,118 @@ impl Campaign {
         let Some(mut bidding) = self.recommender.bidding()? else {
             return Ok(None);
         };
-        let mut at = Some(from);
-        while let Some(from) = at {
-            let (next, asked) = self.propose(from, None, outlet)?;
+        self.each_page(from, None, outlet, &mut |asked| {
             for ((customer, _), proposal) in asked {
                 proposal.bid(&customer, &mut bidding);
             }
-            at = next;
-        }
+            Ok(())
+        })?;
         Ok(Some(bidding.settle()))
     }
 
-    /// One page of customers with what could be answered to them, and where the next one begins.
-    fn propose(
+    /// Asks for everybody from a place on, on all cores, and hands each page to `take`, in order.
+    fn each_page(
         &self,
         from: u64,
         allotment: Option<&Allotment>,
         outlet: &Outlet<v1::StreamRecommendationsResponse>,
-    ) -> Result<(Option<u64>, Vec<Asked>), Ended> {
-        outlet.check()?;
-        let page = self.customers.list(from, CAMPAIGN_PAGE, &self.selection)?;
+        take: &mut dyn FnMut(Vec<Asked>) -> Result<(), Ended>,
+    ) -> Result<(), Ended> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        std::thread::scope(|scope| {
+            let ask = |some: Vec<Target>| self.propose(some, allotment, outlet);
+            let helpers = (1..cores.min(MAX_THREADS)).map(|_| Helper::start(scope, ask));
+            let helpers: Vec<Helper> = helpers.collect();
+            let mut at = Some(from);
+            while let Some(from) = at {
+                outlet.check()?;
+                let page = self.customers.list(from, CAMPAIGN_PAGE, &self.selection)?;
+                at = page.next;
+                let targets = page.items.into_iter().filter_map(target);
+                let mut rest: Vec<Target> = targets.collect();
+                let part = rest.len().div_ceil(helpers.len() + 1);
+                for helper in &helpers {
+                    let later = rest.split_off(part.min(rest.len()));
+                    helper.ask(std::mem::replace(&mut rest, later))?;
+                }
+                // this thread asks for the last part, meanwhile
+                let own = ask(rest)?;
+                let mut asked = Vec::with_capacity(CAMPAIGN_PAGE);
+                for helper in &helpers {
+                    asked.extend(helper.answer()?);
+                }
+                asked.extend(own);
+                take(asked)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What could be answered to some customers, in their order.
+    fn propose(
+        &self,
+        targets: Vec<Target>,
+        allotment: Option<&Allotment>,
+        outlet: &Outlet<v1::StreamRecommendationsResponse>,
+    ) -> Result<Vec<Asked>, Ended> {
         let mut question = self.question.clone();
-        let mut asked = Vec::with_capacity(page.items.len());
-        for profile in page.items {
-            let (Who::Customer(customer), Some(place)) = (&profile.who, profile.position) else {
-                continue;
-            };
-            let customer = customer.clone();
-            question.who = profile.who;
+        let mut asked = Vec::with_capacity(targets.len());
+        for (customer, place) in targets {
+            question.who = Who::Customer(customer.clone());
             let proposal = self.recommender.propose_within(&question, allotment)?;
             asked.push(((customer, place), proposal));
             outlet.check()?;
         }
-        Ok((page.next, asked))
+        Ok(asked)
     }
 }
 
+/// A customer, and the position to go on after.
+type Target = (CustomerId, Position);
+
+fn target(profile: Profile) -> Option<Target> {
+    let Who::Customer(customer) = profile.who else {
+        return None;
+    };
+    Some((customer, profile.position?))
+}
+
+/// A thread that asks for some customers of each page; it ends with the campaign. It lives as long, so that the room it
+/// works in is made once.
+struct Helper {
+    targets: mpsc::Sender<Vec<Target>>,
+    asked: mpsc::Receiver<Result<Vec<Asked>, Ended>>,
+}
+
+impl Helper {
+    fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        ask: impl Fn(Vec<Target>) -> Result<Vec<Asked>, Ended> + Send + 'scope,
+    ) -> Self {
+        let (targets, wanted) = mpsc::channel::<Vec<Target>>();
+        let (done, asked) = mpsc::channel();
+        scope.spawn(move || {
+            // nobody waits any more if the campaign ended early
+            while let Ok(some) = wanted.recv()
+                && done.send(ask(some)).is_ok()
+            {}
+        });
+        Self { targets, asked }
+    }
+
+    fn ask(&self, some: Vec<Target>) -> Result<(), Ended> {
+        self.targets.send(some).map_err(|_| gone())
+    }
+
+    fn answer(&self) -> Result<Vec<Asked>, Ended> {
+        self.asked.recv().map_err(|_| gone())?
+    }
+}
+
+/// A thread that is gone has panicked, and its scope says so.
+fn gone() -> Ended {
+    Ended::With(AppError::Internal("a campaign panicked".to_owned()))
+}
+
 /// A customer, the position to go on after, and what could be answered.
-type Asked = ((CustomerId, Position), Proposal);
+type Asked = (Target, Proposal);

@@ -216,6 +216,7 @@ pub(super) fn draft(event: &v1::Event) -> EventDraft<'_> {
         rating: event.rating.map(Ok),
         search_query: &event.search_query,
         attribution_token: &event.attribution_token,
+        campaign_id: &event.campaign_id,
     }
 }
 
@@ -243,6 +244,7 @@ pub(super) fn render(event: &Event) -> v1::Event {
             .map_or_else(String::new, str::to_owned),
         // what it proved is kept, the token is not
         attribution_token: String::new(),
+        campaign_id: text(event.campaign.as_ref(), |id| id.as_str()),
     }
 }
 
@@ -272,8 +274,20 @@ mod tests {
             rating: None,
             search_query: String::new(),
             attribution_token: String::new(),
+            campaign_id: String::new(),
         };
         let now = Timestamp::from_ms(1_700_000_100_000);
+        let parsed = draft(&sent).check(now, |_| 0).unwrap();
+        assert_eq!(render(&parsed), sent);
+        let sent = v1::Event {
+            event_id: "e2".to_owned(),
+            event_type: "offer_sent".to_owned(),
+            event_time: sent.event_time,
+            customer_id: "c1".to_owned(),
+            quantity: Some(1.0),
+            campaign_id: "spring".to_owned(),
+            ..v1::Event::default()
+        };
         let parsed = draft(&sent).check(now, |_| 0).unwrap();
         assert_eq!(render(&parsed), sent);
     }

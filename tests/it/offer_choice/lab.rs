@@ -1,5 +1,6 @@
 //! A shop whose customers do what is known: some buy anyway, some only with one of two offers, some never.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -8,14 +9,15 @@ use nextbest::application::recipes::Recipes;
 use nextbest::application::recommend::offers::{Proposal, promise_all};
 use nextbest::application::recommend::{Answer, Explanation, Question, Who};
 use nextbest::application::shop::Clock;
+use nextbest::config::Settings;
 use nextbest::domain::time::{DAY_MS, HOUR_MS};
 use nextbest::domain::{
     CustomerId, EventDraft, Fingerprint, OfferDraft, OfferKind, ProductDraft, RecordBody, Timestamp,
 };
 use nextbest::proto::v1;
-use nextbest::server::Service;
+use nextbest::server::{Service, open_journal};
 use nextbest::store::token::Statement;
-use nextbest::store::{Artefacts, MemoryJournal};
+use nextbest::store::{Artefacts, Journal, MemoryJournal};
 use tempfile::TempDir;
 
 use crate::harness::{fresh_fold, settings};
@@ -72,7 +74,7 @@ pub(crate) struct Lab {
     turns: Option<Vec<usize>>,
     now: Arc<AtomicI64>,
     events: u64,
-    _models: TempDir,
+    _folder: Option<TempDir>,
 }
 
 /// The place of what was answered: an offer, or none.
@@ -97,17 +99,55 @@ impl Lab {
 
     /// By other recipes; `takes_turns` if customers buy what they have not bought for longest, else anything.
     pub(crate) fn by(customers: usize, recipes: &Recipes, takes_turns: bool) -> Self {
-        let models = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let models = folder.path().join("models");
+        let journal = Arc::new(MemoryJournal::new());
+        let settings = settings();
+        Self::on(
+            journal,
+            &models,
+            &settings,
+            (customers, takes_turns),
+            recipes,
+        )
+        .keeping(folder)
+    }
+
+    /// In a data folder of its own, with so many of a thousand customers who never get an offer.
+    pub(crate) fn in_folder(customers: usize, folder: &Path, holdout_per_mille: u32) -> Self {
+        let mut settings = settings();
+        settings.offers.holdout_per_mille = holdout_per_mille;
+        settings.data.folder = folder.to_path_buf();
+        let journal = Arc::new(open_journal(&settings).unwrap());
+        let recipes = Recipes::embedded().unwrap();
+        let models = folder.join("models");
+        Self::on(journal, &models, &settings, (customers, false), &recipes)
+    }
+
+    fn keeping(self, folder: TempDir) -> Self {
+        Self {
+            _folder: Some(folder),
+            ..self
+        }
+    }
+
+    fn on(
+        journal: Arc<dyn Journal>,
+        models: &Path,
+        settings: &Settings,
+        (customers, takes_turns): (usize, bool),
+        recipes: &Recipes,
+    ) -> Self {
         let start = Timestamp::parse("2025-03-03T08:00:00Z").unwrap();
         let now = Arc::new(AtomicI64::new(start.ms()));
         let told = now.clone();
         let clock = Clock::telling(move || Timestamp::from_ms(told.load(Ordering::Relaxed)));
         let service = Service::with(
-            Arc::new(MemoryJournal::new()),
+            journal,
             None,
-            Artefacts::open(models.path()).unwrap(),
+            Artefacts::open(models.to_path_buf()).unwrap(),
             clock,
-            &settings(),
+            settings,
             recipes,
         )
         .unwrap();
@@ -120,7 +160,7 @@ impl Lab {
             turns: takes_turns.then(|| vec![0; customers]),
             now,
             events: 0,
-            _models: models,
+            _folder: None,
         };
         lab.open();
         lab

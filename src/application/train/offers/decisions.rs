@@ -3,11 +3,9 @@
 use super::judging::{OfferLog, Redeemed, choose, quartiles};
 use super::{Exposure, OfferLearner};
 use crate::algorithms::policy::{PolicyError, PolicyParams, PolicyReport};
-use crate::application::history::Ahead;
 use crate::application::model::Model;
 use crate::application::train::Lesson;
 use crate::domain::Timestamp;
-use crate::state::State;
 use crate::state::shopper;
 
 /// At most so many offers are judged alone, those that could be answered most often.
@@ -51,17 +49,7 @@ pub fn judge_decisions(
     since: Timestamp,
     params: &PolicyParams,
 ) -> Result<DecisionLog, PolicyError> {
-    let history = lesson.history;
-    let ahead = Ahead::of(&history.moments);
-    let mut state = State::new(lesson.fold.clone());
-    history.known.iter().for_each(|record| state.apply(record));
-    let mut learner = OfferLearner::new(live);
-    for (place, record) in history.moments.iter().enumerate() {
-        learner.observe(&state, lesson.recipes, record, place);
-        state.apply(record);
-    }
-    let until = history.span().map_or(Timestamp::MIN, |(_, last)| last);
-    learner.settle(&state, &ahead, until);
+    let (learner, state) = OfferLearner::replayed(lesson, live);
     let all = &learner.exposures;
     let wanted = |e: &&Exposure| e.propensity.is_some() && e.time > since;
     let judging: Vec<&Exposure> = all.iter().filter(wanted).collect();

@@ -1,6 +1,7 @@
 //! The HTML report of the evaluation of a policy.
 
 use super::super::html::{Table, escape};
+use super::super::judging::to_know_section;
 use super::super::page::{self, figure, section};
 use super::super::plot::{self, Range, Words};
 use super::{Told, text};
@@ -17,7 +18,7 @@ pub(super) fn page(told: &Told<'_>, command: &[String]) -> String {
             escape(&text::answer(told))
         ),
         estimates(told),
-        warnings(told),
+        to_know_section(&text::warnings(told)),
     ];
     page::page("What another policy would earn", &parts.concat(), command)
 }
@@ -86,19 +87,4 @@ fn estimates(told: &Told<'_>) -> String {
     let text = "Circles may be used, diamonds with care, triangles not at all; the square is what the target's own log \
                 earned. Intervals are percentiles of a bootstrap over rows.";
     section("Estimates", text, &body)
-}
-
-fn warnings(told: &Told<'_>) -> String {
-    let items: String = text::warnings(told)
-        .iter()
-        .map(|text| format!("<li>{}</li>\n", escape(text)))
-        .collect();
-    if items.is_empty() {
-        return String::new();
-    }
-    section(
-        "To know",
-        "Before any of this is believed:",
-        &format!("<ul>\n{items}</ul>\n"),
-    )
 }

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use super::super::judging::{coded, interval, to_know};
 use super::Told;
 use crate::algorithms::bootstrap::Interval;
-use crate::algorithms::policy::{Estimate, Method, Trust};
+use crate::algorithms::policy::{Estimate, Method, Trust, Warning};
 use crate::algorithms::response::Kind;
 
 /// What stands beside every interval of the direct method.
@@ -125,13 +126,7 @@ pub(super) fn to_text(told: &Told<'_>) -> String {
         );
     }
     let _ = writeln!(text, "\n{}", answer(told));
-    let warnings = warnings(told);
-    if !warnings.is_empty() {
-        text.push_str("\nto know:\n");
-        for warning in warnings {
-            let _ = writeln!(text, "- {warning}");
-        }
-    }
+    text.push_str(&to_know(&warnings(told)));
     text
 }
 
@@ -151,7 +146,6 @@ pub(super) fn to_json(told: &Told<'_>) -> Value {
     let missing = Method::ALL
         .into_iter()
         .filter(|method| report.estimate(*method).is_none());
-    let warnings = report.warnings.iter();
     let weights = &report.weights;
     json!({
         "rows": report.rows,
@@ -165,7 +159,7 @@ pub(super) fn to_json(told: &Told<'_>) -> Value {
             "kind": told.target.0,
             "rows": told.target_rows,
             "refused_rows": told.target_refused,
-            "on_policy": told.on_policy.map(|i| json!({"value": i.mean, "low": i.low, "high": i.high})),
+            "on_policy": told.on_policy.as_ref().map(interval),
         },
         "clip": told.params.clip,
         "bootstrap": told.params.resamples,
@@ -195,8 +189,6 @@ pub(super) fn to_json(told: &Told<'_>) -> Value {
             "fitted_rows": model.fitted_rows,
             "target_read_off": model.target_read_off,
         })),
-        "warnings": warnings
-            .map(|warning| json!({"code": warning.code(), "text": warning.to_string()}))
-            .collect::<Vec<_>>(),
+        "warnings": coded(&report.warnings, Warning::code),
     })
 }

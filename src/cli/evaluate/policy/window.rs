@@ -1,46 +1,26 @@
 //! The service's own decisions about offers as the log: what other ways to choose would have earned.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Map, Value, json};
 
-use super::super::asked::{live, window};
-use super::super::command;
+use super::super::judging::Window;
 use super::text::{to_json, use_of};
 use super::{Args, Told, report};
 use crate::algorithms::bootstrap::Interval;
 use crate::algorithms::policy::{Method, PolicyParams};
-use crate::application::train::{DecisionLog, JudgedPolicy, Lesson, judge_decisions};
-use crate::config;
-use crate::domain::Timestamp;
-use crate::domain::time::DAY_MS;
-use crate::server::fold_settings;
-use crate::telemetry;
+use crate::application::train::{DecisionLog, JudgedPolicy, judge_decisions};
 
 /// Judges the last `days` of the journal in the data folder, and prints.
 ///
 /// # Errors
 /// A data folder that cannot be opened; no decision that came back; a policy that there is not.
 pub(super) fn run(args: &Args, days: f64, params: &PolicyParams) -> anyhow::Result<ExitCode> {
-    let settings = args.settings.load()?.settings;
-    telemetry::install_quiet(&settings.log);
-    let recipes = config::recipes(settings.models.folder.as_deref())?;
-    let history = window(&settings, days)?;
-    let live = live(&settings, &history, &recipes.stages)?;
-    let fold = fold_settings(&recipes, &settings);
-    let lesson = Lesson {
-        history: &history,
-        fold: &fold,
-        recipes: &recipes.stages,
-        horizons_ms: &recipes.places.horizons_ms,
-    };
-    let last = history.span().map_or(Timestamp::MIN, |(_, last)| last);
-    let since = last.plus_ms(-((days * DAY_MS as f64) as i64));
-    let live = live.as_ref().map(|live| &live.model);
-    let log = judge_decisions(lesson, live, since, params).with_context(|| {
+    let window = Window::open(&args.flags.settings, days)?;
+    let live = window.live()?;
+    let log = judge_decisions(window.lesson(), live.as_ref(), window.since, params).with_context(|| {
         format!(
             "--window {days}: decisions judge when a week has passed since an event with the token of their answer"
         )
@@ -69,25 +49,22 @@ pub(super) fn run(args: &Args, days: f64, params: &PolicyParams) -> anyhow::Resu
             found
         }
     };
-    let mut out = std::io::stdout().lock();
-    if args.json {
-        let policies = log.policies.iter();
-        let policies = policies.map(|policy| (policy.name.clone(), to_json(&told(policy))));
-        let json = json!({
-            "window_days": days,
-            "decisions": log.decisions,
-            "with_offer": log.with_offer,
-            "held_out": log.held_out,
-            "policies": policies.collect::<Map<String, Value>>(),
-        });
-        writeln!(out, "{json}")?;
-    } else {
-        write!(out, "{}", table(&log, days))?;
-    }
-    if let Some((path, policy)) = args.report.as_ref().zip(shown) {
-        let page = report::page(&told(policy), &command());
-        std::fs::write(path, page).with_context(|| path.display().to_string())?;
-    }
+    let shown = shown.context("there is no policy to tell of")?;
+    args.flags.print(
+        || {
+            let policies = log.policies.iter();
+            let policies = policies.map(|policy| (policy.name.clone(), to_json(&told(policy))));
+            json!({
+                "window_days": days,
+                "decisions": log.decisions,
+                "with_offer": log.with_offer,
+                "held_out": log.held_out,
+                "policies": policies.collect::<Map<String, Value>>(),
+            })
+        },
+        || table(&log, days),
+        |command| report::page(&told(shown), command),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

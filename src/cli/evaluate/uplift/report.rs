@@ -1,37 +1,29 @@
 //! The HTML report of the evaluation of a trial.
 
 use super::super::html::{Table, escape};
+use super::super::judging::to_know_section;
 use super::super::page::{self, figure, section};
 use super::super::plot::{self, Range, Words};
 use super::{Told, text};
 use crate::algorithms::bootstrap::Interval;
 use crate::algorithms::uplift::{Comparison, Ranking};
 
-/// The page; `command` is what was called.
-pub(super) fn page(told: &Told<'_>, command: &[String]) -> String {
+/// The page; `command` is what was called, `summary` what the trial is, if that needs to be said.
+pub(super) fn page(told: &Told<'_>, summary: &str, command: &[String]) -> String {
     let findings = text::comparisons(told)
         .map(|comparison| format!("<li>{}</li>\n", escape(&text::finding(comparison))));
     let findings: String = findings.collect();
-    let mut body = format!(
-        "<p>{}.</p>\n<ul>\n{findings}</ul>\n",
-        escape(&text::log(told))
-    );
+    let sentences = [summary.to_owned(), format!("{}.", text::log(told))];
+    let sentences = sentences.iter().filter(|text| !text.is_empty());
+    let mut body: String = sentences
+        .map(|text| format!("<p>{}</p>\n", escape(text)))
+        .collect();
+    body.push_str(&format!("<ul>\n{findings}</ul>\n"));
     body.push_str(&effects(told));
     for (place, comparison) in text::comparisons(told).enumerate() {
         body.push_str(&curves(comparison, place));
     }
-    let warnings = text::warnings(told);
-    if !warnings.is_empty() {
-        let items: String = warnings
-            .iter()
-            .map(|text| format!("<li>{}</li>\n", escape(text)))
-            .collect();
-        body.push_str(&section(
-            "To know",
-            "Before any of this is believed:",
-            &format!("<ul>\n{items}</ul>\n"),
-        ));
-    }
+    body.push_str(&to_know_section(&text::warnings(told)));
     page::page("Whom a treatment changes", &body, command)
 }
 

@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::super::judging::{coded, interval, to_know};
 use super::Told;
 use crate::algorithms::bootstrap::Interval;
 use crate::algorithms::response::Kind;
-use crate::algorithms::uplift::{Comparison, Effect, FeatureValues, Learned, Ranking};
+use crate::algorithms::uplift::{Comparison, Effect, FeatureValues, Learned, Ranking, Warning};
+use crate::transport::csv::UpliftFile;
 
 /// What a comparison is called for people.
 pub(super) fn name(comparison: &Comparison) -> String {
@@ -25,7 +27,7 @@ pub(super) fn comparisons<'a>(told: &'a Told<'_>) -> impl Iterator<Item = &'a Co
 /// What the trial was, in a sentence.
 pub(super) fn log(told: &Told<'_>) -> String {
     let report = &told.report;
-    let refused = told.file.refused.count;
+    let refused = told.refused;
     let arms =
         comparisons(told).filter(|comparison| report.arms.is_empty() || comparison.arm.is_some());
     let arms: Vec<String> = arms
@@ -66,24 +68,25 @@ pub(super) fn finding(comparison: &Comparison) -> String {
     }
 }
 
+/// Things to know of a file, in sentences.
+pub(super) fn notes(file: &UpliftFile) -> Vec<String> {
+    let words = file.mostly_numbers.iter().map(|(feature, value)| {
+        format!(
+            "the feature {feature} is taken as categories because of {value:?}; its other values are numbers"
+        )
+    });
+    let mut notes: Vec<String> = words.collect();
+    if file.blank_values > 0 {
+        let blank = file.blank_values;
+        notes.push(format!("{blank} rows have no value; it counts as 0"));
+    }
+    notes
+}
+
 /// Things to know, in sentences.
 pub(super) fn warnings(told: &Told<'_>) -> Vec<String> {
-    let mut warnings: Vec<String> = told
-        .report
-        .warnings
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    for (feature, value) in &told.file.mostly_numbers {
-        warnings.push(format!(
-            "the feature {feature} is taken as categories because of {value:?}; its other values are numbers"
-        ));
-    }
-    if told.file.blank_values > 0 {
-        let blank = told.file.blank_values;
-        warnings.push(format!("{blank} rows have no value; it counts as 0"));
-    }
-    warnings
+    let warnings = told.report.warnings.iter().map(ToString::to_string);
+    warnings.chain(told.notes.iter().cloned()).collect()
 }
 
 fn effect_line(text: &mut String, what: &str, name: &str, effect: &Effect) {
@@ -174,29 +177,22 @@ pub(super) fn to_text(told: &Told<'_>) -> String {
     for comparison in comparisons(told) {
         let _ = writeln!(text, "{}", finding(comparison));
     }
-    let warnings = warnings(told);
-    if !warnings.is_empty() {
-        text.push_str("\nto know:\n");
-        for warning in warnings {
-            let _ = writeln!(text, "- {warning}");
-        }
-    }
+    text.push_str(&to_know(&warnings(told)));
     text
 }
 
 pub(super) fn to_json(told: &Told<'_>) -> Value {
     let report = &told.report;
-    let features = told.file.features.iter().map(|feature| {
+    let features = told.features.iter().map(|feature| {
         let kind = match feature.values {
             FeatureValues::Numbers(_) => "number",
             FeatureValues::Categories(_) => "category",
         };
         json!({"name": feature.name, "kind": kind, "used": !report.unused_features.contains(&feature.name)})
     });
-    let warnings = report.warnings.iter();
     json!({
         "rows": report.rows,
-        "refused_rows": told.file.refused.count,
+        "refused_rows": told.refused,
         "control_rows": report.control_rows,
         "control_responses": report.control_responses,
         "bootstrap": told.params.resamples,
@@ -208,9 +204,7 @@ pub(super) fn to_json(told: &Told<'_>) -> Value {
         "columns": report.columns,
         "all": comparison(&report.all),
         "arms": report.arms.iter().map(comparison).collect::<Vec<_>>(),
-        "warnings": warnings
-            .map(|warning| json!({"code": warning.code(), "text": warning.to_string()}))
-            .collect::<Vec<_>>(),
+        "warnings": coded(&report.warnings, Warning::code),
     })
 }
 
@@ -238,10 +232,6 @@ fn learned(learned: &Learned) -> Value {
         "outcome": ranking(&learned.outcome),
         "value": learned.value.as_ref().map(ranking),
     })
-}
-
-fn interval(interval: &Interval) -> Value {
-    json!({"value": interval.mean, "low": interval.low, "high": interval.high})
 }
 
 fn ranking(ranking: &Ranking) -> Value {

@@ -348,6 +348,9 @@ fn happened(event: &v1::Event, names: &HashMap<String, String>) -> String {
     if !event.offer_id.is_empty() {
         parts.push(format!("offer {}", event.offer_id));
     }
+    if !event.campaign_id.is_empty() {
+        parts.push(format!("campaign {}", event.campaign_id));
+    }
     if !event.touchpoint.is_empty() {
         parts.push(format!("at {}", words(&event.touchpoint)));
     }
