@@ -138,6 +138,7 @@ impl EventFields {
             rating: self.rating,
             search_query: String::new(),
             attribution_token: self.attribution_token,
+            ..v1::Event::default()
         }
     }
 }
