@@ -432,7 +432,11 @@ impl Case<'_> {
                 self.figure(&touchpoint.emotion, rows.emotion(), &|| told.clone());
                 used.insert(touchpoint.name.clone());
             }
-            let is_used = |key: &Key| key.1 == Measure::Events as u8;
+            let is_used = |key: &Key| {
+                [Measure::Events, Measure::Passed, Measure::Orders]
+                    .map(|m| m as u8)
+                    .contains(&key.1)
+            };
             let places = rows.rows.iter().filter(|(key, _)| is_used(key));
             assert!(
                 places.into_iter().all(|(key, _)| used.contains(&key.2.2)),
