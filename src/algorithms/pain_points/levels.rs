@@ -162,11 +162,8 @@ fn but<'a>(cells: &'a [Cell], without: &[usize]) -> Vec<&'a Cell> {
 }
 
 /// What the odds changed at the other touchpoints of the stage (at the other categories of the touchpoint): their
-/// median, each with the weight of what it can tell, and at least 1. When all of a stage got worse, that is no pain of
-/// one place; when all of it got better, that makes no pain of a place that did not.
-///
-/// The weight is one over the variance of the change, that of chance and that of what changes anyway: a place with
-/// few losses says nearly nothing, and yet one large place does not speak for all.
+/// median, and at least 1. When all of a stage got worse, that is no pain of one place; when all of it got better, that
+/// makes no pain of a place that did not.
 fn drift(spots: &[Spot], whole: &[Option<Rise>], place: usize) -> f64 {
     let here = &spots[place];
     let others = spots
@@ -181,35 +178,21 @@ fn drift(spots: &[Spot], whole: &[Option<Rise>], place: usize) -> f64 {
             };
             *other != place && is_kin
         });
-    let usual = USUAL_ODDS_RATIO.ln().powi(2);
-    let mut changes: Vec<(f64, f64)> = others
+    let mut changes: Vec<f64> = others
         .filter_map(|(_, (_, rise))| rise.as_ref())
-        .map(|rise| (rise.log_odds_ratio(), 1.0 / (rise.variance() + usual)))
+        .map(Rise::log_odds_ratio)
         .collect();
     if changes.len() < MIN_OTHERS {
         return 1.0;
     }
-    changes.sort_by(|a, b| a.0.total_cmp(&b.0));
-    weighted_median(&changes).max(0.0).exp()
-}
-
-/// The median of values in ascending order, each with its weight, above 0: where half of the weight lies on either
-/// side, halfway between two values if it lies so between them.
-fn weighted_median(values: &[(f64, f64)]) -> f64 {
-    let half = 0.5 * values.iter().map(|(_, weight)| weight).sum::<f64>();
-    let mut passed = 0.0;
-    for (place, (value, weight)) in values.iter().enumerate() {
-        passed += weight;
-        if passed > half * (1.0 + 1e-12) {
-            return *value;
-        }
-        if passed >= half * (1.0 - 1e-12)
-            && let Some((next, _)) = values.get(place + 1)
-        {
-            return 0.5 * (value + next);
-        }
-    }
-    values.last().map_or(0.0, |(value, _)| *value)
+    changes.sort_by(f64::total_cmp);
+    let middle = changes.len() / 2;
+    let median = if changes.len() % 2 == 1 {
+        changes[middle]
+    } else {
+        0.5 * (changes[middle - 1] + changes[middle])
+    };
+    median.max(0.0).exp()
 }
 
 /// Says of each spot whom its rise is about: everybody, or some personas, or everybody and some of them even more.
@@ -339,20 +322,4 @@ pub(super) fn pages_or_categories(findings: Vec<Finding>, spots: &[Spot]) -> Vec
     let both = findings.into_iter().zip(kept);
     both.filter_map(|(finding, keep)| keep.then_some(finding))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::weighted_median;
-
-    #[test]
-    fn a_median_weighs_its_values() {
-        let median = |values: &[(f64, f64)]| weighted_median(values).to_bits();
-        let is = |value: f64| value.to_bits();
-        assert_eq!(median(&[(1.0, 1.0), (2.0, 1.0), (9.0, 1.0)]), is(2.0));
-        assert_eq!(median(&[(1.0, 1.0), (2.0, 1.0)]), is(1.5));
-        assert_eq!(median(&[(1.0, 0.1), (2.0, 0.1), (3.0, 5.0)]), is(3.0));
-        assert_eq!(median(&[(1.0, 1.0), (2.0, 2.0), (3.0, 1.0)]), is(2.0));
-        assert_eq!(median(&[]), is(0.0));
-    }
 }
