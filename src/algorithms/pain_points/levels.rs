@@ -166,8 +166,8 @@ fn but<'a>(cells: &'a [Cell], without: &[usize]) -> Vec<&'a Cell> {
 }
 
 /// What the odds surely changed at the other touchpoints of the stage (at the other categories of the touchpoint), at
-/// least 1: the lower end of the one-sided 95 % interval of their median. When all of a stage got worse, that is no pain
-/// of one place; when all of it got better, that makes no pain of a place that did not.
+/// least 1: the lower end of the one-sided 95 % interval of their median. When all of a stage got worse, that is no
+/// pain of one place; when all of it got better, that makes no pain of a place that did not.
 ///
 /// Each change weighs one over its variance, that of chance and that of what changes anyway: a place with few losses
 /// says nearly nothing, and yet one large place does not speak for all.
