@@ -194,7 +194,7 @@ fn what_changed_in_the_whole_stage_is_no_pain_of_a_place() {
     assert_eq!(found(&season), [before("payment", "", Whom::Everybody)]);
 }
 
-/// The decision stage of a simulated shop with high shipping cost, as a service counted it (seed 1): of many touchpoints
+/// The decision stage of a simulated shop with high shipping cost, as a service counted it (seed 1): at many places
 /// hardly anybody is lost, in the window or before.
 #[test]
 fn places_that_tell_nothing_do_not_say_that_all_of_a_stage_got_worse() {
