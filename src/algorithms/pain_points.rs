@@ -183,6 +183,7 @@ pub fn find(places: &[Place], worth: &BTreeMap<String, f64>, params: &PainParams
     let q = chance::q_values(&tests.p);
     let told = Told {
         q: &q,
+        apart: &chance::q_values(&tests.apart),
         rate: params.false_discovery_rate,
     };
     let mut findings = levels::explain(&spots, &rises, told);
@@ -214,6 +215,9 @@ pub fn find(places: &[Place], worth: &BTreeMap<String, f64>, params: &PainParams
 #[derive(Debug, Default)]
 struct Tests {
     p: Vec<f64>,
+    /// Of the question whether a persona stands out from the others: asked only of what was found, and a family of its
+    /// own (Yekutieli 2008).
+    apart: Vec<f64>,
 }
 
 impl Tests {
@@ -222,12 +226,19 @@ impl Tests {
         self.p.push(p);
         self.p.len() - 1
     }
+
+    /// As [`Tests::push`], of a persona against the others.
+    fn push_apart(&mut self, p: f64) -> usize {
+        self.apart.push(p);
+        self.apart.len() - 1
+    }
 }
 
 /// What is significant among all comparisons.
 #[derive(Debug, Clone, Copy)]
 struct Told<'a> {
     q: &'a [f64],
+    apart: &'a [f64],
     rate: f64,
 }
 

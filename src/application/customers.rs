@@ -1,5 +1,9 @@
 //! Customers: what is known of them, who they turned out to be, export and erasure.
 
+mod timeline;
+
+pub use timeline::Told;
+
 use std::sync::Arc;
 
 use crate::application::catalog::Page;

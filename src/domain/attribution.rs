@@ -241,6 +241,21 @@ pub struct Attribution {
     pub offers: Option<OfferDecision>,
 }
 
+impl Attribution {
+    /// Whether the product of the event was recommended to the one who did this.
+    #[must_use]
+    pub fn is_recommended(&self) -> bool {
+        self.is_theirs && !self.shown.is_empty()
+    }
+
+    /// Whether the answer to the one who did this held an offer.
+    #[must_use]
+    pub fn has_offer(&self) -> bool {
+        let offers = self.offers.as_ref();
+        self.is_theirs && offers.is_some_and(|decision| !decision.offers.is_empty())
+    }
+}
+
 /// What an event says of the answer it came of.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Credit {
@@ -248,6 +263,17 @@ pub enum Credit {
     Claimed(Box<str>),
     /// What the token proves.
     Proven(Box<Attribution>),
+}
+
+impl Credit {
+    /// What is proven, if anything.
+    #[must_use]
+    pub fn proven(&self) -> Option<&Attribution> {
+        match self {
+            Self::Claimed(_) => None,
+            Self::Proven(proven) => Some(proven),
+        }
+    }
 }
 
 /// What became of a product that was recommended.

@@ -30,7 +30,7 @@ use crate::state::journeys::names::Names;
 use crate::state::journeys::table::{KEPT_DAYS, Table, day_of};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The most touchpoints that are told apart.
 pub const MAX_TOUCHPOINTS: u16 = 256;
 /// The most categories that are told apart.
@@ -324,10 +324,16 @@ impl Journeys {
         let before = self
             .visitors
             .insert(visitor_key(visitor), Owner::Customer(key));
-        let Some(Owner::Course(number)) = before else {
-            return;
+        let theirs = match before {
+            Some(Owner::Course(number)) => {
+                let course = self.courses[number as usize].take();
+                course.map(|course| (number, course))
+            }
+            _ => None,
         };
-        let Some(mut theirs) = self.courses[number as usize].take() else {
+        let Some((number, mut theirs)) = theirs else {
+            // the visitor's steps do not tell the id of the customer, nor with it the arm
+            self.course_of(customer, groups);
             return;
         };
         let mut changes = Changes::default();
@@ -370,18 +376,8 @@ impl Journeys {
                 match self.visitors.get(&key) {
                     Some(Owner::Course(number)) => *number,
                     Some(Owner::Customer(customer)) => {
-                        let Some(&number) = self.customers.get(customer) else {
-                            // identified as somebody of whom nothing else is known
-                            let course = Course {
-                                customer: Some(*customer),
-                                ..Course::default()
-                            };
-                            let customer = *customer;
-                            let number = self.add_course(course);
-                            self.customers.insert(customer, number);
-                            return self.take(event, number, groups);
-                        };
-                        number
+                        let number = self.customers.get(customer);
+                        *number.expect("an identification makes the course of its customer")
                     }
                     None => {
                         let number = self.add_course(Course::default());

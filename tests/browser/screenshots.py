@@ -14,10 +14,11 @@ PAGES = {
     "offers": "/dashboard/offers",
 }
 WIDTH, HEIGHT = 1280, 1400
+PHONE_WIDTH, PHONE_HEIGHT = 390, 844
 
 
 def main(url, folder):
-    """One picture a page, in the light; the first one also in the dark."""
+    """One picture a page, in the light; the first one also in the dark and on a phone."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     chromium = browser.start()
@@ -32,6 +33,11 @@ def main(url, folder):
                 chromium.get(url.rstrip("/") + path)
                 suffix = "-dark" if scheme == "dark" else ""
                 chromium.save_screenshot(str(folder / f"{name}{suffix}.png"))
+        size = {"width": PHONE_WIDTH, "height": PHONE_HEIGHT, "deviceScaleFactor": 1, "mobile": True}
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.colour_scheme(chromium, "light")
+        chromium.get(url.rstrip("/") + PAGES["journey"])
+        chromium.save_screenshot(str(folder / "journey-phone.png"))
     finally:
         chromium.quit()
 

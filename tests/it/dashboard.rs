@@ -555,6 +555,20 @@ async fn customers_are_shown_on_this_machine_and_else_only_if_told() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    // the timeline as files, and for this machine alone
+    let file = "/dashboard/customers/timeline.csv?customer_id=anna";
+    assert!(
+        text.contains(file) && text.contains("id=\"timeline\""),
+        "{text}"
+    );
+    let rows = get(face.addr, file).await.text();
+    let kinds: Vec<_> = rows
+        .lines()
+        .map(|row| row.split(',').nth(1).unwrap())
+        .collect();
+    assert_eq!(kinds, ["event_type", "review", "purchase", "view_item"]);
+    let picture = get(face.addr, &file.replace("csv", "svg")).await.text();
+    assert_eq!(picture.matches("<circle").count(), 3, "{picture}");
     let list = get(face.addr, "/dashboard/customers").await.text();
     assert!(list.contains("?customer_id=anna\""), "{list}");
     assert_eq!(
@@ -571,6 +585,8 @@ async fn customers_are_shown_on_this_machine_and_else_only_if_told() {
     let named = HttpFace::start_with(&harness, HttpLimits::default(), dashboard.clone()).await;
     let mut client = connect(named.addr).await;
     for (name, value) in [("host", "shop.example"), ("x-forwarded-for", "10.0.0.7")] {
+        let request = Request::get(file).header(name, value);
+        assert_eq!(send(&mut client, request, "").await.unwrap().code, 403);
         let request = Request::get(path).header(name, value);
         let hidden = send(&mut client, request, "").await.unwrap();
         assert_eq!(hidden.code, 403);

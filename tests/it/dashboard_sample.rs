@@ -361,6 +361,7 @@ impl Sample {
             name: name.to_owned(),
             title: self.name(title),
             definition: self.name(definition),
+            place_definition: self.name("where the visit began"),
             unit: unit.into(),
             total: Some(value(0.3, mean * 0.04)),
             before: Some(value(-0.9, mean * 0.04)),

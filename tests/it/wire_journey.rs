@@ -238,11 +238,14 @@ async fn a_story_is_drawn_and_measured() {
     assert_eq!(left.unwrap().count, 1);
 
     let measured = kpis(&mut clients, v1::get_kpis_request::Breakdown::Stage).await;
-    assert!(
-        measured
-            .iter()
-            .all(|kpi| !kpi.definition.is_empty() && kpi.days.len() == 28)
-    );
+    for kpi in &measured {
+        assert!(!kpi.definition.is_empty() && !kpi.place_definition.is_empty());
+        assert!(
+            kpi.days.len() == 28 && !kpi.groups.is_empty(),
+            "{}",
+            kpi.name
+        );
+    }
     assert_eq!(kpi(&measured, "orders").value, Some(2.0));
     assert_eq!(kpi(&measured, "revenue").value, Some(100.0));
     near(kpi(&measured, "average_order_value").value, 50.0);
@@ -298,6 +301,7 @@ async fn a_story_is_drawn_and_measured() {
         figures(stage(&checkout, "decision")),
         [1, 0, 0, 1, 0, 0, 0, 0]
     );
+    newest_first(&mut clients).await;
     harness.stop().await.unwrap();
 
     // the journal is there, the counters are counted anew
@@ -319,6 +323,53 @@ async fn a_story_is_drawn_and_measured() {
         [1, 0, 0, 0, 0, 1, 0, 0]
     );
     harness.stop().await.unwrap();
+}
+
+/// Anna's steps from the newest on, page by page, each with the stage after it.
+async fn newest_first(clients: &mut Clients) {
+    let subject = v1::list_events_request::Subject::CustomerId("anna".to_owned());
+    let mut request = v1::ListEventsRequest {
+        subject: Some(subject),
+        page_size: 3,
+        newest_first: true,
+        ..v1::ListEventsRequest::default()
+    };
+    let mut pages = Vec::new();
+    loop {
+        let page = clients.events.list_events(request.clone()).await.unwrap();
+        let page = page.into_inner();
+        let events = page.events.into_iter();
+        let told: Vec<_> = events.map(|e| (e.event_type, e.stage)).collect();
+        pages.push(told);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let told = |steps: &[(&str, &str)]| -> Vec<(String, String)> {
+        let steps = steps.iter();
+        steps
+            .map(|(kind, stage)| ((*kind).to_owned(), (*stage).to_owned()))
+            .collect()
+    };
+    let wanted = [
+        told(&[
+            ("purchase", "purchase"),
+            ("nps_response", "purchase"),
+            ("purchase", "purchase"),
+        ]),
+        told(&[
+            ("begin_checkout", "decision"),
+            ("add_to_cart", "decision"),
+            ("view_item", "consideration"),
+        ]),
+        told(&[("page_view", "awareness")]),
+    ];
+    assert_eq!(pages, wanted);
+    // a token goes on in its own order alone
+    request.newest_first = false;
+    let status = clients.events.list_events(request).await.unwrap_err();
+    assert_eq!(code_and_reason(&status).0, Code::InvalidArgument);
 }
 
 #[tokio::test]

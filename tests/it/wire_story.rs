@@ -149,7 +149,7 @@ pub(crate) async fn kept(clients: &mut Clients, customer: &str) -> Vec<v1::Event
     let mut request = v1::ListEventsRequest {
         subject: Some(subject),
         page_size: 7,
-        page_token: String::new(),
+        ..v1::ListEventsRequest::default()
     };
     let mut events = Vec::new();
     loop {

@@ -9,6 +9,10 @@ use super::{
 /// Where several personas rose, the others speak against everybody only if they are at least this share of all who
 /// passed.
 const SPEAKS_AGAINST: f64 = 0.1;
+/// The error of a median is so many times that of a mean: √(π/2).
+const MEDIAN_ERROR: f64 = 1.253_314;
+/// The normal quantile of a one-sided 95 % interval.
+const SURELY: f64 = 1.644_854;
 
 /// How a group of people at a spot fares, compared with before.
 #[derive(Debug, Clone, Copy)]
@@ -133,7 +137,7 @@ pub(super) fn compare(spots: &[Spot], tests: &mut Tests) -> Vec<Rises> {
             let own = rise(&[cell])?;
             let test = tests.push(own.p());
             let others = rise(&but(&spot.cells, &[place]));
-            let above = others.map(|others| tests.push(own.above(&others)));
+            let above = others.map(|others| tests.push_apart(own.above(&others)));
             Some((own, test, above))
         });
         let cells = cells.collect();
@@ -161,9 +165,12 @@ fn but<'a>(cells: &'a [Cell], without: &[usize]) -> Vec<&'a Cell> {
     rest.map(|(_, cell)| cell).collect()
 }
 
-/// What the odds changed at the other touchpoints of the stage (at the other categories of the touchpoint): their
-/// median, and at least 1. When all of a stage got worse, that is no pain of one place; when all of it got better, that
-/// makes no pain of a place that did not.
+/// What the odds surely changed at the other touchpoints of the stage (at the other categories of the touchpoint), at
+/// least 1: the lower end of the one-sided 95 % interval of their median. When all of a stage got worse, that is no
+/// pain of one place; when all of it got better, that makes no pain of a place that did not.
+///
+/// Each change weighs one over its variance, that of chance and that of what changes anyway: a place with few losses
+/// says nearly nothing, and yet one large place does not speak for all.
 fn drift(spots: &[Spot], whole: &[Option<Rise>], place: usize) -> f64 {
     let here = &spots[place];
     let others = spots
@@ -178,21 +185,37 @@ fn drift(spots: &[Spot], whole: &[Option<Rise>], place: usize) -> f64 {
             };
             *other != place && is_kin
         });
-    let mut changes: Vec<f64> = others
+    let usual = USUAL_ODDS_RATIO.ln().powi(2);
+    let mut changes: Vec<(f64, f64)> = others
         .filter_map(|(_, (_, rise))| rise.as_ref())
-        .map(Rise::log_odds_ratio)
+        .map(|rise| (rise.log_odds_ratio(), 1.0 / (rise.variance() + usual)))
         .collect();
     if changes.len() < MIN_OTHERS {
         return 1.0;
     }
-    changes.sort_by(f64::total_cmp);
-    let middle = changes.len() / 2;
-    let median = if changes.len() % 2 == 1 {
-        changes[middle]
-    } else {
-        0.5 * (changes[middle - 1] + changes[middle])
-    };
-    median.max(0.0).exp()
+    changes.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let weight: f64 = changes.iter().map(|(_, weight)| weight).sum();
+    let error = MEDIAN_ERROR / weight.sqrt();
+    (weighted_median(&changes) - SURELY * error).max(0.0).exp()
+}
+
+/// The median of values in ascending order, each with its weight, above 0: where half of the weight lies on either
+/// side, halfway between two values if it lies so between them.
+fn weighted_median(values: &[(f64, f64)]) -> f64 {
+    let half = 0.5 * values.iter().map(|(_, weight)| weight).sum::<f64>();
+    let mut passed = 0.0;
+    for (place, (value, weight)) in values.iter().enumerate() {
+        passed += weight;
+        if passed > half * (1.0 + 1e-12) {
+            return *value;
+        }
+        if passed >= half * (1.0 - 1e-12)
+            && let Some((next, _)) = values.get(place + 1)
+        {
+            return 0.5 * (value + next);
+        }
+    }
+    values.last().map_or(0.0, |(value, _)| *value)
 }
 
 /// Says of each spot whom its rise is about: everybody, or some personas, or everybody and some of them even more.
@@ -235,8 +258,8 @@ fn explain_spot(spot: &Spot, rises: &Rises, told: Told<'_>, findings: &mut Vec<F
         let others = Rise::of(&others, rise.drift, rise.dispersion);
         let worse = others.map_or(0.0, |others| others.log_odds_ratio().max(0.0));
         let whom = Whom::of(&spot.cells[place]);
-        let finding = rise.finding(spot, whom, worse, told.q[above]);
-        if told.is(above) && finding.matters() {
+        let finding = rise.finding(spot, whom, worse, told.apart[above]);
+        if finding.q_value <= told.rate && finding.matters() {
             beyond.push((place, finding));
         }
     }
@@ -265,9 +288,13 @@ fn concerns_everybody(
     }
     let of = |cells: &[&Cell]| Rise::of(cells, everybody.drift, everybody.dispersion);
     // people of no known persona are of all of them: a part of them rises with each
-    let personas = but(&spot.cells, &apart);
-    let personas = personas.into_iter().filter(|cell| !cell.persona.is_empty());
-    let rest = of(&personas.collect::<Vec<_>>()).or_else(|| of(&but(&spot.cells, &apart)));
+    let personas = but(&spot.cells, &apart).into_iter();
+    let personas: Vec<&Cell> = personas.filter(|cell| !cell.persona.is_empty()).collect();
+    if personas.is_empty() && apart.len() > 1 {
+        // each of them rose
+        return true;
+    }
+    let rest = of(&personas).or_else(|| of(&but(&spot.cells, &apart)));
     let speaks = |rest: &Rise| {
         let share = rest.window.passed as f64 / everybody.window.passed as f64;
         share >= SPEAKS_AGAINST || apart.len() == 1
@@ -284,9 +311,19 @@ fn concerns_everybody(
     is_whole && of(&with).is_some_and(|risen| risen.above(&rest) > TOLD_APART / 2.0)
 }
 
+/// How many looked at the category of a finding at its touchpoint.
+fn looked(spots: &[Spot], finding: &Finding) -> u64 {
+    let here = spots
+        .iter()
+        .filter(|spot| spot.touchpoint == finding.touchpoint && spot.category == finding.category);
+    let cells = here.flat_map(|spot| &spot.cells);
+    cells.map(|cell| cell.window.passed).sum()
+}
+
 /// Product pages are counted twice: by stay, all of them, and by visit, category by category. One cause is said once:
 /// where categories in which most visits are rose for everybody, it is the pages, if these rose; else the categories,
-/// and the pages only if they lost more than their categories explain.
+/// and the pages only if they lost more than their categories explain. A category that rose at several touchpoints is
+/// said once: where most looked at it.
 pub(super) fn pages_or_categories(findings: Vec<Finding>, spots: &[Spot]) -> Vec<Finding> {
     let is_page = |finding: &Finding| {
         finding.category.is_empty() && !categories(spots, &finding.touchpoint).is_empty()
@@ -310,7 +347,14 @@ pub(super) fn pages_or_categories(findings: Vec<Finding>, spots: &[Spot]) -> Vec
             .sum();
         let is_the_pages = risen > 0.5 * all as f64 && here.clone().any(&is_page);
         if !finding.category.is_empty() {
-            return !is_the_pages;
+            let is_elsewhere = |other: &Finding| {
+                other.category == finding.category
+                    && looked(spots, other)
+                        .cmp(&looked(spots, finding))
+                        .then_with(|| finding.touchpoint.cmp(&other.touchpoint))
+                        .is_gt()
+            };
+            return !is_the_pages && !findings.iter().any(is_elsewhere);
         }
         if by_category.is_empty() || is_the_pages || !is_page(finding) {
             return true;
@@ -322,4 +366,20 @@ pub(super) fn pages_or_categories(findings: Vec<Finding>, spots: &[Spot]) -> Vec
     let both = findings.into_iter().zip(kept);
     both.filter_map(|(finding, keep)| keep.then_some(finding))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::weighted_median;
+
+    #[test]
+    fn a_median_weighs_its_values() {
+        let median = |values: &[(f64, f64)]| weighted_median(values).to_bits();
+        let is = |value: f64| value.to_bits();
+        assert_eq!(median(&[(1.0, 1.0), (2.0, 1.0), (9.0, 1.0)]), is(2.0));
+        assert_eq!(median(&[(1.0, 1.0), (2.0, 1.0)]), is(1.5));
+        assert_eq!(median(&[(1.0, 0.1), (2.0, 0.1), (3.0, 5.0)]), is(3.0));
+        assert_eq!(median(&[(1.0, 1.0), (2.0, 2.0), (3.0, 1.0)]), is(2.0));
+        assert_eq!(median(&[]), is(0.0));
+    }
 }

@@ -194,6 +194,67 @@ fn what_changed_in_the_whole_stage_is_no_pain_of_a_place() {
     assert_eq!(found(&season), [before("payment", "", Whom::Everybody)]);
 }
 
+/// The decision stage of a simulated shop with high shipping cost, as a service counted it (seed 1): at many places
+/// hardly anybody is lost, in the window or before.
+#[test]
+fn places_that_tell_nothing_do_not_say_that_all_of_a_stage_got_worse() {
+    let counted = [
+        ("cart", (251, 1_340), (1_056, 5_444)),
+        ("checkout", (93, 991), (163, 3_999)),
+        ("payment", (10, 840), (25, 3_722)),
+        ("sales_team", (20, 140), (60, 604)),
+        ("account", (0, 120), (0, 463)),
+        ("product_page", (35, 101), (78, 335)),
+        ("organic_search", (1, 62), (3, 210)),
+        ("email", (22, 53), (73, 177)),
+        ("website", (4, 49), (5, 157)),
+        ("delivery", (8, 48), (16, 171)),
+        ("product_list", (0, 43), (0, 139)),
+    ];
+    let weeks = WEEKS as u64;
+    let of_week = |all: u64, week: u64| all * (week + 1) / weeks - all * week / weeks;
+    let place = |(touchpoint, window, before): (&str, (u64, u64), (u64, u64))| Place {
+        stage: "decision".to_owned(),
+        touchpoint: touchpoint.to_owned(),
+        persona: "a".to_owned(),
+        category: String::new(),
+        window: Counts {
+            passed: window.1,
+            lost: window.0,
+        },
+        before: (0..weeks)
+            .map(|week| Counts {
+                passed: of_week(before.1, week),
+                lost: of_week(before.0, week),
+            })
+            .collect(),
+    };
+    let found = found(&counted.map(place));
+    let places: Vec<&str> = found.iter().map(|one| one.0.as_str()).collect();
+    assert_eq!(places, ["checkout"]);
+}
+
+#[test]
+fn what_every_known_persona_feels_is_everybodys() {
+    let mut shop = calm();
+    for persona in ["a", "b", "c"] {
+        lose(&mut shop, "checkout", "", Some(persona), 0.4);
+    }
+    assert_eq!(found(&shop), [before("checkout", "", Whom::Everybody)]);
+}
+
+#[test]
+fn a_category_is_said_where_most_looked_at_it() {
+    let mut shop = calm();
+    lose(&mut shop, "product_page", "Gaming", None, 0.85);
+    let told = [("a", 60, 50, 0.6), ("b", 60, 50, 0.6)];
+    shop.extend(places("purchase", "sales_team", "Gaming", &told));
+    assert_eq!(
+        found(&shop),
+        [before("product_page", "Gaming", Whom::Everybody)]
+    );
+}
+
 #[test]
 fn an_excess_that_was_always_there_is_nature() {
     let old = |share: f64| {
@@ -299,7 +360,7 @@ fn findings_are_ranked_by_money_with_ids_that_last() {
     assert!((checkout.expected_share - checkout.before.share()).abs() < 0.01);
     assert!((checkout.extra_lost - (150.0 - 300.0 * checkout.expected_share)).abs() < 1e-9);
     assert!((checkout.lost_value - 60.0 * checkout.extra_lost).abs() < 1e-9);
-    assert!(checkout.q_value < 1e-9 && first.compared > 40);
+    assert!(checkout.q_value < 1e-9 && first.compared > 30);
     assert!(
         checkout.evidence().starts_with(
             "150 of 300 stays that passed here were lost here: 50.0 % (44.4 to 55.6 %)"

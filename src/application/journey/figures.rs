@@ -73,6 +73,37 @@ impl Figure {
         }
     }
 
+    /// The share of a part in a whole that are sums over `count` things, by the sums, the sums of squares and that of
+    /// the products: the ratio estimator (Cochran 1977, 2.11) with the normal interval; of one thing alone the
+    /// interval is all there is.
+    #[must_use]
+    pub fn ratio(
+        count: i64,
+        (part, part_squares): (f64, f64),
+        (whole, whole_squares): (f64, f64),
+        products: f64,
+    ) -> Self {
+        if count <= 0 || whole <= 0.0 {
+            return Self::default();
+        }
+        let (n, share) = (count as f64, part / whole);
+        let interval = match count {
+            1 => (0.0, 1.0),
+            _ => {
+                let residuals =
+                    part_squares - 2.0 * share * products + share * share * whole_squares;
+                let variance = residuals.max(0.0) * n / (n - 1.0) / (whole * whole);
+                let half = Z * variance.sqrt();
+                ((share - half).max(0.0), (share + half).min(1.0))
+            }
+        };
+        Self {
+            value: Some(share),
+            interval: Some(interval),
+            samples: count,
+        }
+    }
+
     /// The difference of two means of sums over people: what each brings counts as a compound Poisson sum, whose
     /// variance is the sum of the squares of the orders.
     #[must_use]
@@ -126,6 +157,20 @@ mod tests {
         near(Figure::mean(4, 10.0, 30.0, range), 2.5, 1.234_86, 3.765_14);
         near(Figure::mean(1, 0.5, 0.25, (-1.0, 1.0)), 0.5, -1.0, 1.0);
         assert_eq!(Figure::mean(1, 2.0, 4.0, range).interval, None);
+        // parts 0, 4, 3 of 10, 4, 6: 7/20; residuals -3.5, 2.6, 0.9 have squares 19.82
+        let ratio = Figure::ratio(3, (7.0, 25.0), (20.0, 152.0), 34.0);
+        let half = 1.959_964 * (19.82_f64 * 1.5).sqrt() / 20.0;
+        near(ratio, 0.35, 0.0, 0.35 + half);
+        near(
+            Figure::ratio(1, (2.0, 4.0), (4.0, 16.0), 8.0),
+            0.5,
+            0.0,
+            1.0,
+        );
+        assert_eq!(
+            Figure::ratio(0, (0.0, 0.0), (0.0, 0.0), 0.0),
+            Figure::default()
+        );
         let lift = Figure::difference((100, 500.0, 5_000.0), (50, 200.0, 1_000.0));
         near(lift, 1.0, 1.0 - 1.859_39, 1.0 + 1.859_39);
         near(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::figures::Figure;
-use super::tally::{ArmSums, Tally};
+use super::tally::{ArmSums, Part, Tally};
 use super::{Asked, CountState};
 use crate::domain::time::DAY_MS;
 use crate::state::journeys::histogram::{median, quantile};
@@ -41,7 +41,8 @@ pub enum Breakdown {
 /// A figure of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KpiGroup {
-    /// The id of the persona, or the name of the segment, touchpoint or stage.
+    /// The id of the persona, or the name of the segment, touchpoint or stage; empty: people of no known persona, or in
+    /// no segment.
     pub key: String,
     /// What the group is called.
     pub title: String,
@@ -58,6 +59,8 @@ pub struct Kpi {
     pub title: &'static str,
     /// What is divided by what.
     pub definition: &'static str,
+    /// At which touchpoint and in which stage it counts.
+    pub place: &'static str,
     /// What the value is.
     pub unit: Unit,
     /// True if more of it is better.
@@ -90,31 +93,39 @@ struct Made {
     definition: &'static str,
     unit: Unit,
     more_is_better: bool,
-    /// Whether its parts are counted where they happen, so that touchpoint and stage can tell it.
-    by_place: bool,
+    /// At which touchpoint and in which stage its parts count.
+    place: &'static str,
     of: fn(&Tally) -> Figure,
 }
 
+/// The title of people whose persona is not known.
+const NO_PERSONA: &str = "no known persona";
+/// The title of people who are in no segment.
+const NO_SEGMENT: &str = "in no segment";
+const VISIT: &str = "where the visit began, and the stage after its first step";
+const ORDER: &str = "where the order was placed, and the stage before it";
+const FIRST_ORDER: &str = "where the first order was placed, and the stage before it";
+const ANSWER: &str = "where the answer was given, and the stage after it";
 const UNBOUNDED: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
 
 const ALL: &[Made] = &[
     Made {
         name: "visits",
         title: "Visits",
-        definition: "Visits: steps of one session, or with less than 30 minutes between them; counted where they \
-                     begin.",
+        definition: "Visits: steps of one session, or with less than 30 minutes between them; by the day on which \
+                     they begin.",
         unit: Unit::Count,
         more_is_better: true,
-        by_place: true,
+        place: VISIT,
         of: |t| Figure::count(t.visits),
     },
     Made {
         name: "conversion_rate",
         title: "Conversion",
-        definition: "Visits with an order, divided by visits.",
+        definition: "Visits with an order, divided by visits; by the day on which they begin.",
         unit: Unit::Share,
         more_is_better: true,
-        by_place: false,
+        place: VISIT,
         of: |t| Figure::share(t.visits_with_order, t.visits),
     },
     Made {
@@ -123,17 +134,16 @@ const ALL: &[Made] = &[
         definition: "Stays that ended with a move to a later stage, divided by all stays that ended.",
         unit: Unit::Share,
         more_is_better: true,
-        by_place: true,
+        place: "every touchpoint that the stay passed, and its stage",
         of: |t| Figure::share(t.moved_on, t.ended),
     },
     Made {
         name: "left",
         title: "Left",
-        definition: "Stays that ended because nothing happened for the horizon of the stage; counted where they were \
-                     last seen.",
+        definition: "Stays that ended because nothing happened for the horizon of the stage.",
         unit: Unit::Count,
         more_is_better: false,
-        by_place: true,
+        place: "where they were last seen, and the stage they left",
         of: |t| Figure::count(t.left),
     },
     Made {
@@ -143,7 +153,7 @@ const ALL: &[Made] = &[
                      by the day on which that was decided.",
         unit: Unit::Share,
         more_is_better: false,
-        by_place: false,
+        place: "where the cart was used last before that was decided",
         of: |t| Figure::share(t.carts_abandoned, t.carts_abandoned + t.carts_bought),
     },
     Made {
@@ -152,7 +162,7 @@ const ALL: &[Made] = &[
         definition: "Orders in the currency of the answer.",
         unit: Unit::Count,
         more_is_better: true,
-        by_place: true,
+        place: ORDER,
         of: |t| Figure::count(t.sold.orders),
     },
     Made {
@@ -161,7 +171,7 @@ const ALL: &[Made] = &[
         definition: "What was paid; the price of the catalog where an event says none. Refunds are not taken off.",
         unit: Unit::Money,
         more_is_better: true,
-        by_place: true,
+        place: ORDER,
         of: |t| Figure::exact(t.sold.revenue as f64 / 1e6, t.sold.orders),
     },
     Made {
@@ -170,7 +180,7 @@ const ALL: &[Made] = &[
         definition: "Revenue less the cost of the units, of products whose cost is known.",
         unit: Unit::Money,
         more_is_better: true,
-        by_place: true,
+        place: ORDER,
         of: |t| Figure::exact(t.sold.margin as f64 / 1e6, t.sold.orders),
     },
     Made {
@@ -179,7 +189,7 @@ const ALL: &[Made] = &[
         definition: "Revenue, divided by orders.",
         unit: Unit::Money,
         more_is_better: true,
-        by_place: true,
+        place: ORDER,
         of: |t| {
             let (sum, squares) = (t.sold.revenue as f64 / 1e6, t.sold.squares as f64);
             Figure::mean(t.sold.orders, sum, squares, UNBOUNDED)
@@ -191,7 +201,7 @@ const ALL: &[Made] = &[
         definition: "Orders of people who had ordered before, divided by all orders.",
         unit: Unit::Share,
         more_is_better: true,
-        by_place: true,
+        place: ORDER,
         of: |t| Figure::share(t.sold.returning, t.sold.orders),
     },
     Made {
@@ -200,7 +210,7 @@ const ALL: &[Made] = &[
         definition: "Of the people whose first order lies in the window, those that have ordered again until now.",
         unit: Unit::Share,
         more_is_better: true,
-        by_place: false,
+        place: FIRST_ORDER,
         of: |t| Figure::share(t.second_orders.values().sum(), t.first_orders),
     },
     Made {
@@ -210,7 +220,7 @@ const ALL: &[Made] = &[
                      whose first order lies in the window and who have ordered again until now.",
         unit: Unit::Days,
         more_is_better: false,
-        by_place: false,
+        place: FIRST_ORDER,
         of: second_order,
     },
     Made {
@@ -219,7 +229,7 @@ const ALL: &[Made] = &[
         definition: "CSAT answers of 4 and 5, divided by all CSAT answers.",
         unit: Unit::Share,
         more_is_better: true,
-        by_place: true,
+        place: ANSWER,
         of: |t| Figure::share(t.of(Rating::Csat).high, t.of(Rating::Csat).count),
     },
     Made {
@@ -228,7 +238,7 @@ const ALL: &[Made] = &[
         definition: "The share of NPS answers of 9 and 10 less the share of 0 to 6, from -100 to 100.",
         unit: Unit::Score,
         more_is_better: true,
-        by_place: true,
+        place: ANSWER,
         of: |t| {
             let nps = t.of(Rating::Nps);
             let (sum, squares) = ((nps.high - nps.low) as f64, (nps.high + nps.low) as f64);
@@ -241,7 +251,7 @@ const ALL: &[Made] = &[
         definition: "The mean of reviews, from 1 to 5.",
         unit: Unit::Score,
         more_is_better: true,
-        by_place: true,
+        place: ANSWER,
         of: |t| t.of(Rating::Review).emotion().scaled(2.0, 3.0),
     },
     Made {
@@ -251,7 +261,7 @@ const ALL: &[Made] = &[
                      within 30 days, divided by all revenue. It says what was seen before, not what it caused.",
         unit: Unit::Share,
         more_is_better: true,
-        by_place: true,
+        place: ORDER,
         of: |t| revenue_share(t.credited, t),
     },
     Made {
@@ -260,7 +270,7 @@ const ALL: &[Made] = &[
         definition: "Revenue of lines whose attribution token proves an answer with an offer, divided by all revenue.",
         unit: Unit::Share,
         more_is_better: true,
-        by_place: true,
+        place: ORDER,
         of: |t| revenue_share(t.with_offer, t),
     },
     Made {
@@ -271,7 +281,8 @@ const ALL: &[Made] = &[
                      independent (compound Poisson).",
         unit: Unit::Money,
         more_is_better: true,
-        by_place: false,
+        place: "where the order was placed, and the stage before it: revenue there for each of all customers, so that \
+                the parts sum up to the whole",
         of: |t| {
             let arm = |arm: Arm| {
                 let sums = t.arms[arm as usize];
@@ -287,16 +298,19 @@ const ALL: &[Made] = &[
                      too.",
         unit: Unit::Count,
         more_is_better: true,
-        by_place: true,
+        place: "where they were first seen, and the stage that brought them to",
         of: |t| Figure::count(t.new),
     },
 ];
 
-fn revenue_share(part: i64, tally: &Tally) -> Figure {
-    match tally.sold.revenue {
-        0 => Figure::default(),
-        all => Figure::exact(part as f64 / all as f64, tally.sold.orders),
-    }
+fn revenue_share(part: Part, tally: &Tally) -> Figure {
+    let all = tally.sold;
+    Figure::ratio(
+        all.orders,
+        (part.revenue as f64 / 1e6, part.squares as f64),
+        (all.revenue as f64 / 1e6, all.squares as f64),
+        part.products as f64,
+    )
 }
 
 /// The median with the interval of its order statistics.
@@ -358,30 +372,25 @@ pub(super) fn measure(asked: &Asked<'_>, breakdown: Option<Breakdown>) -> Kpis {
         });
     count_people(asked, &splitter, &mut tallies);
     let kpis = ALL.iter().map(|made| {
-        let is_told = made.by_place || scope.place.is_none();
-        let figure = |tally: &Tally| match is_told {
-            true => (made.of)(tally),
-            false => Figure::default(),
-        };
-        let is_split = is_told && (made.by_place || !splitter.is_of_places());
-        let groups = tallies.groups.iter().filter(|_| is_split);
+        let groups = tallies.groups.iter();
         let groups = groups.map(|(&group, tally)| KpiGroup {
             title: splitter.title(group),
             key: splitter.name(group),
-            figure: figure(tally),
+            figure: (made.of)(tally),
         });
         Kpi {
             name: made.name,
             title: made.title,
             definition: made.definition,
+            place: made.place,
             unit: made.unit,
             more_is_better: made.more_is_better,
-            total: figure(&tallies.total),
-            before: figure(&tallies.before),
+            total: (made.of)(&tallies.total),
+            before: (made.of)(&tallies.before),
             days: tallies
                 .days
                 .iter()
-                .map(|(day, t)| (*day, figure(t)))
+                .map(|(day, tally)| (*day, (made.of)(tally)))
                 .collect(),
             groups: groups.collect(),
         }
@@ -436,6 +445,12 @@ fn count_people(asked: &Asked<'_>, splitter: &Splitter<'_>, tallies: &mut Tallie
     for (day, tally) in &mut tallies.days {
         set(tally, people(*day));
     }
+    if splitter.is_of_places() {
+        // everybody may buy at every touchpoint and in every stage
+        for tally in tallies.groups.values_mut() {
+            set(tally, people(scope.last));
+        }
+    }
 }
 
 /// Tells which groups a counter belongs to.
@@ -470,10 +485,13 @@ impl<'a> Splitter<'a> {
             Some(Breakdown::Stage) if key.stage != NO_STAGE => see(usize::from(key.stage)),
             Some(Breakdown::Persona) => {
                 let persona = group.and_then(|group| group.persona);
-                persona.into_iter().for_each(|p| see(usize::from(p)));
+                see(persona.map_or(self.asked.personas.len(), usize::from));
             }
             Some(Breakdown::Segment) => {
                 let set = group.map_or(0, |group| group.segments);
+                if set == 0 {
+                    see(self.asked.segments.len());
+                }
                 for place in 0..self.asked.segments.len() {
                     if set >> place & 1 == 1 {
                         see(place);
@@ -510,8 +528,9 @@ impl<'a> Splitter<'a> {
         match self.breakdown {
             Some(Breakdown::Persona) => {
                 let persona = self.asked.personas.get(group);
-                persona.map_or_else(String::new, |persona| persona.name.clone())
+                persona.map_or_else(|| NO_PERSONA.to_owned(), |persona| persona.name.clone())
             }
+            Some(Breakdown::Segment) if group == self.asked.segments.len() => NO_SEGMENT.to_owned(),
             _ => self.name(group),
         }
     }

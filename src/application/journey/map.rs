@@ -360,7 +360,9 @@ fn touchpoints(
         let home = home.and_then(|home| names.get(usize::from(home.0)));
         home.copied().unwrap_or_default().to_owned()
     };
-    let is_used = |sums: &PlaceSums| sums.events > 0 || sums.stays > 0;
+    // an order counts in the stage before it, its event in the one after it
+    let is_used =
+        |sums: &PlaceSums| sums.events > 0 || sums.stays > 0 || sums.sold != Sold::default();
     let used = places.into_iter();
     let used = used.filter(|(place, sums)| *place != NO_PLACE && is_used(sums));
     let mut all: Vec<MapTouchpoint> = used

@@ -28,6 +28,17 @@ pub(super) struct Answers {
     pub(super) low: i64,
 }
 
+/// What of the orders is of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Part {
+    /// In micros.
+    pub(super) revenue: i64,
+    /// In units².
+    pub(super) squares: i64,
+    /// Summed products with the revenues of the orders, in units².
+    pub(super) products: i64,
+}
+
 /// One arm of the hold-out.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct ArmSums {
@@ -48,8 +59,8 @@ pub(super) struct Tally {
     pub(super) carts_bought: i64,
     pub(super) carts_abandoned: i64,
     pub(super) sold: Sold,
-    pub(super) credited: i64,
-    pub(super) with_offer: i64,
+    pub(super) credited: Part,
+    pub(super) with_offer: Part,
     /// By [`Rating`].
     pub(super) answers: [Answers; 3],
     pub(super) first_orders: i64,
@@ -121,8 +132,16 @@ impl Tally {
             | Measure::CostedRevenue
             | Measure::Margin
             | Measure::OrderSquares => self.sold.add(key, value, main),
-            Measure::CreditedRevenue if main == Some(key.detail) => self.credited += value,
-            Measure::OfferRevenue if main == Some(key.detail) => self.with_offer += value,
+            Measure::CreditedRevenue
+            | Measure::CreditedSquares
+            | Measure::CreditedProducts
+            | Measure::OfferRevenue
+            | Measure::OfferSquares
+            | Measure::OfferProducts
+                if main == Some(key.detail) =>
+            {
+                self.add_part(key.measure, value);
+            }
             Measure::Ratings
             | Measure::RatingSum
             | Measure::RatingSquares
@@ -147,6 +166,20 @@ impl Tally {
             }
             _ => {}
         }
+    }
+
+    fn add_part(&mut self, measure: Measure, value: i64) {
+        let (credited, with_offer) = (&mut self.credited, &mut self.with_offer);
+        let sum = match measure {
+            Measure::CreditedRevenue => &mut credited.revenue,
+            Measure::CreditedSquares => &mut credited.squares,
+            Measure::CreditedProducts => &mut credited.products,
+            Measure::OfferRevenue => &mut with_offer.revenue,
+            Measure::OfferSquares => &mut with_offer.squares,
+            Measure::OfferProducts => &mut with_offer.products,
+            _ => return,
+        };
+        *sum += value;
     }
 
     fn end(&mut self, key: Key, value: i64) {

@@ -120,7 +120,8 @@ pub(super) struct Pending {
 pub(super) struct Cart {
     pub(super) begun: (Day, Spot),
     pub(super) last: Timestamp,
-    spot: Spot,
+    /// Where it was used last.
+    pub(super) spot: Spot,
 }
 
 impl Cart {
@@ -138,6 +139,8 @@ impl Cart {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Visit {
     pub(super) name: Option<u64>,
+    /// Where it counts.
+    pub(super) begun: (Day, Spot),
     pub(super) last: Timestamp,
     pub(super) has_order: bool,
     /// The categories that were looked at.
@@ -151,7 +154,18 @@ pub(super) struct Visit {
 pub(super) struct Order {
     pub(super) key: u64,
     pub(super) revenue: i64,
-    pub(super) is_credited: bool,
+    /// Revenue of lines that were recommended; absent: there were none.
+    pub(super) credited: Option<i64>,
+    /// Revenue of lines whose answer held an offer.
+    pub(super) with_offer: i64,
+}
+
+/// One of the first two orders.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct FirstOrder {
+    pub(super) time: Timestamp,
+    pub(super) stage: u8,
+    pub(super) place: u16,
 }
 
 /// The course of one person.
@@ -174,8 +188,8 @@ pub(super) struct Course {
     pub(super) visit: Option<Visit>,
     pub(super) order_count: u32,
     pub(super) orders: Vec<Order>,
-    /// The moments of the first two orders, and where they count.
-    pub(super) first_orders: Vec<Timestamp>,
+    /// The first two orders, with where they count.
+    pub(super) first_orders: Vec<FirstOrder>,
 }
 
 /// What happened to the stay with an event.
@@ -379,28 +393,29 @@ impl Course {
         self.cart = Some(cart);
     }
 
-    /// Notes the moment of an order among the first two.
-    pub(super) fn add_order(&mut self, time: Timestamp, group: u16, changes: &mut Changes) {
+    /// Notes an order among the first two.
+    pub(super) fn add_order(&mut self, order: FirstOrder, group: u16, changes: &mut Changes) {
         self.write_orders(group, -1, changes);
-        let at = self.first_orders.partition_point(|other| *other <= time);
-        self.first_orders.insert(at, time);
+        let is_before = |other: &FirstOrder| other.time <= order.time;
+        let at = self.first_orders.partition_point(is_before);
+        self.first_orders.insert(at, order);
         self.first_orders.truncate(2);
         self.write_orders(group, 1, changes);
     }
 
     fn write_orders(&self, group: u16, sign: i64, changes: &mut Changes) {
-        let spot = Spot {
-            group,
-            stage: super::key::NO_STAGE,
-            place: NO_PLACE,
-        };
         let Some(first) = self.first_orders.first() else {
             return;
         };
-        let day = day_of(*first);
+        let spot = Spot {
+            group,
+            stage: first.stage,
+            place: first.place,
+        };
+        let day = day_of(first.time);
         changes.add(day, spot.key(Measure::FirstOrders, 0), sign);
         if let Some(second) = self.first_orders.get(1) {
-            let between = bucket(second.ms() - first.ms());
+            let between = bucket(second.time.ms() - first.time.ms());
             changes.add(day, spot.key(Measure::SecondOrders, between), sign);
         }
     }
@@ -449,7 +464,7 @@ impl Course {
         visitor.write_orders(0, -1, changes);
         self.write_orders(own_group, -1, changes);
         self.first_orders.append(&mut visitor.first_orders);
-        self.first_orders.sort_unstable();
+        self.first_orders.sort_by_key(|order| order.time);
         self.first_orders.truncate(2);
         self.write_orders(own_group, 1, changes);
         self.order_count += visitor.order_count;

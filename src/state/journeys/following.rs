@@ -1,9 +1,9 @@
 //! What one event changes: the course of its person, and the counters.
 
 use crate::algorithms::sessions::SILENCE_MS;
-use crate::domain::{Credit, Event, EventKind, Touchpoint};
+use crate::domain::{Attribution, Credit, Event, EventKind, Touchpoint};
 use crate::state::journeys::course::{
-    Changes, Course, Happened, MAX_ORDERS, Order, Spot, Turn, Visit,
+    Changes, Course, FirstOrder, Happened, MAX_ORDERS, Order, Spot, Turn, Visit,
 };
 use crate::state::journeys::key::{Measure, NO_STAGE, RETURNING, Rating};
 use crate::state::journeys::table::{Day, day_of};
@@ -106,7 +106,7 @@ impl Journeys {
                 course.use_cart(spot, event.time, changes);
             } else if let (true, Some(cart)) = (is_sale, course.cart) {
                 cart.write_end(-1, changes);
-                changes.add(day, spot.key(Measure::CartsBought, 0), 1);
+                changes.add(day, cart.spot.key(Measure::CartsBought, 0), 1);
                 course.cart = None;
             }
         }
@@ -123,7 +123,12 @@ impl Journeys {
             self.sell(event, course, (spot, order_key), changes);
             if is_new_order {
                 let group = course.customer.map_or(0, |key| groups.group_of(key));
-                course.add_order(event.time, group, changes);
+                let order = FirstOrder {
+                    time: event.time,
+                    stage,
+                    place,
+                };
+                course.add_order(order, group, changes);
             }
         }
     }
@@ -150,6 +155,7 @@ impl Journeys {
             changes.add(day, spot.key(Measure::Visits, 0), 1);
             Visit {
                 name,
+                begun: (day, spot),
                 last: event.time,
                 has_order: false,
                 looked: Vec::new(),
@@ -177,6 +183,7 @@ impl Journeys {
         }
         if event.kind == EventKind::Purchase && !visit.has_order {
             visit.has_order = true;
+            let (day, spot) = visit.begun;
             changes.add(day, spot.key(Measure::VisitsWithOrder, 0), 1);
         }
         course.visit = Some(visit);
@@ -205,30 +212,30 @@ impl Journeys {
         let revenue = unit.map_or(0, money);
         let cost = item.filter(|item| item.currency == currency);
         let cost = cost.and_then(|item| item.cost).zip(unit);
-        let (is_credited, has_offer) = credited(event);
+        let proven = event.credit.as_ref().and_then(Credit::proven);
+        let is_credited = proven.is_some_and(Attribution::is_recommended);
+        let has_offer = proven.is_some_and(Attribution::has_offer);
         let known = course
             .orders
             .iter_mut()
             .find(|order| order.key == order_key);
-        let (before, was_credited, is_new) = match known {
-            Some(order) => {
-                let before = (order.revenue, order.is_credited, false);
-                order.revenue = order.revenue.saturating_add(revenue);
-                order.is_credited |= is_credited;
-                before
-            }
+        let is_new = known.is_none();
+        let before = known.as_deref().copied().unwrap_or(Order {
+            key: order_key,
+            revenue: 0,
+            credited: None,
+            with_offer: 0,
+        });
+        let after = before.plus(revenue, is_credited, has_offer);
+        match known {
+            Some(order) => *order = after,
             None => {
-                course.orders.push(Order {
-                    key: order_key,
-                    revenue,
-                    is_credited,
-                });
+                course.orders.push(after);
                 if course.orders.len() > MAX_ORDERS {
                     course.orders.remove(0);
                 }
-                (0, false, true)
             }
-        };
+        }
         let mut add = |measure, detail, by| changes.add(day, spot.key(measure, detail), by);
         if is_new {
             let least = usize::from(currency) + 1;
@@ -240,7 +247,7 @@ impl Journeys {
             add(Measure::Orders, currency | returning, 1);
             course.order_count += 1;
         }
-        let squares = square(before.saturating_add(revenue)) - square(before);
+        let squares = after.squares() - before.squares();
         add(Measure::Revenue, currency, revenue);
         add(Measure::OrderSquares, currency, squares);
         if let Some((cost, unit)) = cost {
@@ -249,13 +256,21 @@ impl Journeys {
         }
         if is_credited {
             add(Measure::CreditedRevenue, currency, revenue);
-            if !was_credited {
+            if before.credited.is_none() {
                 add(Measure::CreditedOrders, currency, 1);
             }
         }
         if has_offer {
             add(Measure::OfferRevenue, currency, revenue);
         }
+        // a further line changes the products of an order also where it is not of the part itself
+        let part = |order: Order| order.credited.unwrap_or(0);
+        let [own, with_all] = products(after, part(after), before, part(before));
+        add(Measure::CreditedSquares, currency, own);
+        add(Measure::CreditedProducts, currency, with_all);
+        let [own, with_all] = products(after, after.with_offer, before, before.with_offer);
+        add(Measure::OfferSquares, currency, own);
+        add(Measure::OfferProducts, currency, with_all);
         if let Some(arm) = course.arm() {
             if is_new {
                 add(Measure::ArmOrders, arm.with(currency), 1);
@@ -278,24 +293,37 @@ fn touches_cart(kind: EventKind) -> bool {
     matches!(kind, EventKind::ViewCart | EventKind::RemoveFromCart)
 }
 
-/// Whether the product was recommended by the answer the event came of, and whether that answer held an offer.
-fn credited(event: &Event) -> (bool, bool) {
-    let Some(Credit::Proven(proven)) = &event.credit else {
-        return (false, false);
-    };
-    let offers = proven.offers.as_ref();
-    let has_offer = offers.is_some_and(|decision| !decision.offers.is_empty());
-    (
-        proven.is_theirs && !proven.shown.is_empty(),
-        proven.is_theirs && has_offer,
-    )
+impl Order {
+    /// With a further line.
+    fn plus(mut self, revenue: i64, is_credited: bool, has_offer: bool) -> Self {
+        self.revenue = self.revenue.saturating_add(revenue);
+        if is_credited {
+            self.credited = Some(self.credited.unwrap_or(0).saturating_add(revenue));
+        }
+        if has_offer {
+            self.with_offer = self.with_offer.saturating_add(revenue);
+        }
+        self
+    }
+
+    /// The square of its revenue, in units².
+    fn squares(self) -> i64 {
+        product(self.revenue, self.revenue)
+    }
 }
 
-/// The square of an amount, in units².
-fn square(micros: i64) -> i64 {
-    let units = micros as f64 / 1e6;
+/// The product of two amounts, in units².
+fn product(micros: i64, other: i64) -> i64 {
     // a float that is out of range is cut by the cast
-    (units * units).round() as i64
+    (micros as f64 / 1e6 * (other as f64 / 1e6)).round() as i64
+}
+
+/// What a line adds to the square of a part of its order, and to the part's product with the whole.
+fn products(after: Order, part_after: i64, before: Order, part_before: i64) -> [i64; 2] {
+    [
+        product(part_after, part_after) - product(part_before, part_before),
+        product(part_after, after.revenue) - product(part_before, before.revenue),
+    ]
 }
 
 /// Counts an answer, on one scale from -1 to 1.

@@ -66,19 +66,19 @@ measures! {
     RatingsLow,
     /// Carts that were begun.
     CartsBegun,
-    /// Carts that were bought.
+    /// Carts that were bought, at the touchpoint where they were used last before.
     CartsBought,
-    /// Carts that were abandoned.
+    /// Carts that were abandoned, at the touchpoint where they were used last.
     CartsAbandoned,
-    /// Visits.
+    /// Visits, where they begin.
     Visits,
-    /// Visits with an order.
+    /// Visits with an order, on the day and at the touchpoint where they began.
     VisitsWithOrder,
     /// Visits that looked at a product; detail: its category.
     Looked,
     /// Of these, those that ended with that; detail: the category.
     LookedLast,
-    /// Customers, on the day of their first order.
+    /// People, on the day and at the touchpoint of their first order, in the stage before it.
     FirstOrders,
     /// Of these, those that ordered again; detail: bucket of the time between.
     SecondOrders,
@@ -94,6 +94,14 @@ measures! {
     CreditedRevenue,
     /// Revenue of lines whose answer held an offer, in micros; detail: currency.
     OfferRevenue,
+    /// The squares of what of the orders' revenues was recommended, in units²; detail: currency.
+    CreditedSquares,
+    /// The products of what of the orders' revenues was recommended with their revenues, in units²; detail: currency.
+    CreditedProducts,
+    /// As [`Measure::CreditedSquares`], of lines whose answer held an offer.
+    OfferSquares,
+    /// As [`Measure::CreditedProducts`], of lines whose answer held an offer.
+    OfferProducts,
 }
 
 /// Detail of [`Measure::Orders`]: not the customer's first.

@@ -138,7 +138,7 @@ impl EventFields {
             rating: self.rating,
             search_query: String::new(),
             attribution_token: self.attribution_token,
-            campaign_id: String::new(),
+            ..v1::Event::default()
         }
     }
 }

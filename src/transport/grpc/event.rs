@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::application::AppError;
-use crate::application::customers::Customers;
+use crate::application::customers::{Customers, Told};
 use crate::application::ingest::{Ingest, MAX_EVENTS, Written};
 use crate::application::recommend::Who;
 use crate::domain::{
-    CustomerId, Event, EventDraft, FaultCode, Faults, Fingerprint, Micros, RecordBody, Timestamp,
-    VisitorId,
+    Attribution, Credit, CustomerId, Event, EventDraft, FaultCode, Faults, Fingerprint, Micros,
+    RecordBody, Timestamp, VisitorId,
 };
 use crate::proto::v1;
 use crate::proto::v1::event_service_server::EventService;
@@ -92,11 +92,15 @@ impl EventService for EventApi {
         let who = parse_subject(&mut faults, request.subject.as_ref());
         let who = who.filter(|_| faults.is_empty()).ok_or(faults);
         let who = who.map_err(AppError::from)?;
-        let fields = match &who {
-            Who::Customer(id) => ["customer", id.as_str()],
-            Who::Visitor(id) => ["visitor", id.as_str()],
-            Who::Nobody => ["", ""],
+        let mut fields = match &who {
+            Who::Customer(id) => vec!["customer", id.as_str()],
+            Who::Visitor(id) => vec!["visitor", id.as_str()],
+            Who::Nobody => vec!["", ""],
         };
+        let newest_first = request.newest_first;
+        if newest_first {
+            fields.push("newest_first");
+        }
         let binding = Binding {
             method: "ListEvents",
             fields: &fields,
@@ -107,12 +111,20 @@ impl EventService for EventApi {
         let page = blocking(move |caller| {
             let gone = || caller.is_gone();
             let theirs = customers.ownership(&asked, &gone)?;
-            customers.events(&theirs, from, limit, &gone)
+            if newest_first {
+                let before = Some(from).filter(|from| *from > 0);
+                let page = customers.newest_events(&theirs, before, limit, &gone)?;
+                let events = page.items.iter().map(render_told).collect();
+                return Ok((events, page.next));
+            }
+            let page = customers.events(&theirs, from, limit, &gone)?;
+            let events: Vec<v1::Event> = page.items.iter().map(render).collect();
+            Ok::<_, AppError>((events, page.next))
         });
-        let page = page.await?;
+        let (events, next) = page.await?;
         Ok(Response::new(v1::ListEventsResponse {
-            events: page.items.iter().map(render).collect(),
-            next_page_token: binding.token(page.next),
+            events,
+            next_page_token: binding.token(next),
         }))
     }
 }
@@ -222,6 +234,7 @@ pub(super) fn draft(event: &v1::Event) -> EventDraft<'_> {
 
 /// An event for the wire.
 pub(super) fn render(event: &Event) -> v1::Event {
+    let proven = event.credit.as_ref().and_then(Credit::proven);
     let currency = event.unit_price.and_then(|price| price.currency);
     v1::Event {
         event_id: text(event.id.as_ref(), |id| id.as_str()),
@@ -245,6 +258,17 @@ pub(super) fn render(event: &Event) -> v1::Event {
         // what it proved is kept, the token is not
         attribution_token: String::new(),
         campaign_id: text(event.campaign.as_ref(), |id| id.as_str()),
+        recommended: proven.is_some_and(Attribution::is_recommended),
+        with_offer: proven.is_some_and(Attribution::has_offer),
+        stage: String::new(),
+    }
+}
+
+/// An event for the wire, with the stage after it.
+fn render_told(told: &Told) -> v1::Event {
+    v1::Event {
+        stage: told.stage.clone(),
+        ..render(&told.event)
     }
 }
 
@@ -274,7 +298,7 @@ mod tests {
             rating: None,
             search_query: String::new(),
             attribution_token: String::new(),
-            campaign_id: String::new(),
+            ..v1::Event::default()
         };
         let now = Timestamp::from_ms(1_700_000_100_000);
         let parsed = draft(&sent).check(now, |_| 0).unwrap();

@@ -363,6 +363,7 @@ fn render_kpi(kpi: &Kpi) -> v1::Kpi {
         name: kpi.name.to_owned(),
         title: kpi.title.to_owned(),
         definition: kpi.definition.to_owned(),
+        place_definition: kpi.place.to_owned(),
         unit: unit.into(),
         total: Some(render_figure(&kpi.total)),
         before: Some(render_figure(&kpi.before)),

@@ -22,6 +22,7 @@ mod personas;
 mod quality;
 mod svg;
 mod table;
+mod timeline;
 mod touchpoints;
 
 use std::fmt;
@@ -186,6 +187,9 @@ impl Board {
             "/dashboard/touchpoints" => self.touchpoints_page(query).await,
             "/dashboard/personas" => self.personas_page().await,
             "/dashboard/customers" => self.customer_page(headers, query).await,
+            "/dashboard/customers/timeline.svg" | "/dashboard/customers/timeline.csv" => {
+                self.timeline(headers, query, path.ends_with(".svg")).await
+            }
             "/dashboard/models" => self.models_page().await,
             "/dashboard/models/progress" => {
                 Made::Part(models::progress(&self.runs().await, self.access.token()))

@@ -6,13 +6,14 @@ use askama::Template;
 use tonic::Status;
 
 use super::asked::{Picked, encoded};
-use super::format::{NONE, clock, count, long_day, moment, money, number, share, title, words};
+use super::format::{count, moment, money, number, share, title, words};
 use super::outlook::Outlook;
-use super::parts::{Frame, Notice, Page, Table};
+use super::parts::{Downloads, Frame, Notice, Page, Table};
+use super::timeline::{self, Day};
 use crate::proto::v1;
 
-/// The most events of the timeline, the newest.
-pub(super) const MAX_EVENTS: usize = 200;
+/// The most events of a page of the timeline.
+pub(super) const MAX_EVENTS: i32 = 200;
 
 /// Who is asked about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,13 +23,40 @@ pub(super) struct Asked {
     pub(super) page_token: String,
 }
 
+impl Asked {
+    /// The page of the timeline that begins at a token; empty: the newest.
+    fn at(&self, page_token: &str) -> String {
+        let page = Self {
+            page_token: page_token.to_owned(),
+            ..self.clone()
+        };
+        format!("{}{}#happened", Page::Customers.path(), page.query())
+    }
+
+    /// As the query of a URL.
+    fn query(&self) -> String {
+        let parts = [
+            ("customer_id", &self.customer_id),
+            ("visitor_id", &self.visitor_id),
+            ("page_token", &self.page_token),
+        ];
+        let parts = parts.iter().filter(|(_, value)| !value.is_empty());
+        let parts = parts.map(|(name, value)| format!("{name}={}", encoded(value)));
+        format!("?{}", parts.collect::<Vec<_>>().join("&"))
+    }
+}
+
 /// What is known of a customer.
 pub(super) struct Known {
+    /// Who it is: of a visitor who turned out to be a customer, the customer.
+    pub(super) asked: Asked,
     pub(super) customer: v1::Customer,
     /// The name of their persona.
     pub(super) persona: Option<String>,
-    /// The newest ones, oldest first, and whether there are older ones.
-    pub(super) events: Result<(Vec<v1::Event>, bool), Status>,
+    /// A page of them, the newest first, and where the next page begins.
+    pub(super) events: Result<v1::ListEventsResponse, Status>,
+    /// The stages of the journey, in order.
+    pub(super) stages: Vec<String>,
     pub(super) explained: Result<v1::ExplainRecommendationResponse, Status>,
     /// Names of products by their ids.
     pub(super) names: HashMap<String, String>,
@@ -78,18 +106,17 @@ struct View {
     dropped: Table,
     notices: Vec<Notice>,
     days: Vec<Day>,
-    older: bool,
+    picture: String,
+    downloads: Downloads,
+    /// Where newer and older steps are.
+    newest: Option<String>,
+    older: Option<String>,
 }
 
 struct Recommended {
     name: String,
     score: String,
     reasons: Vec<String>,
-}
-
-struct Day {
-    day: String,
-    events: Vec<(String, String)>,
 }
 
 /// The page.
@@ -145,7 +172,7 @@ fn one(customer: &v1::Customer) -> One {
 }
 
 fn view(known: &Known) -> View {
-    let customer = &known.customer;
+    let (asked, customer) = (&known.asked, &known.customer);
     let stage = customer.stage.clone().unwrap_or_default();
     let mut facts = vec![
         (
@@ -188,11 +215,13 @@ fn view(known: &Known) -> View {
         ));
         &none
     });
-    let no_events = (Vec::new(), false);
-    let (events, older) = known.events.as_ref().unwrap_or_else(|status| {
+    let no_events = v1::ListEventsResponse::default();
+    let page = known.events.as_ref().unwrap_or_else(|status| {
         notices.push(Notice::of("What happened cannot be shown", status));
         &no_events
     });
+    let older = Some(&page.next_page_token).filter(|token| !token.is_empty());
+    let events = &page.events;
     let answer = explained.response.clone().unwrap_or_default();
     let id = match customer.customer_id.as_str() {
         "" => format!("Visitor {}", customer.visitor_id),
@@ -225,8 +254,11 @@ fn view(known: &Known) -> View {
         offer_note: offer_note(&answer),
         dropped: dropped(explained),
         notices,
-        days: days(events, &known.names),
-        older: *older,
+        days: timeline::days(events, &known.names),
+        picture: timeline::picture(events, &known.stages, &known.names),
+        downloads: Downloads::at("/dashboard/customers/timeline", &asked.query()),
+        newest: (!asked.page_token.is_empty()).then(|| asked.at("")),
+        older: older.map(|token| asked.at(token)),
     }
 }
 
@@ -304,58 +336,4 @@ fn dropped(explained: &v1::ExplainRecommendationResponse) -> Table {
         &["Offer", "Code"],
         rows.collect(),
     )
-}
-
-/// The events by day, the newest first.
-fn days(events: &[v1::Event], names: &HashMap<String, String>) -> Vec<Day> {
-    let mut newest: Vec<&v1::Event> = events.iter().collect();
-    newest.sort_by_key(|event| {
-        let time = event.event_time.unwrap_or_default();
-        std::cmp::Reverse((time.seconds, time.nanos))
-    });
-    let mut days: Vec<Day> = Vec::new();
-    for event in newest {
-        let time = event.event_time.unwrap_or_default();
-        let day = long_day(&time);
-        let line = (clock(&time), happened(event, names));
-        match days.last_mut().filter(|last| last.day == day) {
-            Some(last) => last.events.push(line),
-            None => days.push(Day {
-                day,
-                events: vec![line],
-            }),
-        }
-    }
-    days
-}
-
-fn happened(event: &v1::Event, names: &HashMap<String, String>) -> String {
-    let mut parts = vec![title(&event.event_type)];
-    if !event.product_id.is_empty() {
-        let quantity = event.quantity.filter(|many| (many - 1.0).abs() > 1e-9);
-        let many = quantity.map_or_else(String::new, |many| format!("{} × ", number(many)));
-        parts.push(format!("{many}{}", named(names, &event.product_id)));
-    }
-    if let Some(price) = event.unit_price {
-        parts.push(money(price, &event.currency_code));
-    }
-    if let Some(rating) = event.rating {
-        parts.push(format!("rated {}", number(rating)));
-    }
-    if !event.search_query.is_empty() {
-        parts.push(format!("“{}”", event.search_query));
-    }
-    if !event.offer_id.is_empty() {
-        parts.push(format!("offer {}", event.offer_id));
-    }
-    if !event.campaign_id.is_empty() {
-        parts.push(format!("campaign {}", event.campaign_id));
-    }
-    if !event.touchpoint.is_empty() {
-        parts.push(format!("at {}", words(&event.touchpoint)));
-    }
-    match parts.is_empty() {
-        true => NONE.to_owned(),
-        false => parts.join(" · "),
-    }
 }

@@ -8,7 +8,7 @@ use tonic::{Code, Request, Status};
 use super::asked::Picked;
 use super::customer::{self, Asked, Known, MAX_EVENTS, Shown};
 use super::offers::{self, MAX_OFFERS, Used};
-use super::{Board, Made, journey, kpis, line, map, models, personas, touchpoints};
+use super::{Board, Made, journey, kpis, line, map, models, personas, timeline, touchpoints};
 use crate::application::AppError;
 use crate::domain::{FaultCode, Faults};
 use crate::proto::v1;
@@ -20,10 +20,6 @@ use crate::proto::v1::offer_service_server::OfferService as _;
 use crate::proto::v1::recommendation_service_server::RecommendationService as _;
 use crate::transport::http::query::Parameters;
 
-/// Events that are read at a time.
-const EVENT_PAGE: i32 = 1_000;
-/// The most pages of events that are read to find the newest ones.
-const MAX_EVENT_PAGES: usize = 10;
 /// Customers of the list.
 const CUSTOMERS: i32 = 25;
 /// Products that would be recommended.
@@ -287,7 +283,8 @@ impl Board {
         Made::Page(offers::page(&offers, self.access.token(), &query), told)
     }
 
-    pub(super) async fn customer_page(&self, headers: &HeaderMap, query: &str) -> Made {
+    /// Who is asked about, and the faults of the question.
+    fn asked(query: &str) -> (Asked, Faults) {
         let mut parameters =
             Parameters::parse(query, &[&["customer_id", "visitor_id", "page_token"]]);
         let asked = Asked {
@@ -301,8 +298,13 @@ impl Board {
                 .faults
                 .add("visitor_id", FaultCode::NotAllowed, reason);
         }
+        (asked, parameters.faults)
+    }
+
+    pub(super) async fn customer_page(&self, headers: &HeaderMap, query: &str) -> Made {
+        let (asked, faults) = Self::asked(query);
         let is_one = !asked.customer_id.is_empty() || !asked.visitor_id.is_empty();
-        let sound = parameters.faults.into_result(|| ()).map_err(invalid);
+        let sound = faults.into_result(|| ()).map_err(invalid);
         if !self.access.shows_personal_data(headers) {
             // also whether somebody is known is nobody's business
             let told = is_one.then(|| Status::new(Code::PermissionDenied, "personal data"));
@@ -355,16 +357,59 @@ impl Board {
         let api = &self.services.recommendations;
         let explained = api.explain_recommendation(Request::new(question)).await;
         let explained = explained.map(tonic::Response::into_inner);
-        let events = self.newest_events(&customer).await;
-        let names = self.names(&customer, &events, &explained).await;
+        let asked = Asked {
+            customer_id: customer.customer_id.clone(),
+            visitor_id: customer.visitor_id.clone(),
+            page_token: asked.page_token.clone(),
+        };
+        let events = self.events(&asked).await;
+        let mut ids = ids(&customer, &explained);
+        ids.extend(events.iter().flat_map(product_ids));
+        let names = self.names(ids).await;
+        let stages = self.stages().await;
         let persona = self.persona_name(&customer.persona_id).await;
         Ok(Known {
+            asked,
             customer,
             persona,
             events,
+            stages,
             explained,
             names,
         })
+    }
+
+    /// The stages of the journey, for pictures, which go without where they are not known.
+    async fn stages(&self) -> Vec<String> {
+        let map = self.map(&Picked::default()).await;
+        let stages = map.map_or_else(|_| Vec::new(), |map| map.stages);
+        stages.into_iter().map(|stage| stage.stage).collect()
+    }
+
+    /// One customer's timeline as a file.
+    pub(super) async fn timeline(
+        &self,
+        headers: &HeaderMap,
+        query: &str,
+        is_picture: bool,
+    ) -> Made {
+        if !self.access.shows_personal_data(headers) {
+            return Made::Failed(Status::new(Code::PermissionDenied, "personal data"));
+        }
+        let (asked, faults) = Self::asked(query);
+        if let Err(status) = faults.into_result(|| ()).map_err(invalid) {
+            return Made::Failed(status);
+        }
+        let events = match self.events(&asked).await {
+            Ok(page) => page.events,
+            Err(status) => return Made::Failed(status),
+        };
+        let ids = events.iter().map(|event| event.product_id.clone());
+        let names = self.names(ids.collect()).await;
+        match is_picture {
+            true => Made::Picture(timeline::picture(&events, &self.stages().await, &names)),
+            false => Made::Rows(timeline::rows(&events, &names)),
+        }
     }
 
     /// The name of a persona, if it is known.
@@ -377,76 +422,24 @@ impl Board {
         found.map(|persona| persona.name)
     }
 
-    /// The newest events of somebody, oldest first, and whether there are older ones.
-    async fn newest_events(
-        &self,
-        customer: &v1::Customer,
-    ) -> Result<(Vec<v1::Event>, bool), Status> {
+    /// A page of what somebody did, the newest first.
+    async fn events(&self, asked: &Asked) -> Result<v1::ListEventsResponse, Status> {
         use v1::list_events_request::Subject;
-        let subject = match customer.customer_id.as_str() {
-            "" => Subject::VisitorId(customer.visitor_id.clone()),
-            id => Subject::CustomerId(id.to_owned()),
+        let request = v1::ListEventsRequest {
+            subject: Some(match asked.customer_id.as_str() {
+                "" => Subject::VisitorId(asked.visitor_id.clone()),
+                id => Subject::CustomerId(id.to_owned()),
+            }),
+            page_size: MAX_EVENTS,
+            page_token: asked.page_token.clone(),
+            newest_first: true,
         };
-        let (mut newest, mut older) = (Vec::new(), false);
-        let mut page_token = String::new();
-        for _ in 0..MAX_EVENT_PAGES {
-            let request = v1::ListEventsRequest {
-                subject: Some(subject.clone()),
-                page_size: EVENT_PAGE,
-                page_token,
-            };
-            let page = self.services.events.list_events(Request::new(request));
-            let page = page.await?.into_inner();
-            newest.extend(page.events);
-            newest.sort_by_key(|event: &v1::Event| {
-                let time = event.event_time.unwrap_or_default();
-                (time.seconds, time.nanos)
-            });
-            let extra = newest.len().saturating_sub(MAX_EVENTS);
-            older |= extra > 0;
-            newest.drain(..extra);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok((newest, older));
-            }
-        }
-        let text = format!(
-            "more than {} events; ListEvents has them",
-            EVENT_PAGE as usize * MAX_EVENT_PAGES
-        );
-        Err(Status::out_of_range(text))
+        let page = self.services.events.list_events(Request::new(request));
+        page.await.map(tonic::Response::into_inner)
     }
 
-    /// The names of all products of the page.
-    async fn names(
-        &self,
-        customer: &v1::Customer,
-        events: &Result<(Vec<v1::Event>, bool), Status>,
-        explained: &Result<v1::ExplainRecommendationResponse, Status>,
-    ) -> HashMap<String, String> {
-        let mut ids: Vec<&String> = Vec::new();
-        if let Some(stage) = &customer.stage {
-            ids.extend(stage.evidence.iter().map(|evidence| &evidence.product_id));
-        }
-        ids.extend(customer.low_rating.iter().map(|low| &low.product_id));
-        if let Ok((events, _)) = events {
-            ids.extend(events.iter().map(|event| &event.product_id));
-        }
-        if let Ok(explained) = explained {
-            let products = explained
-                .response
-                .iter()
-                .flat_map(|answer| &answer.products);
-            for product in products {
-                ids.push(&product.product_id);
-                ids.extend(product.reasons.iter().map(|r| &r.because_product_id));
-            }
-            let offers = explained
-                .kept_offers
-                .iter()
-                .flat_map(|offer| &offer.reasons);
-            ids.extend(offers.map(|reason| &reason.because_product_id));
-        }
+    /// The names of products.
+    async fn names(&self, mut ids: Vec<String>) -> HashMap<String, String> {
         ids.sort_unstable();
         ids.dedup();
         let mut names = HashMap::new();
@@ -456,9 +449,44 @@ impl Board {
             };
             let product = self.services.catalog.get_product(Request::new(request));
             if let Ok(product) = product.await {
-                names.insert(id.clone(), product.into_inner().name);
+                names.insert(id, product.into_inner().name);
             }
         }
         names
     }
+}
+
+fn product_ids(page: &v1::ListEventsResponse) -> Vec<String> {
+    let events = page.events.iter();
+    events.map(|event| event.product_id.clone()).collect()
+}
+
+/// The products that a page names beside those of the timeline.
+fn ids(
+    customer: &v1::Customer,
+    explained: &Result<v1::ExplainRecommendationResponse, Status>,
+) -> Vec<String> {
+    let mut ids: Vec<String> = Vec::new();
+    if let Some(stage) = &customer.stage {
+        let evidence = stage.evidence.iter();
+        ids.extend(evidence.map(|evidence| evidence.product_id.clone()));
+    }
+    ids.extend(customer.low_rating.iter().map(|low| low.product_id.clone()));
+    if let Ok(explained) = explained {
+        let products = explained
+            .response
+            .iter()
+            .flat_map(|answer| &answer.products);
+        for product in products {
+            ids.push(product.product_id.clone());
+            let reasons = product.reasons.iter();
+            ids.extend(reasons.map(|reason| reason.because_product_id.clone()));
+        }
+        let offers = explained
+            .kept_offers
+            .iter()
+            .flat_map(|offer| &offer.reasons);
+        ids.extend(offers.map(|reason| reason.because_product_id.clone()));
+    }
+    ids
 }

@@ -45,6 +45,8 @@ struct JourneyPage {
 struct View {
     window: String,
     headline: String,
+    /// What else is lost, where more than one place loses too many.
+    others: Option<String>,
     subline: String,
     tiles: Vec<Tile>,
     map: String,
@@ -109,6 +111,7 @@ fn view(picked: &Picked, answers: &Answers, map: &v1::JourneyMap) -> View {
         window: window.map_or_else(String::new, |window| window.words()),
         headline,
         subline,
+        others: others(pains, currency),
         tiles: answers
             .kpis
             .as_ref()
@@ -196,6 +199,31 @@ fn headline(
         ),
         None => (where_most, String::new()),
     }
+}
+
+/// The other places that lose too many, and what all of them cost.
+fn others(pains: &[v1::PainPoint], currency: &str) -> Option<String> {
+    let others = pains.get(1..).filter(|others| !others.is_empty())?;
+    let places: Vec<String> = others
+        .iter()
+        .map(|pain| {
+            let place = match pain.touchpoint.as_str() {
+                "" => &pain.stage,
+                touchpoint => touchpoint,
+            };
+            format!(
+                "“{}” ({})",
+                words(place),
+                about(pain.lost_revenue, currency)
+            )
+        })
+        .collect();
+    let all = pains.iter().map(|pain| pain.lost_revenue).sum();
+    Some(format!(
+        "Too many are lost also at {}: about {} in all",
+        places.join(", "),
+        about(all, currency)
+    ))
 }
 
 fn number_of_people(many: f64) -> String {

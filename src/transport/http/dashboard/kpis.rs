@@ -8,6 +8,7 @@ use super::format::{NONE, count};
 use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counting};
 use super::{line, quality};
 use crate::proto::v1;
+use crate::proto::v1::get_kpis_request::Breakdown;
 
 /// The most groups of a table.
 const MAX_GROUPS: usize = 60;
@@ -31,6 +32,7 @@ struct Card {
     name: String,
     title: String,
     definition: String,
+    place: Option<String>,
     value: String,
     change: String,
     quality: &'static str,
@@ -64,6 +66,8 @@ pub(super) fn page(
 
 fn cards(picked: &Picked, known: &v1::GetKpisResponse) -> Vec<Card> {
     let currency = &known.currency_code;
+    let is_by_place = !picked.touchpoint.is_empty()
+        || matches!(picked.breakdown(), Breakdown::Touchpoint | Breakdown::Stage);
     let cards = known.kpis.iter().map(|kpi| {
         let change = quality::change(kpi, "the window before");
         let samples = kpi.total.map_or(0, |total| total.sample_count);
@@ -72,6 +76,7 @@ fn cards(picked: &Picked, known: &v1::GetKpisResponse) -> Vec<Card> {
             name: kpi.name.clone(),
             title: kpi.title.clone(),
             definition: kpi.definition.clone(),
+            place: is_by_place.then(|| kpi.place_definition.clone()),
             value: line::with_interval(kpi.unit(), kpi.total.as_ref(), currency),
             change: change.text,
             quality: change.quality,
@@ -126,10 +131,15 @@ pub(super) fn rows(known: &v1::GetKpisResponse) -> Vec<Vec<String>> {
         }
         for group in &kpi.groups {
             let value = group.value.unwrap_or_default();
+            // a row without a name would be one of all days
+            let name = match group.key.as_str() {
+                "" => &group.title,
+                key => key,
+            };
             rows.push(vec![
                 kpi.name.clone(),
                 String::new(),
-                group.key.clone(),
+                name.to_owned(),
                 text(value.value),
                 text(value.low),
                 text(value.high),

@@ -129,9 +129,11 @@ mod tests {
 
     fn shown(customer: v1::Customer, persona: Option<&str>) -> String {
         let known = Known {
+            asked: Asked::default(),
             customer,
             persona: persona.map(str::to_owned),
-            events: Ok((Vec::new(), false)),
+            events: Ok(v1::ListEventsResponse::default()),
+            stages: Vec::new(),
             explained: Ok(v1::ExplainRecommendationResponse::default()),
             names: [("p".to_owned(), HOSTILE.to_owned())].into(),
         };

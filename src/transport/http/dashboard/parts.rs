@@ -5,7 +5,7 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use super::asked::{BREAKDOWNS, Picked};
-use super::format::{count, day, day_after, long_day, share, title};
+use super::format::{clock, count, day, day_after, long_day, share, title};
 use crate::proto::v1;
 
 /// The pages, in the order of the navigation.
@@ -302,6 +302,8 @@ pub(super) struct Window {
     start: prost_types::Timestamp,
     /// Any moment of the last day.
     last: prost_types::Timestamp,
+    /// Until when the last day is counted; absent: it is whole.
+    until: Option<prost_types::Timestamp>,
     pub(super) days: i64,
 }
 
@@ -315,15 +317,30 @@ impl Window {
             nanos: 0,
         };
         let days = last.seconds.div_euclid(DAY_S) - start.seconds.div_euclid(DAY_S) + 1;
-        Some(Self { start, last, days })
+        let is_whole = end.seconds.rem_euclid(DAY_S) == 0 && end.nanos == 0;
+        Some(Self {
+            start,
+            last,
+            until: (!is_whole).then_some(end),
+            days,
+        })
     }
 
-    /// `1 Nov 2026 to 28 Nov 2026, 28 days`.
+    /// `1 Nov 2026 to 28 Nov 2026, 28 days, the last until 14:05`.
     pub(super) fn words(&self) -> String {
         let (start, last) = (long_day(&self.start), long_day(&self.last));
-        match self.days {
-            1 => last,
-            days => format!("{start} to {last}, {} days", count(days)),
+        let until = self.until.as_ref().map(clock);
+        match (self.days, until) {
+            (1, None) => last,
+            (1, Some(until)) => format!("{last} until {until}"),
+            (days, None) => format!("{start} to {last}, {} days", count(days)),
+            // a part of a day is less than a whole one, also in the comparison with the days before
+            (days, Some(until)) => {
+                format!(
+                    "{start} to {last}, {} days, the last until {until}",
+                    count(days)
+                )
+            }
         }
     }
 

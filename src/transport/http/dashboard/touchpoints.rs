@@ -125,7 +125,7 @@ pub(super) fn picture(map: &v1::JourneyMap) -> String {
         &described.join(" "),
     );
     for (x, class, name) in [
-        (LEFT, "all", "passed and still there, or went back"),
+        (LEFT, "all", "passed, then went back or left elsewhere"),
         (LEFT + 280.0, "on", "moved on"),
         (LEFT + 380.0, "lost", "lost here"),
     ] {
