@@ -25,8 +25,9 @@ pub const MIN_ARM_ROWS: usize = 200;
 pub const MAX_OFFERS: usize = 20;
 /// Held-back folds.
 const FOLDS: usize = 4;
-/// The groups of weights that have a penalty of their own: of the features of everybody, then the mark and the modifiers
-/// of all offers, of kinds and of offers. Each begins with the first number; what `true` stands beside is learned.
+/// The groups of weights that have a penalty of their own: of the features of everybody, then the mark and the
+/// modifiers of all offers, of kinds and of offers. Each begins with the first number; what `true` stands beside is
+/// learned.
 const PENALTIES: [(f64, bool); 7] = [
     (10.0, true),
     // one weight shows no spread: an odds ratio of e is usual
@@ -101,9 +102,9 @@ pub struct FitQuality {
     pub calibration_error: f64,
 }
 
-/// From log-odds to a chance: σ(intercept + slope · log-odds) (Platt 1999). A curve that bends with every group of rows,
-/// as isotonic regression finds it, would be right for chances and wrong for their differences, which are all that
-/// an effect is.
+/// From log-odds to a chance: σ(intercept + slope · log-odds) (Platt 1999). A curve that bends with every group of
+/// rows, as isotonic regression finds it, would be right for chances and wrong for their differences, which are all
+/// that an effect is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Platt {
     slope: f64,
@@ -180,7 +181,8 @@ impl Layout {
         (1 + self.kinds.len() + self.offers.len()) * self.width()
     }
 
-    /// Where the parts of an arm begin: that of all offers, of its kind, of the offer; absent: too little was seen of it.
+    /// Where the parts of an arm begin: that of all offers, of its kind, of the offer; absent: too little was seen of
+    /// it.
     fn of_arm(&self, arm: OfferArm) -> [Option<usize>; 3] {
         let kind = self.kinds.binary_search(&arm.kind).ok();
         let offer = self.offers.binary_search(&arm.offer).ok();
@@ -382,8 +384,8 @@ impl FittedOfferResponse {
         chance(self.odds(self.sum(standing, arm)))
     }
 
-    /// By how much that may be off with an offer, as far as its effect goes: a standard deviation. That of the log-odds is
-    /// √(uᵀ Σ u) by the Laplace approximation, and where an arm has no part yet, that of those which have one.
+    /// By how much that may be off with an offer, as far as its effect goes: a standard deviation. That of the log-odds
+    /// is √(uᵀ Σ u) by the Laplace approximation, and where an arm has no part yet, that of those which have one.
     #[must_use]
     pub fn deviation(&self, standing: &Standing, arm: OfferArm) -> f64 {
         let (marked, size) = (&standing.marked, self.layout.size());

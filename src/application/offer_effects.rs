@@ -34,8 +34,8 @@ impl OfferEffects {
     }
 }
 
-/// What an effect differs by: 1 for the persona that somebody is and 0 for the others; all 0 while too little is known of
-/// them. Empty without personas.
+/// What an effect differs by: 1 for the persona that somebody is and 0 for the others; all 0 while too little is known
+/// of them. Empty without personas.
 #[must_use]
 pub fn modifiers(view: &View<'_>, personas: Option<&Personas>) -> Vec<f64> {
     let Some(personas) = personas else {

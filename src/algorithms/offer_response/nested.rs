@@ -1,5 +1,5 @@
-//! Logistic regression over nested arms, exact and quick: Newton's method on the penalised likelihood; and how much each
-//! group of weights is to be drawn to 0, by the evidence of the rows themselves.
+//! Logistic regression over nested arms, exact and quick: Newton's method on the penalised likelihood; and how much
+//! each group of weights is to be drawn to 0, by the evidence of the rows themselves.
 //!
 //! A row has few of the columns: the features, and once more some of them for all offers, for its kind and for its
 //! offer. All rows of an arm have the same ones, so of each arm only Σ p(1−p)·u·uᵀ and Σ (y−p)·u over its rows are
@@ -48,8 +48,8 @@ pub(super) struct Evidence {
     pub(super) weights: Vec<f64>,
     /// The penalty of each group of columns.
     pub(super) penalties: Vec<f64>,
-    /// What the weights may be off by: the inverse of the second derivatives (the Laplace approximation), all columns by
-    /// all columns, the bias last.
+    /// What the weights may be off by: the inverse of the second derivatives (the Laplace approximation), all columns
+    /// by all columns, the bias last.
     pub(super) covariance: Vec<f64>,
 }
 
@@ -102,11 +102,11 @@ impl NestedRows<'_> {
         weights.iter().all(|w| w.is_finite()).then_some(weights)
     }
 
-    /// Fits, and learns the penalty of each group of columns from the rows themselves, by the evidence for them (`MacKay`
-    /// 1992, The evidence framework applied to classification networks): the weights of a group are taken for draws
-    /// about 0 with the variance 1/penalty, which is γ/Σw², with γ the number of its weights that the rows determine.
-    /// `groups` says which group each column is in, `penalties` what to begin with and, by `true`, which to learn.
-    /// Nothing where nothing can be told apart, or when `keep_on` says so, which is asked before each round.
+    /// Fits, and learns the penalty of each group of columns from the rows themselves, by the evidence for them
+    /// (`MacKay` 1992, The evidence framework applied to classification networks): the weights of a group are taken for
+    /// draws about 0 with the variance 1/penalty, which is γ/Σw², with γ the number of its weights that the rows
+    /// determine. `groups` says which group each column is in, `penalties` what to begin with and, by `true`, which to
+    /// learn. Nothing where nothing can be told apart, or when `keep_on` says so, which is asked before each round.
     pub(super) fn fit_by_evidence(
         &self,
         groups: &[usize],

@@ -91,8 +91,8 @@ impl Grouping {
             && self.customers == other.customers
     }
 
-    /// Looks at every customer as they are now, by the personas that are live. After each piece of work it says when that
-    /// began, and is told whether to go on; nothing if not.
+    /// Looks at every customer as they are now, by the personas that are live. After each piece of work it says when
+    /// that began, and is told whether to go on; nothing if not.
     #[must_use]
     pub fn of(shop: &Shop, now: Timestamp, mut rest: impl FnMut(Instant) -> bool) -> Option<Self> {
         let live = shop.personas.get();

@@ -286,7 +286,8 @@ mod tests {
         let rows = rows(&sample(), &HashMap::new());
         let kinds: Vec<&str> = rows.iter().map(|row| row[1].as_str()).collect();
         assert_eq!(kinds, ["event_type", "purchase", "view_item", "page_view"]);
-        assert_eq!(rows[1][13..], ["true", "true"]);
+        assert_eq!(rows[0][14..], ["recommended", "with_offer"]);
+        assert_eq!(rows[1][14..], ["true", "true"]);
         let none = picture(&[], &stages, &HashMap::new());
         assert!(roxmltree::Document::parse(&none).is_ok());
     }
