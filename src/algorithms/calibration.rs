@@ -100,7 +100,7 @@ impl Calibration {
 /// Few rows are calibrated by so many groups of rows of like probability.
 const GROUPS: usize = 50;
 
-/// The mean of each of [`GROUPS`] groups of like numbers, in the place of each number: finer steps are chance.
+/// The mean of each of 50 groups of like numbers, in the place of each number: finer steps are chance.
 #[must_use]
 pub fn grouped(said: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..said.len()).collect();
