@@ -171,11 +171,14 @@ pub struct PainReport {
     pub compared: usize,
 }
 
-/// Finds pain points. `worth` says of each stage what a stay in it brings on average: the share of stays that end in a
-/// purchase, times what an order brings; 0 for stages it does not name. Deterministic; the order of places does not
-/// matter.
+/// Finds pain points. `worth` says what a stay of somebody in a stage brings on average: the share of stays that end in
+/// a purchase, times what an order brings. Deterministic; the order of places does not matter.
 #[must_use]
-pub fn find(places: &[Place], worth: &BTreeMap<String, f64>, params: &PainParams) -> PainReport {
+pub fn find(
+    places: &[Place],
+    worth: &dyn Fn(&Whom, &str) -> f64,
+    params: &PainParams,
+) -> PainReport {
     let spots = spots(places);
     let mut tests = Tests::default();
     let rises = levels::compare(&spots, &mut tests);
@@ -195,7 +198,7 @@ pub fn find(places: &[Place], worth: &BTreeMap<String, f64>, params: &PainParams
     }
     let mut findings = levels::pages_or_categories(findings, &spots);
     for finding in &mut findings {
-        finding.lost_value = finding.extra_lost * worth.get(&finding.stage).copied().unwrap_or(0.0);
+        finding.lost_value = finding.extra_lost * worth(&finding.whom, &finding.stage);
     }
     findings.sort_by(|a, b| {
         let by = |finding: &Finding| (finding.lost_value, finding.extra_lost);

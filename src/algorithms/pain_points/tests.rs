@@ -81,12 +81,17 @@ fn lose(places: &mut [Place], touchpoint: &str, category: &str, persona: Option<
     }
 }
 
+/// What a stay in a stage is worth, whoever it is.
+fn of(worth: BTreeMap<String, f64>) -> impl Fn(&Whom, &str) -> f64 {
+    move |_, stage| worth.get(stage).copied().unwrap_or(0.0)
+}
+
 fn found(places: &[Place]) -> Vec<(String, String, Whom, Comparison)> {
     let worth = BTreeMap::from([
         ("decision".to_owned(), 60.0),
         ("consideration".to_owned(), 20.0),
     ]);
-    let report = find(places, &worth, &PainParams::default());
+    let report = find(places, &of(worth), &PainParams::default());
     let said = report.findings.into_iter();
     said.map(|one| (one.touchpoint, one.category, one.whom, one.comparison))
         .collect()
@@ -109,15 +114,12 @@ fn persona(id: &str) -> Whom {
 fn nothing_is_found_where_nothing_changed_or_is_there() {
     assert!(found(&calm()).is_empty());
     assert_eq!(
-        find(&[], &BTreeMap::new(), &PainParams::default()),
+        find(&[], &|_, _| 0.0, &PainParams::default()),
         PainReport::default()
     );
     // counts that cannot be are read as all lost, and of too few nothing is said
     let few = places("decision", "cart", "", &[("a", 29, 40, 0.1)]);
-    assert_eq!(
-        find(&few, &BTreeMap::new(), &PainParams::default()).compared,
-        0
-    );
+    assert_eq!(find(&few, &|_, _| 0.0, &PainParams::default()).compared, 0);
 }
 
 #[test]
@@ -345,7 +347,7 @@ fn findings_are_ranked_by_money_with_ids_that_last() {
             ("consideration".to_owned(), 20.0),
         ])
     };
-    let first = find(&two, &worth(60.0), &PainParams::default());
+    let first = find(&two, &of(worth(60.0)), &PainParams::default());
     let [checkout, gaming] = first.findings.as_slice() else {
         panic!("{first:?}");
     };
@@ -370,7 +372,7 @@ fn findings_are_ranked_by_money_with_ids_that_last() {
     // dearer elsewhere: the other way round; other numbers and another order of places: the same ids
     lose(&mut two, "checkout", "", Some("b"), 0.45);
     two.reverse();
-    let second = find(&two, &worth(1.0), &PainParams::default());
+    let second = find(&two, &of(worth(1.0)), &PainParams::default());
     let ids = |report: &PainReport| {
         report
             .findings

@@ -1,5 +1,6 @@
 //! Pain points: the counters of the window and of the weeks before it, compared, with examples and with what may help.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::{Asked, CountState, JourneyReports, Selection};
@@ -63,7 +64,15 @@ impl JourneyReports {
                 false_discovery_rate,
             };
             let weeks = weeks_before(asked);
-            let found = pain_points::find(&places(asked, &weeks), &worth(asked, &weeks), &params);
+            let known = RefCell::new(BTreeMap::new());
+            let worth = |whom: &Whom, stage: &str| {
+                let mut known = known.borrow_mut();
+                let of_them = known
+                    .entry(whom.clone())
+                    .or_insert_with(|| worth(asked, &weeks, whom));
+                of_them.get(stage).copied().unwrap_or(0.0)
+            };
+            let found = pain_points::find(&places(asked, &weeks), &worth, &params);
             let points = found.findings.into_iter().take(most);
             let points = points.map(|finding| PainPoint {
                 persona_name: persona_name(asked, &finding),
@@ -155,11 +164,11 @@ fn places(asked: &Asked<'_>, weeks: &[Day]) -> Vec<pain_points::Place> {
     window.iter().map(place).collect()
 }
 
-/// What a stay in each stage brings on average until the next order, also in the stages it leads to, in the main
-/// currency: W = r + P·W, with r the revenue of those who are in the stage over stays that ended, and P the shares that
-/// move on or back without an order; over the window and what it is compared with. A stage to which an order leads
+/// What a stay of theirs in each stage brings on average until the next order, also in the stages it leads to, in the
+/// main currency: W = r + P·W, with r the revenue of those who are in the stage over stays that ended, and P the shares
+/// that move on or back without an order; over the window and what it is compared with. A stage to which an order leads
 /// brings nothing more: what is lost is that order.
-fn worth(asked: &Asked<'_>, weeks: &[Day]) -> BTreeMap<String, f64> {
+fn worth(asked: &Asked<'_>, weeks: &[Day], whom: &Whom) -> BTreeMap<String, f64> {
     let first = weeks.first().copied().unwrap_or(asked.scope.first);
     let days = (first, asked.scope.last);
     let journey = &asked.journeys.settings().journey;
@@ -171,7 +180,7 @@ fn worth(asked: &Asked<'_>, weeks: &[Day]) -> BTreeMap<String, f64> {
     let of_stage = |stage| {
         asked
             .journeys
-            .worth(stage, days, |group| asked.scope.has(group))
+            .worth(stage, days, |group| is_about(asked, whom, group))
     };
     let all: Vec<Worth> = stages.map(of_stage).collect();
     let mut values = vec![0.0; all.len()];
@@ -199,6 +208,18 @@ fn persona_name(asked: &Asked<'_>, finding: &Finding) -> String {
     persona.map_or_else(String::new, |persona| persona.name.clone())
 }
 
+/// True if a group is looked at and is of whom a finding is about.
+fn is_about(asked: &Asked<'_>, whom: &Whom, number: u16) -> bool {
+    let group = asked.groups.get(usize::from(number));
+    let persona = group.and_then(|group| asked.personas.get(usize::from(group.persona?)));
+    asked.scope.has(number)
+        && match whom {
+            Whom::Everybody => true,
+            Whom::Persona(id) => persona.is_some_and(|persona| persona.id == *id),
+            Whom::Unassigned => persona.is_none(),
+        }
+}
+
 fn paths(asked: &Asked<'_>, finding: &Finding) -> Vec<Vec<String>> {
     let journeys = asked.journeys;
     let stage = asked.stage_names().position(|name| name == finding.stage);
@@ -207,16 +228,7 @@ fn paths(asked: &Asked<'_>, finding: &Finding) -> Vec<Vec<String>> {
     let Some((stage, touchpoint)) = stage.zip(number) else {
         return Vec::new();
     };
-    let is_in = |number: u16| {
-        let group = asked.groups.get(usize::from(number));
-        let persona = group.and_then(|group| asked.personas.get(usize::from(group.persona?)));
-        asked.scope.has(number)
-            && match &finding.whom {
-                Whom::Everybody => true,
-                Whom::Persona(id) => persona.is_some_and(|persona| persona.id == *id),
-                Whom::Unassigned => persona.is_none(),
-            }
-    };
+    let is_in = |number: u16| is_about(asked, &finding.whom, number);
     let days = (asked.scope.first, asked.scope.last);
     let lost = journeys.lost_paths((stage, touchpoint), days, is_in, MAX_PATHS);
     let steps = |steps: Vec<(EventKind, u16)>| {

@@ -153,6 +153,8 @@ pub(super) struct Visit {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) key: u64,
+    /// Where its first line was placed: there all of it counts.
+    pub(super) spot: Spot,
     pub(super) revenue: i64,
     /// Revenue of lines that were recommended; absent: there were none.
     pub(super) credited: Option<i64>,

@@ -115,11 +115,15 @@ impl Journeys {
         }
         if is_sale {
             let (group, stage) = stage_before.unwrap_or((group, stage));
-            let spot = Spot {
-                group,
-                stage,
-                place,
-            };
+            let known = course.orders.iter().find(|order| order.key == order_key);
+            let spot = known.map_or(
+                Spot {
+                    group,
+                    stage,
+                    place,
+                },
+                |order| order.spot,
+            );
             self.sell(event, course, (spot, order_key), changes);
             if is_new_order {
                 let group = course.customer.map_or(0, |key| groups.group_of(key));
@@ -222,6 +226,7 @@ impl Journeys {
         let is_new = known.is_none();
         let before = known.as_deref().copied().unwrap_or(Order {
             key: order_key,
+            spot,
             revenue: 0,
             credited: None,
             with_offer: 0,

@@ -193,7 +193,11 @@ impl Walk {
         }
         if is_sale {
             let spot = before.map_or(here, |(group, stage)| (group, stage, place));
-            self.sell(event, &spot, world, counts);
+            // all lines of an order count where its first one was placed
+            let known = self
+                .order_of(event)
+                .map(|number| self.orders[number].spot.clone());
+            self.sell(event, &known.unwrap_or(spot), world, counts);
         }
     }
 

@@ -137,6 +137,33 @@ fn span_of_days(days: i64) -> String {
     }
 }
 
+/// What a pain point counts, in words: of a category visits, of a touchpoint people.
+struct Counted {
+    who: &'static str,
+    ended: &'static str,
+    ended_of: &'static str,
+    came: &'static str,
+}
+
+impl Counted {
+    fn of(pain: &v1::PainPoint) -> Self {
+        match pain.category.as_str() {
+            "" => Self {
+                who: "customers",
+                ended: "were lost",
+                ended_of: "were lost",
+                came: "who came",
+            },
+            _ => Self {
+                who: "visits",
+                ended: "ended",
+                ended_of: "visits ended",
+                came: "visits that came",
+            },
+        }
+    }
+}
+
 /// Where customers are lost, and what it costs, in two sentences.
 fn headline(
     map: &v1::JourneyMap,
@@ -163,21 +190,24 @@ fn headline(
                 category => format!("at “{}” of {category}", words(touchpoint)),
             },
         };
+        let counted = Counted::of(worst);
         let who = match worst.persona_name.as_str() {
-            "" => "customers".to_owned(),
-            persona => format!("customers ({persona})"),
+            "" => counted.who.to_owned(),
+            persona => format!("{} ({persona})", counted.who),
         };
         let headline = format!(
-            "In {days} {} more {who} were lost {place} than {}: about {}",
+            "In {days} {} more {who} {} {place} than {}: about {}",
             number_of_people(worst.extra_lost_count),
+            counted.ended,
             reference(worst),
             about(worst.lost_revenue, currency)
         );
         let subline = format!(
-            "{} of the {} who came there did not go on: {}. Had it been {} as {}, {} more would have stayed; the money \
-             is what those would have bought next.",
+            "{} of the {} {} there did not go on: {}. Had it been {} as {}, {} more would have stayed; the money is what \
+             those would have bought next.",
             count(worst.lost_count),
             count(worst.passed_count),
+            counted.came,
             lost_share(worst),
             share(worst.expected_share),
             reference(worst),
@@ -375,9 +405,10 @@ fn card(number_of: usize, pain: &v1::PainPoint, currency: &str) -> Pain {
             about(pain.lost_revenue, currency)
         ),
         numbers: format!(
-            "{} of {} were lost here ({}{interval}); {} would be expected as {}.",
+            "{} of {} {} here ({}{interval}); {} would be expected as {}.",
             count(pain.lost_count),
             count(pain.passed_count),
+            Counted::of(pain).ended_of,
             lost_share(pain),
             share(pain.expected_share),
             reference(pain)

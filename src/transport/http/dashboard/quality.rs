@@ -38,13 +38,14 @@ pub(super) fn change(kpi: &v1::Kpi, before: &str) -> Change {
         Unit::Money | Unit::Count if old.abs() < 1e-9 => number(difference.abs()),
         Unit::Money | Unit::Count => share((difference / old).abs()),
     };
-    let overlap = match (now.low, now.high, then.low, then.high) {
+    let is_chance = match (now.low, now.high, then.low, then.high) {
         (Some(low), Some(high), Some(old_low), Some(old_high)) => {
             low <= old_high && old_low <= high
         }
-        _ => false,
+        // counts are exact, and would still not be the same twice: as a Poisson's, at 95 %
+        _ => kpi.unit() == Unit::Count && difference.abs() < 1.96 * (value + old).max(0.0).sqrt(),
     };
-    if overlap {
+    if is_chance {
         return same(format!("{sign}{size} against {before}, within chance"));
     }
     let (quality, word) = match (difference > 0.0) == kpi.more_is_better {
@@ -96,17 +97,14 @@ mod tests {
         );
         let nothing = v1::Kpi::default();
         assert_eq!(change(&nothing, "before").text, "no figure for before");
-        let counted = v1::Kpi {
-            unit: Unit::Count.into(),
-            ..kpi(
-                [150.0, f64::NAN, f64::NAN],
-                [100.0, f64::NAN, f64::NAN],
-                true,
-            )
+        let counted = |now: f64| {
+            let count = v1::Kpi {
+                unit: Unit::Count.into(),
+                ..kpi([now, f64::NAN, f64::NAN], [100.0, f64::NAN, f64::NAN], true)
+            };
+            change(&count, "before").text
         };
-        assert_eq!(
-            change(&counted, "before").text,
-            "+50.0 %, better than before"
-        );
+        assert_eq!(counted(150.0), "+50.0 %, better than before");
+        assert_eq!(counted(99.0), "−1.0 % against before, within chance");
     }
 }
