@@ -203,8 +203,8 @@ fn headline(
             about(worst.lost_revenue, currency)
         );
         let subline = format!(
-            "{} of the {} {} there did not go on: {}. Had it been {} as {}, {} more would have stayed; the money is what \
-             those would have bought next.",
+            "{} of the {} {} there did not go on: {}. Had it been {} as {}, {} more would have stayed; the money is \
+             what those would have bought next.",
             count(worst.lost_count),
             count(worst.passed_count),
             counted.came,
