@@ -8,7 +8,7 @@ mod history;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nextbest::domain::Record;
+use nextbest::domain::{EventDraft, Record, Timestamp};
 use nextbest::state::journeys::key::{
     Arm, Ending, Key, Measure, NO_PLACE, Origin, RETURNING, Rating,
 };
@@ -216,6 +216,56 @@ fn visitors_who_turn_out_to_be_somebody_are_counted_once() {
     for seed in 1_000..1_300 {
         compare(seed, true, &measures);
     }
+}
+
+/// An event of the first customer.
+fn own(kind: &str, minutes: i64, order: &str) -> Act {
+    let time = Timestamp::from_ms(1_300_000_000_000 + minutes * 60_000);
+    let is_about = matches!(kind, "add_to_cart" | "purchase");
+    let draft = EventDraft {
+        event_id: &format!("{kind}-{minutes}"),
+        event_type: kind,
+        time: Some(Ok(time)),
+        customer_id: "c0",
+        product_id: if is_about { "p0" } else { "" },
+        order_id: order,
+        ..EventDraft::default()
+    };
+    Act::Event(Box::new(draft.check(time, |_| 0).unwrap()))
+}
+
+fn sum(journeys: &Journeys, measure: Measure, is_it: impl Fn(&Key) -> bool) -> i64 {
+    let last = day_of(journeys.newest().unwrap());
+    let mut sum = 0;
+    journeys.table.each(Day::MIN, last, |_, key, value| {
+        if key.measure == measure && is_it(&key) {
+            sum += value;
+        }
+    });
+    sum
+}
+
+#[test]
+fn every_line_of_an_order_counts_in_the_stage_before_the_order() {
+    let lines = [
+        own("add_to_cart", 0, ""),
+        own("purchase", 10, "o1"),
+        own("purchase", 11, "o1"),
+    ];
+    let journeys = fold(&lines);
+    let of_stage = |stage: u8| sum(&journeys, Measure::Revenue, |key| key.stage == stage);
+    // two of 8 euros, while the cart was filled; none in the stage that the order leads to
+    assert_eq!([2, 3].map(of_stage), [16_000_000, 0]);
+    assert_eq!(sum(&journeys, Measure::Orders, |key| key.stage == 2), 1);
+}
+
+#[test]
+fn who_is_identified_before_their_first_event_has_an_arm() {
+    let at = Timestamp::from_ms(1_300_000_000_000);
+    let journeys = fold(&[Act::Identify(0, 0, at), own("page_view", 5, "")]);
+    let wanted = format!("{:?}", Known::arm("c0"));
+    let is_theirs = |key: &Key| detail(&journeys, *key) == wanted;
+    assert_eq!(sum(&journeys, Measure::Known, is_theirs), 1);
 }
 
 #[test]
