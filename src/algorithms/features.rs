@@ -123,6 +123,9 @@ pub struct Candidate {
     pub content: f64,
     /// The product whose text is nearest.
     pub content_because: Option<u32>,
+    /// How many times likelier its buyers are of the persona of who asks than the buyers of anything are; 0 if nobody
+    /// knows.
+    pub persona_lift: f64,
 }
 
 /// What is the same for all candidates of one question.
@@ -230,6 +233,8 @@ features! {
         Trend = "trend",
         /// What people in this stage go for.
         Stage = "stage",
+        /// What people of this persona go for.
+        Persona = "persona",
         /// The categories and brands the customer likes.
         Taste = "taste",
         /// The prices the customer pays.
@@ -280,6 +285,9 @@ features! {
     Trend, "item_trend" = trend(c),
     Popularity, "item_browsed" = c.item.browsed.log_1p(),
     Stage, "item_stage" = c.item.stage.log_1p(),
+    Persona, "persona_popularity" = (c.item.recent * c.persona_lift).log_1p(),
+    Persona, "persona_lift" = lift(c),
+    Persona, "new_x_persona_lift" = (1.0 - own(c)) * lift(c),
     Popularity, "item_repeat_rate" = repeat_rate(c, a),
     Popularity, "item_age" = c.item.age_days.log_1p(),
     Popularity, "item_conversion" = ratio(c.item.fast, c.item.browsed + 10.0).log_1p(),
@@ -379,6 +387,15 @@ fn gap(c: &Candidate) -> f64 {
 fn trend(c: &Candidate) -> f64 {
     // a constant rate r gives fading sums of r·h/ln 2, so the sums are compared per half-life
     ln((c.item.fast / 7.0 + 0.02) / (c.item.slow / 112.0 + 0.02)).clamp(-3.0, 3.0)
+}
+
+/// ln of [`Candidate::persona_lift`].
+fn lift(c: &Candidate) -> f64 {
+    if c.persona_lift > 0.0 {
+        ln(c.persona_lift).clamp(-3.0, 3.0)
+    } else {
+        0.0
+    }
 }
 
 /// The share of buyers who bought again (Amazon, KDD 2018: repeat customer probability), shrunk to

@@ -41,6 +41,7 @@ mod service_damage;
 mod service_kill;
 mod settings;
 mod simulated_shop;
+mod simulated_tastes;
 mod simulation;
 mod state_derived;
 mod state_fold;

@@ -72,6 +72,9 @@ impl Ablation {
                 .collect();
             recipe.features.retain(|name| !out.contains(&name.as_str()));
         }
+        if is_out(Source::Persona.as_str()) {
+            train.with_personas = false;
+        }
         if is_out(TREES) {
             train.with_trees = false;
         }
