@@ -16,6 +16,7 @@ pub mod neighbours;
 pub mod offers;
 pub mod people;
 pub mod persona_popularity;
+pub mod price_levels;
 pub mod products;
 pub mod profile;
 pub mod relations;

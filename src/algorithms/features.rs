@@ -82,6 +82,10 @@ pub struct Affinity {
     pub brand: f64,
     /// How much dearer it is than usual for them, in standard deviations of the logarithm; 0 if nobody knows.
     pub dearer: f64,
+    /// How dear it is within its category, in standard deviations of the logarithm; absent if nobody knows.
+    pub level: Option<f64>,
+    /// The mean level of what they bought and looked at.
+    pub own_level: f64,
 }
 
 /// A candidate with everything the features are made of.
@@ -297,6 +301,9 @@ features! {
     Taste, "brand_affinity" = c.affinity.brand,
     Price, "dearer" = c.affinity.dearer,
     Price, "price_distance" = c.affinity.dearer.abs(),
+    Price, "price_level" = c.affinity.level.unwrap_or(0.0),
+    Price, "price_level_x_own" = c.affinity.level.unwrap_or(0.0) * c.affinity.own_level,
+    Price, "price_level_distance" = level_distance(c),
     Together, "bought_together" = (10.0 * c.bought_together).log_1p(),
     Together, "new_x_bought_together" = (1.0 - own(c)) * (10.0 * c.bought_together).log_1p(),
     Together, "browsed_together" = (10.0 * c.browsed_together).log_1p(),
@@ -387,6 +394,12 @@ fn gap(c: &Candidate) -> f64 {
 fn trend(c: &Candidate) -> f64 {
     // a constant rate r gives fading sums of r·h/ln 2, so the sums are compared per half-life
     ln((c.item.fast / 7.0 + 0.02) / (c.item.slow / 112.0 + 0.02)).clamp(-3.0, 3.0)
+}
+
+/// How far from the customer's usual price level it is, in deviations of the prices of its category.
+fn level_distance(c: &Candidate) -> f64 {
+    let level = c.affinity.level;
+    level.map_or(0.0, |level| (level - c.affinity.own_level).abs())
 }
 
 /// ln of [`Candidate::persona_lift`].

@@ -511,7 +511,7 @@ fn candidate(
         own: own.unwrap_or_default(),
         steps: steps.unwrap_or_default(),
         item: item(view, product),
-        affinity: taste.affinity(view.state.products.item(product).shelf),
+        affinity: taste.affinity(&view.state.products, product),
         bought_together: f64::from(reach.bought),
         browsed_together: f64::from(reach.browsed),
         because: because(reach.best),

@@ -1,12 +1,15 @@
-//! What sells among customers of each persona of the simulated shop.
+//! What the ranking knows of price levels and personas, against what the simulated shop has in truth.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::HashMap;
+use std::path::Path;
 
 use nextbest::application::personas::learn;
 use nextbest::application::recipes::Recipes;
 use nextbest::domain::time::DAY_MS;
 use nextbest::domain::{Record, RecordBody, Source, Timestamp};
-use nextbest::state::candidates::alone;
+use nextbest::state::candidates::{Gathered, alone};
 use nextbest::state::people::Person;
 use nextbest::state::persona_popularity::{ASKED_BUYERS, Teller};
 use nextbest::state::products::TOP;
@@ -27,6 +30,75 @@ fn folded<'a>(records: impl IntoIterator<Item = &'a Record>) -> State {
         state.apply(record);
     }
     state
+}
+
+/// A truth file: by the id in its first column, the numbers of these columns.
+fn truth(folder: &Path, file: &str, columns: [&str; 2]) -> HashMap<String, [f64; 2]> {
+    let text = std::fs::read_to_string(folder.join(file)).unwrap();
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let places = columns.map(|column| names.iter().position(|name| *name == column).unwrap());
+    let rows = lines.map(|line| {
+        let cells: Vec<&str> = line.split(',').collect();
+        (
+            cells[0].to_owned(),
+            places.map(|place| cells[place].parse().unwrap()),
+        )
+    });
+    rows.collect()
+}
+
+/// The coefficient of correlation.
+fn correlation(pairs: &[(f64, f64)]) -> f64 {
+    let n = pairs.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / n;
+    let (a, b) = (mean(|pair| pair.0), mean(|pair| pair.1));
+    let sum = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
+        pairs.iter().map(|&(x, y)| of(x - a, y - b)).sum()
+    };
+    sum(&|x, y| x * y) / (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt()
+}
+
+#[test]
+fn the_price_level_of_a_customer_is_told_from_what_they_buy() {
+    let home = tempfile::tempdir().unwrap();
+    let records = records(&year(7, 800, 300), home.path());
+    let state = folded(&records);
+    let truth = truth(
+        home.path(),
+        "truth_customers.csv",
+        ["price_level", "price_sensitivity"],
+    );
+    let relations = Relations::of(&state, &Tuning::default());
+    let recipe = &Recipes::embedded().unwrap().stages[0];
+    let mut scratch = Scratch::default();
+    let mut levels = Vec::new();
+    let known = state.people.customers().iter();
+    for subject in known.filter(|subject| subject.orders >= 5) {
+        let view = View::new(&state, Some(subject), &[], state.newest());
+        let mut gathered = Gathered::of(&view, &relations, &Tuning::default(), &mut scratch);
+        let candidates = gathered.propose(recipe, |_| true);
+        let own = candidates[0].affinity.own_level;
+        assert!(
+            candidates
+                .iter()
+                .all(|c| (c.affinity.own_level - own).abs() < 1e-12)
+        );
+        assert!(candidates.iter().any(|c| c.affinity.level.is_some()));
+        levels.push((own, truth[&*subject.id]));
+    }
+    assert!(levels.len() > 200, "{}", levels.len());
+    let of = |place: usize| -> Vec<(f64, f64)> {
+        levels
+            .iter()
+            .map(|&(own, truth)| (own, truth[place]))
+            .collect()
+    };
+    let (level, sensitivity) = (correlation(&of(0)), correlation(&of(1)));
+    println!("price level {level:.3}, price sensitivity {sensitivity:.3}");
+    assert!(level > 0.4, "{level}");
+    // whoever minds prices buys what is cheap in its category
+    assert!(sensitivity < -0.15, "{sensitivity}");
 }
 
 fn is_before(record: &Record, now: Timestamp) -> bool {

@@ -114,7 +114,14 @@ mod tests {
                 .iter()
                 .filter(|name| !recipe.features.contains(name))
                 .collect();
-            assert_eq!(gone, ["dearer", "price_distance", "ease", "new_x_ease"]);
+            let price = [
+                "dearer",
+                "price_distance",
+                "price_level",
+                "price_level_x_own",
+                "price_level_distance",
+            ];
+            assert_eq!(gone, [&price[..], &["ease", "new_x_ease"]].concat());
         }
         for name in Ablation::known() {
             let (mut recipes, mut train) = (whole.clone(), TrainSettings::default());
