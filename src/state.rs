@@ -15,6 +15,8 @@ pub mod journeys;
 pub mod neighbours;
 pub mod offers;
 pub mod people;
+pub mod persona_popularity;
+pub mod price_levels;
 pub mod products;
 pub mod profile;
 pub mod relations;
@@ -51,7 +53,7 @@ use crate::state::sales::{Sale, Sales};
 use crate::state::subjects::{OfferOutcome, Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 15;
+const FORMAT: u32 = 16;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.

@@ -82,6 +82,10 @@ pub struct Affinity {
     pub brand: f64,
     /// How much dearer it is than usual for them, in standard deviations of the logarithm; 0 if nobody knows.
     pub dearer: f64,
+    /// How dear it is within its category, in standard deviations of the logarithm; absent if nobody knows.
+    pub level: Option<f64>,
+    /// The mean level of what they bought and looked at.
+    pub own_level: f64,
 }
 
 /// A candidate with everything the features are made of.
@@ -123,6 +127,9 @@ pub struct Candidate {
     pub content: f64,
     /// The product whose text is nearest.
     pub content_because: Option<u32>,
+    /// How many times likelier its buyers are of the persona of who asks than the buyers of anything are; 0 if nobody
+    /// knows.
+    pub persona_lift: f64,
 }
 
 /// What is the same for all candidates of one question.
@@ -230,6 +237,8 @@ features! {
         Trend = "trend",
         /// What people in this stage go for.
         Stage = "stage",
+        /// What people of this persona go for.
+        Persona = "persona",
         /// The categories and brands the customer likes.
         Taste = "taste",
         /// The prices the customer pays.
@@ -280,6 +289,9 @@ features! {
     Trend, "item_trend" = trend(c),
     Popularity, "item_browsed" = c.item.browsed.log_1p(),
     Stage, "item_stage" = c.item.stage.log_1p(),
+    Persona, "persona_popularity" = (c.item.recent * c.persona_lift).log_1p(),
+    Persona, "persona_lift" = lift(c),
+    Persona, "new_x_persona_lift" = (1.0 - own(c)) * lift(c),
     Popularity, "item_repeat_rate" = repeat_rate(c, a),
     Popularity, "item_age" = c.item.age_days.log_1p(),
     Popularity, "item_conversion" = ratio(c.item.fast, c.item.browsed + 10.0).log_1p(),
@@ -289,6 +301,9 @@ features! {
     Taste, "brand_affinity" = c.affinity.brand,
     Price, "dearer" = c.affinity.dearer,
     Price, "price_distance" = c.affinity.dearer.abs(),
+    Price, "price_level" = c.affinity.level.unwrap_or(0.0),
+    Price, "price_level_x_own" = c.affinity.level.unwrap_or(0.0) * c.affinity.own_level,
+    Price, "price_level_distance" = level_distance(c),
     Together, "bought_together" = (10.0 * c.bought_together).log_1p(),
     Together, "new_x_bought_together" = (1.0 - own(c)) * (10.0 * c.bought_together).log_1p(),
     Together, "browsed_together" = (10.0 * c.browsed_together).log_1p(),
@@ -379,6 +394,21 @@ fn gap(c: &Candidate) -> f64 {
 fn trend(c: &Candidate) -> f64 {
     // a constant rate r gives fading sums of r·h/ln 2, so the sums are compared per half-life
     ln((c.item.fast / 7.0 + 0.02) / (c.item.slow / 112.0 + 0.02)).clamp(-3.0, 3.0)
+}
+
+/// How far from the customer's usual price level it is, in deviations of the prices of its category.
+fn level_distance(c: &Candidate) -> f64 {
+    let level = c.affinity.level;
+    level.map_or(0.0, |level| (level - c.affinity.own_level).abs())
+}
+
+/// ln of [`Candidate::persona_lift`].
+fn lift(c: &Candidate) -> f64 {
+    if c.persona_lift > 0.0 {
+        ln(c.persona_lift).clamp(-3.0, 3.0)
+    } else {
+        0.0
+    }
 }
 
 /// The share of buyers who bought again (Amazon, KDD 2018: repeat customer probability), shrunk to

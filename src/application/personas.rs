@@ -14,6 +14,7 @@ use crate::algorithms::personas::{
 use crate::application::shop::Shop;
 use crate::domain::{Position, Timestamp};
 use crate::state::State;
+use crate::state::persona_popularity::Teller;
 use crate::state::profile::{Assortment, measures};
 use crate::state::subjects::Subject;
 use crate::state::view::View;
@@ -32,8 +33,8 @@ const COUNT_AT_ONCE: usize = 256;
 /// What tells the persona of a customer: a part of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Personas {
-    assortment: Assortment,
-    fitted: FittedPersonas,
+    /// What tells it.
+    pub teller: Teller,
     /// The mean silhouette of those they were learned from.
     pub silhouette: f64,
 }
@@ -111,6 +112,23 @@ pub fn learn(
     previous: Option<&Personas>,
     seed: u64,
 ) -> Result<LearnedPersonas, PersonaError> {
+    let params = PersonaParams {
+        seed,
+        ..PersonaParams::default()
+    };
+    learn_with(state, now, previous, params)
+}
+
+/// As [`learn`], with parameters: a number of personas that is known need not be looked for.
+///
+/// # Errors
+/// [`PersonaError`], also for parameters outside their range.
+pub fn learn_with(
+    state: &State,
+    now: Timestamp,
+    previous: Option<&Personas>,
+    params: PersonaParams,
+) -> Result<LearnedPersonas, PersonaError> {
     let assortment = Assortment::of(state);
     let customers = state.people.customers().iter();
     let customers: Vec<&Subject> = customers.filter(|subject| !subject.id.is_empty()).collect();
@@ -126,13 +144,9 @@ pub fn learn(
         .iter()
         .filter_map(|subject| measures(&view(subject), &assortment))
         .collect();
-    let params = PersonaParams {
-        seed,
-        ..PersonaParams::default()
-    };
     let (mut fitted, choice) = params.check()?.fit(assortment.columns(), &rows)?;
     let matched = match previous {
-        Some(previous) => fitted.follow(&previous.fitted),
+        Some(previous) => fitted.follow(previous.fitted()),
         None => Matched {
             new: fitted
                 .personas()
@@ -163,8 +177,7 @@ pub fn learn(
         .map_or(0.0, |tried| tried.strength);
     Ok(LearnedPersonas {
         personas: Personas {
-            assortment,
-            fitted,
+            teller: Teller { assortment, fitted },
             silhouette,
         },
         figures: PersonaFigures {
@@ -186,20 +199,23 @@ impl Personas {
     /// The personas themselves: ids, names, what sets them apart.
     #[must_use]
     pub fn fitted(&self) -> &FittedPersonas {
-        &self.fitted
+        &self.teller.fitted
     }
 
     /// Which persona somebody is, and how much; nothing if their history is too short to tell.
     #[must_use]
     pub fn of(&self, view: &View<'_>) -> Option<Membership> {
-        self.fitted.membership(&measures(view, &self.assortment)?)
+        self.teller.of(view)
     }
 
     /// As [`Personas::of`], the id alone.
     #[must_use]
     pub fn id_of(&self, view: &View<'_>) -> Option<&str> {
         let best = self.of(view)?.best;
-        self.fitted.personas().get(best).map(|persona| &*persona.id)
+        self.fitted()
+            .personas()
+            .get(best)
+            .map(|persona| &*persona.id)
     }
 }
 
@@ -313,7 +329,7 @@ pub fn report(shop: &Shop) -> Option<Arc<PersonaReport>> {
 
 fn count(shop: &Shop, revision: Arc<Revision>) -> PersonaReport {
     let now = shop.clock.now();
-    let all = revision.personas.fitted.personas().len();
+    let all = revision.personas.fitted().personas().len();
     let mut personas: Vec<PersonaCount> = (0..all)
         .map(|place| PersonaCount {
             place,

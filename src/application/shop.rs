@@ -308,7 +308,11 @@ impl Shop {
     pub fn fold_anew(&self) -> Result<(), JournalError> {
         let mut state = State::new(self.settings.fold.clone());
         fold_rest(&*self.journal, &mut state)?;
-        let relations = Arc::new(Relations::of(&state, &self.tuning()));
+        let mut relations = Relations::new(&self.tuning());
+        let personas = self.personas.get();
+        relations.tell_by(personas.as_ref().map(|live| &live.personas.teller));
+        relations.refresh(&state);
+        let relations = Arc::new(relations);
         let mut known = self.known_mut();
         // what was written meanwhile
         fold_rest(&*self.journal, &mut state)?;
@@ -320,9 +324,12 @@ impl Shop {
     /// Works out anew what goes with what, where enough has changed since. Returns whether anything had.
     pub fn refresh_relations(&self) -> bool {
         let tuning = self.tuning();
+        let personas = self.personas.get();
+        let teller = personas.as_ref().map(|live| &live.personas.teller);
         let (before, texts) = {
             let known = self.known();
-            if !known.relations.is_stale(&known.state, &tuning) {
+            let is_told = known.relations.by_persona().is_told_by(teller);
+            if is_told && !known.relations.is_stale(&known.state, &tuning) {
                 return false;
             }
             (
@@ -332,6 +339,7 @@ impl Shop {
         };
         let mut relations = Relations::clone(&before);
         relations.tune(&tuning);
+        relations.tell_by(teller);
         if let Some((version, texts)) = texts {
             relations.read(version, &texts);
         }

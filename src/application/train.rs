@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithms::boosting::BoostingParams;
 use crate::algorithms::metrics::Truth;
+use crate::algorithms::personas::PersonaParams;
 use crate::algorithms::ranker::{FitError, RankerParams};
 use crate::application::history::{Ahead, History};
 use crate::application::model::{
@@ -40,6 +41,7 @@ use crate::domain::time::DAY_MS;
 use crate::domain::{EventKind, Recipe, Record, RecordBody, Subject as Who, Timestamp};
 use crate::state::candidates::Gathered;
 use crate::state::people::Person;
+use crate::state::persona_popularity::Teller;
 use crate::state::relations::Relations;
 use crate::state::scratch::Scratch;
 use crate::state::view::View;
@@ -230,11 +232,12 @@ pub fn train(
         masks: lesson.recipes.iter().map(FeatureMask::of).collect(),
         questions: [0; 3],
         rival: live
-            .and_then(|live| live.model.ranking.as_ref())
-            .map(|part| Rival::new(part, &tuned.tuning)),
+            .and_then(|live| Some((live, live.model.ranking.as_ref()?)))
+            .map(|(live, part)| Rival::new(part, live.model.personas(), &tuned.tuning)),
         learners: [Aim::Next, Aim::Discover].map(|aim| Learner::new(aim, fit, settings.seed)),
         judge: Judge::new(&[GATE_K], lesson.recipes.len()),
         offers: OfferLearner::new(live.map(|live| &live.model)),
+        persona_count: None,
         personas: Err("not learned".to_owned()),
         lesson,
         part: 0,
@@ -265,6 +268,8 @@ struct Run<'a> {
     /// The live revision's ranking.
     rival: Option<Rival<'a>>,
     offers: OfferLearner,
+    /// How many personas there were at an earlier moment, if any were found.
+    persona_count: Option<usize>,
     /// Or why there are none.
     personas: Result<LearnedPersonas, String>,
     tuned: Tuned,
@@ -284,6 +289,8 @@ impl Run<'_> {
         let mut relations = Relations::new(&tuning);
         let mut scratch = Scratch::default();
         let mut folded = 0;
+        // personas are those of the part's beginning: later ones would know what was to come
+        let mut told_for = None;
         for (number, moment) in plan.questions.iter().enumerate() {
             if number.is_multiple_of(64) {
                 let share = number as f64 / plan.questions.len() as f64;
@@ -303,6 +310,11 @@ impl Run<'_> {
             let Some(person) = person(&state, ahead, moment) else {
                 continue;
             };
+            if told_for != Some(self.part) {
+                told_for = Some(self.part);
+                relations.tell_by(self.personas_at(&state, moment.time).as_ref());
+                relations.refresh(&state);
+            }
             relations.keep_current(&state);
             let view = View::new(&state, state.subject(person), &[], moment.time);
             let recipe = &self.lesson.recipes[view.stage.0 as usize];
@@ -333,6 +345,27 @@ impl Run<'_> {
                 .map_err(|error| error.to_string());
         }
         Ok(())
+    }
+
+    /// What tells the personas of a moment by what was known then; nothing where none were good enough to go live. How
+    /// many there are is looked for until some are.
+    fn personas_at(&mut self, state: &State, now: Timestamp) -> Option<Teller> {
+        if !self.settings.with_personas {
+            return None;
+        }
+        let mut params = PersonaParams {
+            seed: self.settings.seed,
+            ..PersonaParams::default()
+        };
+        if let Some(k) = self.persona_count {
+            (params.min_k, params.max_k) = (k, k);
+        }
+        let learned = personas::learn_with(state, now, None, params).ok()?;
+        let is_good = learned.figures.faults().is_empty();
+        if is_good {
+            self.persona_count = Some(learned.figures.k);
+        }
+        is_good.then_some(learned.personas.teller)
     }
 
     /// Enters a part of the questions: before any is asked that must not be learned from, what is learned is fitted.

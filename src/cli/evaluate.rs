@@ -105,8 +105,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let ablation = Ablation::of(&args.without).context("--without")?;
     let mut recipes = config::recipes(settings.models.folder.as_deref())?;
     let mut train = train_settings(&settings);
-    // nothing that is evaluated asks for personas
-    train.with_personas = false;
     ablation.apply(&mut recipes.stages, &mut train);
     let ks: Vec<usize> = args
         .k

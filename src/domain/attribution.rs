@@ -52,6 +52,7 @@ impl Origin {
         Self::Source(Source::Stage),
         Self::Source(Source::Content),
         Self::Source(Source::Popular),
+        Self::Source(Source::Persona),
     ];
 
     /// The number that stands in tokens and records. It never changes its meaning: a new source gets a new one.
@@ -69,6 +70,7 @@ impl Origin {
             Self::Source(Source::Stage) => 8,
             Self::Source(Source::Content) => 9,
             Self::Source(Source::Popular) => 10,
+            Self::Source(Source::Persona) => 11,
         }
     }
 

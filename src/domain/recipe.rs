@@ -62,6 +62,8 @@ names! {
         Trending = "trending",
         /// What people in this stage go for.
         Stage = "stage",
+        /// What customers of the same persona go for.
+        Persona = "persona",
         /// What reads like what was bought or viewed lately; for products too new for the other sources.
         Content = "content",
         /// What sells best: the filler.

@@ -8,6 +8,7 @@ use crate::algorithms::top::TopList;
 use crate::domain::{Recipe, Source};
 use crate::state::State;
 use crate::state::neighbours::Liked;
+use crate::state::persona_popularity::PersonaPopularity;
 use crate::state::products::{FAST_DAYS, RECENT_DAYS, SLOW_DAYS};
 use crate::state::relations::Relations;
 use crate::state::scratch::{Reach, Scratch};
@@ -19,6 +20,40 @@ use crate::state::view::View;
 const MAX_FILL_SCAN: usize = 5_000;
 /// The constant of reciprocal rank fusion (Cormack et al. 2009).
 const FUSION: f64 = 60.0;
+
+/// The persona of who asks, and what sells among its customers.
+#[derive(Debug, Default)]
+struct Kin {
+    known: Option<(Arc<PersonaPopularity>, usize)>,
+}
+
+impl Kin {
+    fn of(view: &View<'_>, relations: &Relations) -> Self {
+        let by_persona = relations.by_persona();
+        let persona = by_persona.persona_of(view);
+        Self {
+            known: persona.map(|persona| (by_persona.clone(), persona)),
+        }
+    }
+
+    fn lift(&self, product: u32) -> f64 {
+        let known = self.known.as_ref();
+        known.map_or(0.0, |(by_persona, persona)| {
+            by_persona.lift(product, *persona)
+        })
+    }
+
+    /// Products with how much they sell among customers of the persona; none if it cannot be told.
+    fn best<'k>(&'k self, view: &'k View<'_>) -> impl Iterator<Item = (f32, u32)> + 'k {
+        self.known.iter().flat_map(move |(by_persona, persona)| {
+            let popularity = |&product: &u32| {
+                let sold = by_persona.popularity(view, product, *persona);
+                (sold as f32, product)
+            };
+            by_persona.best(*persona).iter().map(popularity)
+        })
+    }
+}
 
 /// A product that a source proposes.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +69,7 @@ pub struct Gathered<'v> {
     own: Vec<(u32, Own)>,
     stepped: Vec<(u32, Steps)>,
     taste: Taste,
+    kin: Kin,
     shares: Shares,
     /// What is the same for all candidates.
     pub asker: Asker,
@@ -71,6 +107,7 @@ impl<'v> Gathered<'v> {
         Self {
             view,
             taste: Taste::of(view.state, &own, &stepped),
+            kin: Kin::of(view, relations),
             shares: tuning.shares,
             own,
             stepped,
@@ -103,6 +140,7 @@ impl<'v> Gathered<'v> {
                 &self.own,
                 &self.asker,
                 &self.stepped,
+                &self.kin,
                 scratch,
                 &mut room,
             );
@@ -120,6 +158,7 @@ impl<'v> Gathered<'v> {
                     &self.own,
                     &self.stepped,
                     &self.taste,
+                    &self.kin,
                     scratch,
                 )
             })
@@ -150,6 +189,7 @@ impl<'v> Gathered<'v> {
                 &self.own,
                 &self.asker,
                 &self.stepped,
+                &self.kin,
                 self.scratch,
                 &mut room,
             );
@@ -208,8 +248,12 @@ pub fn alone(
         _ => scratch.accumulate(view, &own, &stepped, relations, tuning),
     }
     let mut room = Vec::new();
+    let kin = match source {
+        Source::Persona => Kin::of(view, relations),
+        _ => Kin::default(),
+    };
     let ranking = ranking(
-        source, count, view, &own, &asker, &stepped, scratch, &mut room,
+        source, count, view, &own, &asker, &stepped, &kin, scratch, &mut room,
     );
     let list = ranking
         .filter(|&product| allowed(product))
@@ -315,6 +359,7 @@ fn ranking<'v>(
     own: &[(u32, Own)],
     asker: &Asker,
     stepped: &'v [(u32, Steps)],
+    kin: &Kin,
     scratch: &Scratch,
     room: &'v mut Vec<u64>,
 ) -> Box<dyn Iterator<Item = u32> + 'v> {
@@ -357,6 +402,10 @@ fn ranking<'v>(
         Source::Recent => return Box::new(stepped.iter().map(|&(product, _)| product)),
         Source::Trending if products.trending.is_empty() => return listed(&products.browsed),
         Source::Trending => return listed(&products.trending),
+        Source::Persona => {
+            let best = kin.best(view).filter(|&(sold, _)| sold > 0.0);
+            room.extend(best.map(|(sold, product)| packed(sold, product)));
+        }
         Source::Stage => return listed(&products.by_stage[view.stage.0 as usize]),
         Source::Popular if products.recent.is_empty() => return listed(&products.browsed),
         Source::Popular => return listed(&products.recent),
@@ -442,6 +491,7 @@ fn candidate(
     own: &[(u32, Own)],
     stepped: &[(u32, Steps)],
     taste: &Taste,
+    kin: &Kin,
     scratch: &Scratch,
 ) -> Candidate {
     let product = proposal.product;
@@ -461,7 +511,7 @@ fn candidate(
         own: own.unwrap_or_default(),
         steps: steps.unwrap_or_default(),
         item: item(view, product),
-        affinity: taste.affinity(view.state.products.item(product).shelf),
+        affinity: taste.affinity(&view.state.products, product),
         bought_together: f64::from(reach.bought),
         browsed_together: f64::from(reach.browsed),
         because: because(reach.best),
@@ -474,6 +524,7 @@ fn candidate(
         session_because: because(reach.session_best),
         content: f64::from(reach.content),
         content_because: because(reach.content_best),
+        persona_lift: kin.lift(product),
     }
 }
 

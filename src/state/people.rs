@@ -76,9 +76,13 @@ impl People {
     /// A customer, if known.
     #[must_use]
     pub fn customer(&self, id: &CustomerId) -> Option<Person> {
-        self.customer_numbers
-            .get(id.as_str())
-            .map(|&number| Person::Customer(number))
+        self.customer_number(id.as_str()).map(Person::Customer)
+    }
+
+    /// The number of the customer of this id, if known.
+    #[must_use]
+    pub fn customer_number(&self, id: &str) -> Option<u32> {
+        self.customer_numbers.get(id).copied()
     }
 
     /// A visitor, or the customer they turned out to be, if known.

@@ -12,6 +12,7 @@ use crate::domain::{
     Currency, InventorySet, Micros, Position, Product, ProductId, StageIndex, Timestamp, Traits,
 };
 use crate::state::people::Person;
+use crate::state::price_levels::PriceLevels;
 use crate::state::taste::Shelf;
 
 /// Half-life of what counts as trending.
@@ -100,6 +101,8 @@ pub struct Products {
     repeat_buyers: u64,
     /// How long people took to buy anything again.
     pub gaps: Gaps,
+    /// How dear they are.
+    price_levels: PriceLevels,
     /// Grows with every change of the catalog: what is derived from it is stale then.
     pub catalog_version: u64,
     /// Most bought, ever.
@@ -126,6 +129,7 @@ impl Products {
             buyers: 0,
             repeat_buyers: 0,
             gaps: Gaps::default(),
+            price_levels: PriceLevels::default(),
             catalog_version: 0,
             popular: TopList::new(TOP),
             recent: TopList::new(TOP),
@@ -233,14 +237,16 @@ impl Products {
             self.listed += 1;
             self.catalog.push((position, number));
         }
-        item.shelf = Shelf::of(product);
+        let was_listed = item.listing.is_some();
         item.listing = Some(Box::new(Listing::of(product, inventory_at)));
+        self.reshelve(number, Shelf::of(product), was_listed);
     }
 
     pub(super) fn delete(&mut self, id: &ProductId) {
         if let Some(number) = self.number(id.as_str()) {
-            let gone = self.items[number as usize].listing.take();
-            if gone.is_some() {
+            let item = &mut self.items[number as usize];
+            if item.listing.take().is_some() {
+                self.price_levels.take(&item.shelf);
                 self.listed -= 1;
                 self.catalog.retain(|&(_, other)| other != number);
             }
@@ -265,7 +271,24 @@ impl Products {
         listing.inventory_at = Some(news.set_at);
         listing.available = news.available.unwrap_or(listing.available);
         listing.price = news.price.or(listing.price);
-        item.shelf = Shelf::of(&listing.to_product(&item.id));
+        let shelf = Shelf::of(&listing.to_product(&item.id));
+        self.reshelve(number, shelf, true);
+    }
+
+    /// Puts a product of the catalog on another shelf.
+    fn reshelve(&mut self, number: u32, shelf: Shelf, was_listed: bool) {
+        let item = &mut self.items[number as usize];
+        let before = std::mem::replace(&mut item.shelf, shelf);
+        if was_listed {
+            self.price_levels.take(&before);
+        }
+        self.price_levels.put(&shelf);
+    }
+
+    /// See [`PriceLevels::of`].
+    #[must_use]
+    pub fn price_level(&self, number: u32) -> Option<f64> {
+        self.price_levels.of(&self.item(number).shelf)
     }
 
     /// Counts a basket that holds the product.

@@ -9,6 +9,7 @@ use crate::algorithms::content::Content;
 use crate::algorithms::ease;
 use crate::domain::Timestamp;
 use crate::state::State;
+use crate::state::persona_popularity::{PersonaPopularity, Teller};
 use crate::state::tuning::Tuning;
 
 /// The most products that one leads to, by common baskets.
@@ -37,6 +38,7 @@ pub struct Relations {
     newest: Timestamp,
     /// See [`Tuning::ease_penalty`].
     ease_penalty: f64,
+    by_persona: Arc<PersonaPopularity>,
 }
 
 /// What goes with one product.
@@ -76,6 +78,7 @@ impl Relations {
             rows: Vec::new(),
             newest: Timestamp::default(),
             ease_penalty: tuning.ease_penalty,
+            by_persona: Arc::default(),
         }
     }
 
@@ -95,6 +98,19 @@ impl Relations {
                 .iter_mut()
                 .for_each(|row| Arc::make_mut(row).is_solved = false);
         }
+    }
+
+    /// Lets personas be told by this, or by nobody, from the next refresh on.
+    pub fn tell_by(&mut self, teller: Option<&Teller>) {
+        if !self.by_persona.is_told_by(teller) {
+            Arc::make_mut(&mut self.by_persona).tell_by(teller);
+        }
+    }
+
+    /// What sells among customers of each persona.
+    #[must_use]
+    pub fn by_persona(&self) -> &Arc<PersonaPopularity> {
+        &self.by_persona
     }
 
     /// The texts.
@@ -155,10 +171,20 @@ impl Relations {
         self.content_version = Some(version);
     }
 
-    /// Counts anew at most `most` products that have changed enough, and once there are none, solves at most `most` of
-    /// them. Returns how many are left.
+    /// Counts anew at most `most` products that have changed enough; once there are none, solves at most `most` of
+    /// them; once there are none of these either, counts the personas of the buyers of as many. Returns how many are
+    /// left.
     pub fn refresh_some(&mut self, state: &State, most: usize) -> usize {
         self.newest = state.newest();
+        match self.refresh_rows(state, most) {
+            0 if self.by_persona.is_stale(state) => {
+                Arc::make_mut(&mut self.by_persona).refresh_some(state, most)
+            }
+            left => left,
+        }
+    }
+
+    fn refresh_rows(&mut self, state: &State, most: usize) -> usize {
         let items = state.products.items();
         self.rows.resize_with(items.len(), Arc::default);
         let mut stale = self.stale(state);
@@ -192,6 +218,7 @@ impl Relations {
             || self.content_version != Some(state.products.catalog_version)
             || !self.rows.iter().all(|row| row.is_solved)
             || !self.stale(state).is_empty()
+            || self.by_persona.is_stale(state)
     }
 
     fn stale(&self, state: &State) -> Vec<u32> {

@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::algorithms::features::{Affinity, Own, Steps};
 use crate::domain::Product;
 use crate::state::State;
+use crate::state::products::Products;
 
 /// At most so many own products, those bought last, say what somebody is about.
 const MOST_OWN: usize = 100;
 /// What a step weighs against a purchase that has just happened.
 const STEP_WEIGHT: f32 = 0.5;
+/// Somebody's usual price level is drawn to the middle as if so many middling products had just been bought besides.
+const SURE_OF_LEVEL: f64 = 1.0;
 
 /// Where a product stands in the shop, as far as it can be compared: hashes of names, 0 where there is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -52,6 +55,12 @@ impl Shelf {
     pub fn category(&self) -> Option<u32> {
         (self.category > 0).then_some(self.category)
     }
+
+    /// The logarithm of its price, if it has one.
+    #[must_use]
+    pub fn log_price(&self) -> Option<f64> {
+        self.log_price.map(f64::from)
+    }
 }
 
 /// Weights of names, and how much they weigh together.
@@ -85,6 +94,8 @@ pub(super) struct Taste {
     brands: Shares,
     /// Σ weight, Σ weight · ln price, Σ weight · ln price² of what has a price.
     prices: (f32, f32, f32),
+    /// Σ weight, Σ weight · level of what is known to be dear or cheap in its category.
+    levels: (f64, f64),
 }
 
 impl Taste {
@@ -92,17 +103,18 @@ impl Taste {
     pub(super) fn of(state: &State, own: &[(u32, Own)], stepped: &[(u32, Steps)]) -> Self {
         let mut taste = Self::default();
         for (product, bought) in super::scratch::newest(own, MOST_OWN) {
-            taste.add(state.products.item(product).shelf, bought.slow as f32);
+            taste.add(&state.products, product, bought.slow as f32);
         }
         for &(product, steps) in stepped {
             let by = STEP_WEIGHT * (1.0 + steps.weight as f32).ln()
                 / (1.0 + steps.products_ago as f32).sqrt();
-            taste.add(state.products.item(product).shelf, by);
+            taste.add(&state.products, product, by);
         }
         taste
     }
 
-    fn add(&mut self, shelf: Shelf, weight: f32) {
+    fn add(&mut self, products: &Products, product: u32, weight: f32) {
+        let shelf = products.item(product).shelf;
         self.categories.add(shelf.category, weight);
         self.departments.add(shelf.department, weight);
         self.brands.add(shelf.brand, weight);
@@ -111,10 +123,15 @@ impl Taste {
             self.prices.1 += weight * price;
             self.prices.2 += weight * price * price;
         }
+        if let Some(level) = products.price_level(product) {
+            self.levels.0 += f64::from(weight);
+            self.levels.1 += f64::from(weight) * level;
+        }
     }
 
     /// How a product agrees with it.
-    pub(super) fn affinity(&self, shelf: Shelf) -> Affinity {
+    pub(super) fn affinity(&self, products: &Products, product: u32) -> Affinity {
+        let shelf = products.item(product).shelf;
         let (n, sum, squares) = self.prices;
         let dearer = match shelf.log_price {
             Some(price) if n > 0.0 => {
@@ -129,6 +146,8 @@ impl Taste {
             department: self.departments.share(shelf.department),
             brand: self.brands.share(shelf.brand),
             dearer,
+            level: products.price_level(product),
+            own_level: self.levels.1 / (self.levels.0 + SURE_OF_LEVEL),
         }
     }
 }

@@ -215,10 +215,19 @@ fn personas_keep_their_ids_and_names_and_are_counted() {
     };
     assert_eq!(report(&shop), None);
     assert_eq!(listed("customer.persona != ''"), 0);
+    let popular = |persona: usize| shop.known().relations.by_persona().best(persona).len();
+    assert!(!shop.refresh_relations(), "nothing has changed");
+    assert_eq!(popular(0), 0);
     shop.personas.put(Some(Revision {
         id: "revision".to_owned(),
         personas: later.personas.clone(),
     }));
+    // what each goes for is counted in the background
+    assert!(shop.refresh_relations() && !shop.refresh_relations());
+    let k = later.figures.k;
+    assert!((0..k).all(|persona| popular(persona) > 100) && popular(k) == 0);
+    shop.fold_anew().unwrap();
+    assert!((0..k).all(|persona| popular(persona) > 100));
     let counted = report(&shop).unwrap();
     let all = told(&state, &later, &truth);
     assert_eq!(
@@ -249,6 +258,7 @@ fn personas_keep_their_ids_and_names_and_are_counted() {
     );
     shop.personas.put(None);
     assert_eq!(report(&shop), None);
+    assert!(shop.refresh_relations() && popular(0) == 0);
     assert!(customers.get(&Who::Nobody).is_err());
     drop((customers, committer));
 }

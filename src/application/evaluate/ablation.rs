@@ -72,6 +72,9 @@ impl Ablation {
                 .collect();
             recipe.features.retain(|name| !out.contains(&name.as_str()));
         }
+        if is_out(Source::Persona.as_str()) {
+            train.with_personas = false;
+        }
         if is_out(TREES) {
             train.with_trees = false;
         }
@@ -111,7 +114,14 @@ mod tests {
                 .iter()
                 .filter(|name| !recipe.features.contains(name))
                 .collect();
-            assert_eq!(gone, ["dearer", "price_distance", "ease", "new_x_ease"]);
+            let price = [
+                "dearer",
+                "price_distance",
+                "price_level",
+                "price_level_x_own",
+                "price_level_distance",
+            ];
+            assert_eq!(gone, [&price[..], &["ease", "new_x_ease"]].concat());
         }
         for name in Ablation::known() {
             let (mut recipes, mut train) = (whole.clone(), TrainSettings::default());

@@ -50,18 +50,21 @@ impl<'a> Examination<'a> {
         known.iter().for_each(|record| state.apply(record));
         let model = lessons.model().cloned();
         let tuning = model.as_ref().map_or_else(Tuning::default, Model::tuning);
+        let mut relations = Relations::new(&tuning);
+        let personas = model.as_ref().and_then(|model| model.personas.as_ref());
+        relations.tell_by(personas.map(|part| &part.fitted.teller));
         Self {
             masks: settings.recipes.iter().map(FeatureMask::of).collect(),
             settings,
             model,
             state,
-            relations: Relations::new(&tuning),
+            relations,
             tuning,
             scratch: Scratch::default(),
             judge: Judge::new(settings.ks, settings.recipes.len()),
             rival: live
-                .and_then(|live| live.model.ranking.as_ref())
-                .map(|part| Rival::new(part, &tuning)),
+                .and_then(|live| Some((live, live.model.ranking.as_ref()?)))
+                .map(|(live, part)| Rival::new(part, live.model.personas(), &tuning)),
             live,
             said: Said::new(settings.recipes.len()),
             answer_ms: Vec::new(),

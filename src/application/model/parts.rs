@@ -12,7 +12,7 @@ use crate::domain::{Fingerprint, Timestamp};
 use crate::state::tuning::Tuning;
 
 /// Grows with every change of the features or the format.
-const FORMAT: u32 = 10;
+const FORMAT: u32 = 11;
 
 /// A part of a model, by what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,6 +200,12 @@ impl Model {
     pub fn tuning(&self) -> Tuning {
         let ranking = self.ranking.as_ref();
         ranking.map_or_else(Tuning::default, |part| part.fitted.tuning)
+    }
+
+    /// The kinds of customers, if they are known.
+    #[must_use]
+    pub fn personas(&self) -> Option<&Personas> {
+        self.personas.as_ref().map(|part| &part.fitted)
     }
 
     /// The bytes that are kept.

@@ -106,6 +106,7 @@ enum Argument {
     SimilarContent(u32),
     Trending,
     PopularInStage,
+    PopularInPersona,
     Popular,
 }
 
@@ -125,7 +126,7 @@ fn reasons(view: &View<'_>, candidate: &Candidate) -> Vec<Reason> {
 const DUE: std::ops::RangeInclusive<f64> = -0.5..=1.0;
 
 /// How strongly each argument speaks for a candidate; 0: not at all. `gaps` are those of the whole shop.
-fn arguments(candidate: &Candidate, gaps: &Gaps) -> [(f64, Argument); 11] {
+fn arguments(candidate: &Candidate, gaps: &Gaps) -> [(f64, Argument); 12] {
     let (own, steps) = (&candidate.own, &candidate.steps);
     let holds = |holds: bool, strength: f64| if holds { strength } else { 0.0 };
     let rank = |source: Source, weight: f64| match candidate.ranks[source as usize] {
@@ -167,6 +168,7 @@ fn arguments(candidate: &Candidate, gaps: &Gaps) -> [(f64, Argument); 11] {
         ),
         (rank(Source::Trending, 0.9), Argument::Trending),
         (rank(Source::Stage, 0.8), Argument::PopularInStage),
+        (rank(Source::Persona, 0.85), Argument::PopularInPersona),
         (rank(Source::Popular, 0.5), Argument::Popular),
     ]
 }
@@ -225,6 +227,11 @@ fn put(argument: Argument, view: &View<'_>, candidate: &Candidate) -> Reason {
                 None,
             )
         }
+        Argument::PopularInPersona => (
+            "POPULAR_IN_PERSONA",
+            "what customers of the same kind buy".to_owned(),
+            None,
+        ),
         Argument::Popular => ("POPULAR", "popular in this shop".to_owned(), None),
     };
     let because = because.map(|product| product_id(state, product));
@@ -289,6 +296,7 @@ mod tests {
             | Source::Customers
             | Source::Trending
             | Source::Stage
+            | Source::Persona
             | Source::Popular => {}
         }
         candidate

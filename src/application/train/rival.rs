@@ -1,6 +1,7 @@
 //! The live revision, asked the questions that judge another one: ranked as it is served, with its own tuning.
 
 use crate::application::model::{Aim, FittedRanking, Part, Ranking};
+use crate::application::personas::Personas;
 use crate::state::candidates::Gathered;
 use crate::state::relations::Relations;
 use crate::state::scratch::Scratch;
@@ -10,16 +11,22 @@ use crate::state::tuning::Tuning;
 #[derive(Debug)]
 pub struct Rival<'a> {
     part: &'a Part<FittedRanking>,
-    /// What its own tuning makes of State; absent where that is the tuning of the other one.
+    /// What its own tuning and personas make of State; absent where those are the other one's.
     own: Option<(Relations, Scratch)>,
 }
 
 impl<'a> Rival<'a> {
-    /// Beside one that is tuned by `other`.
+    /// Beside one that is tuned by `other`; `personas` are those of the live revision.
     #[must_use]
-    pub fn new(part: &'a Part<FittedRanking>, other: &Tuning) -> Self {
+    pub fn new(part: &'a Part<FittedRanking>, personas: Option<&Personas>, other: &Tuning) -> Self {
         let tuning = &part.fitted.tuning;
-        let own = (tuning != other).then(|| (Relations::new(tuning), Scratch::default()));
+        // the other one may have other personas
+        let is_own = tuning != other || personas.is_some();
+        let own = is_own.then(|| {
+            let mut relations = Relations::new(tuning);
+            relations.tell_by(personas.map(|personas| &personas.teller));
+            (relations, Scratch::default())
+        });
         Self { part, own }
     }
 
