@@ -3,21 +3,29 @@
 //! its own; each is an effect and how it differs by the effect modifiers. How hard each sort of weights is drawn to 0
 //! follows from the rows themselves. So an offer that hardly anybody saw does what its kind does, and a new kind what
 //! offers do; and where nothing shows that an effect differs, it does not.
+//!
+//! Many come back whom an offer reached, and few of them buy, so what offers do shows sooner in visits: a surrogate
+//! (Athey et al. 2019, The surrogate index). Its effects are learned first, in the same way, and what they say of a row
+//! is a feature of the chance to buy, whose weight says how much of an effect on visits arrives at purchases. What an
+//! offer does to purchases beyond that has the parts of its own, drawn to 0 by the same rule: nothing is assumed to
+//! go through visits that purchases deny.
 
+mod agreement;
+mod layout;
 mod nested;
+mod platt;
+mod visits;
 
-use std::collections::BTreeMap;
-
-use ndarray::Array2;
-use nested::NestedRows;
+pub use agreement::agreement;
+use layout::Layout;
+use nested::{Evidence, NestedRows};
+use platt::Platt;
 use serde::{Deserialize, Serialize};
+use visits::Visits;
 
 use super::calibration::expected_error;
 use super::folds::folds;
-use super::response::{FittedResponse, Kind, ResponseParams};
 use super::standard::Standard;
-use super::uplift::features::{Encoded, FeatureColumn, FeatureValues};
-use super::uplift::learner::{Data, FittedTLearner};
 
 /// A kind, or an offer, needs so many rows for a part of its own.
 pub const MIN_ARM_ROWS: usize = 200;
@@ -26,9 +34,9 @@ pub const MAX_OFFERS: usize = 20;
 /// Held-back folds.
 const FOLDS: usize = 4;
 /// The groups of weights that have a penalty of their own: of the features of everybody, then the mark and the
-/// modifiers of all offers, of kinds and of offers. Each begins with the first number; what `true` stands beside is
-/// learned.
-const PENALTIES: [(f64, bool); 7] = [
+/// modifiers of all offers, of kinds and of offers, then the weight of the effect on visits. Each begins with the first
+/// number; what `true` stands beside is learned.
+const PENALTIES: [(f64, bool); 8] = [
     (10.0, true),
     // one weight shows no spread: an odds ratio of e is usual
     (1.0, false),
@@ -37,11 +45,18 @@ const PENALTIES: [(f64, bool); 7] = [
     (100.0, true),
     (30.0, true),
     (100.0, true),
+    // one weight again
+    (1.0, false),
 ];
+/// What the mark of all offers begins with where visits tell, too: purchases beyond those that follow from them differ by
+/// an odds ratio of e^0.3 as a rule.
+const BEYOND_VISITS: f64 = 10.0;
 /// The groups of the marks of all offers, of kinds and of offers; behind each stands that of the modifiers.
 const OF_ALL: usize = 1;
 const OF_KINDS: usize = 3;
 const OF_OFFERS: usize = 5;
+/// The group of the weight of the effect on visits.
+const OF_VISITS: usize = 7;
 
 /// An arm: an offer and its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,6 +76,8 @@ pub struct OfferRow {
     pub modifiers: Vec<f64>,
     /// The offer; absent: none.
     pub arm: Option<OfferArm>,
+    /// They came back: began another visit.
+    pub came_back: bool,
     /// They bought.
     pub bought: bool,
 }
@@ -86,8 +103,8 @@ pub struct FittedOfferResponse {
     effects: Vec<f64>,
     /// What the weights of the parts may be off by, all by all.
     covariance: Vec<f64>,
-    /// The penalty of each group of weights.
-    penalties: Vec<f64>,
+    /// The variance of a weight of each group, before anything is seen of it.
+    spreads: Vec<f64>,
     calibration: Option<Platt>,
 }
 
@@ -102,137 +119,6 @@ pub struct FitQuality {
     pub calibration_error: f64,
 }
 
-/// From log-odds to a chance: σ(intercept + slope · log-odds) (Platt 1999). A curve that bends with every group of
-/// rows, as isotonic regression finds it, would be right for chances and wrong for their differences, which are all
-/// that an effect is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Platt {
-    slope: f64,
-    intercept: f64,
-}
-
-impl Platt {
-    /// Of log-odds that were said of rows, and what came; nothing where nothing can be told apart.
-    fn fit(said: &[f64], came: &[bool]) -> Option<Self> {
-        let outcomes: Vec<f64> = came.iter().map(|&came| f64::from(came)).collect();
-        let column = Array2::from_shape_vec((said.len(), 1), said.to_vec()).ok()?;
-        let params = ResponseParams {
-            l2: 1e-3,
-            ..ResponseParams::default()
-        };
-        let fitted = FittedResponse::fit(column, &outcomes, Kind::Chance, &params);
-        let slope = fitted.weights().first().copied().unwrap_or(0.0);
-        let is_of_use = !fitted.is_mean() && slope > 0.0;
-        is_of_use.then(|| Self {
-            slope,
-            intercept: fitted.bias(),
-        })
-    }
-}
-
-/// Which kinds and offers have a part of their own, both sorted, and how many modifiers a part has.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Layout {
-    kinds: Vec<u8>,
-    offers: Vec<u32>,
-    modifiers: usize,
-    /// True if every feature is a modifier.
-    by_features: bool,
-}
-
-impl Layout {
-    fn of(rows: &[OfferRow]) -> Self {
-        fn frequent<T: Copy + Ord>(all: impl Iterator<Item = T>, most: usize) -> Vec<T> {
-            let mut counts = BTreeMap::new();
-            all.for_each(|one| *counts.entry(one).or_insert(0usize) += 1);
-            let mut found: Vec<(usize, T)> = counts
-                .into_iter()
-                .filter(|&(_, count)| count >= MIN_ARM_ROWS)
-                .map(|(one, count)| (count, one))
-                .collect();
-            found.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-            found.truncate(most);
-            let mut found: Vec<T> = found.into_iter().map(|(_, one)| one).collect();
-            found.sort_unstable();
-            found
-        }
-        let arms = || rows.iter().filter_map(|row| row.arm);
-        let first = rows.first();
-        let given = first.map_or(0, |row| row.modifiers.len());
-        let by_features = given == 0;
-        Self {
-            kinds: frequent(arms().map(|arm| arm.kind), usize::from(u8::MAX)),
-            offers: frequent(arms().map(|arm| arm.offer), MAX_OFFERS),
-            modifiers: match by_features {
-                true => first.map_or(0, |row| row.x.len()),
-                false => given,
-            },
-            by_features,
-        }
-    }
-
-    /// How many numbers a part has: a mark, and the modifiers.
-    fn width(&self) -> usize {
-        1 + self.modifiers
-    }
-
-    /// The weights of all parts.
-    fn size(&self) -> usize {
-        (1 + self.kinds.len() + self.offers.len()) * self.width()
-    }
-
-    /// Where the parts of an arm begin: that of all offers, of its kind, of the offer; absent: too little was seen of
-    /// it.
-    fn of_arm(&self, arm: OfferArm) -> [Option<usize>; 3] {
-        let kind = self.kinds.binary_search(&arm.kind).ok();
-        let offer = self.offers.binary_search(&arm.offer).ok();
-        let start = |part: usize| part * self.width();
-        [
-            Some(0),
-            kind.map(|place| start(1 + place)),
-            offer.map(|place| start(1 + self.kinds.len() + place)),
-        ]
-    }
-
-    /// The group of each column of the parts.
-    fn groups(&self) -> impl Iterator<Item = usize> {
-        let parts = [
-            (OF_ALL, 1),
-            (OF_KINDS, self.kinds.len()),
-            (OF_OFFERS, self.offers.len()),
-        ];
-        let width = self.width();
-        parts.into_iter().flat_map(move |(group, count)| {
-            (0..count * width).map(move |column| group + usize::from(column % width > 0))
-        })
-    }
-
-    /// The number of each row's arm, and of each arm where its parts begin behind so many features.
-    fn arms(&self, rows: &[OfferRow], features: usize) -> (Vec<usize>, Vec<Vec<usize>>) {
-        let mut known = BTreeMap::new();
-        let mut all = Vec::new();
-        let arm = rows.iter().map(|row| {
-            // arms of the same parts are one here
-            let parts = row.arm.map(|arm| self.of_arm(arm));
-            *known.entry(parts).or_insert_with(|| {
-                let parts = parts.into_iter().flatten().flatten();
-                all.push(parts.map(|start| features + start).collect());
-                all.len() - 1
-            })
-        });
-        (arm.collect(), all)
-    }
-
-    /// What everybody's weights, and the parts, are multiplied by.
-    fn inputs(&self, standard: &Standard, x: &[f64], modifiers: &[f64]) -> Vec<f64> {
-        let mut z = standard.all(x);
-        if !self.by_features {
-            z.extend(modifiers);
-        }
-        z
-    }
-}
-
 impl FittedOfferResponse {
     /// Fits. Deterministic by `seed`. Asks `keep_on` before each of its fits; nothing if it shall not.
     #[must_use]
@@ -241,41 +127,26 @@ impl FittedOfferResponse {
         seed: u64,
         keep_on: &mut dyn FnMut() -> bool,
     ) -> Option<(Self, FitQuality)> {
-        let layout = Layout::of(rows);
-        let standard = Standard::of(&rows.iter().map(|row| &row.x[..]).collect::<Vec<_>>());
-        let inputs = |row: &OfferRow| layout.inputs(&standard, &row.x, &row.modifiers);
-        let z: Vec<Vec<f64>> = rows.iter().map(inputs).collect();
-        let features = z.first().map_or(0, Vec::len);
+        let lesson = Lesson::of(rows, seed);
+        let visits = Visits::learn(&lesson, keep_on)?;
         let bought: Vec<bool> = rows.iter().map(|row| row.bought).collect();
-        let (arm, parts) = layout.arms(rows, features);
-        let columns = features + layout.size();
-        let nested = NestedRows {
-            z: &z,
-            modifiers: layout.modifiers,
-            arm: &arm,
-            came: &bought,
-            parts: &parts,
-            columns,
-        };
-        let groups: Vec<usize> = std::iter::repeat_n(0, features)
-            .chain(layout.groups())
-            .collect();
-        if !keep_on() {
-            return None;
-        }
-        let mut is_stopped = false;
-        let evidence = nested.fit_by_evidence(&groups, &PENALTIES, &mut || {
-            is_stopped |= !keep_on();
-            !is_stopped
-        });
-        if is_stopped {
-            return None;
-        }
         let share = bought.iter().filter(|&&b| b).count() as f64 / bought.len().max(1) as f64;
         let base_log_loss = log_loss(std::iter::repeat_n(share, bought.len()), &bought);
-        let Some(evidence) = evidence else {
+        // what visits say of each row stands before its features
+        let z = lesson.z.iter().enumerate().map(|(place, z)| {
+            let effects = &visits.held_back[usize::from(lesson.fold_of[place])];
+            let said = lesson
+                .layout
+                .effect(effects, &lesson.layout.marked(z), rows[place].arm);
+            [&[said], &z[..]].concat()
+        });
+        let z: Vec<Vec<f64>> = z.collect();
+        let (arm, parts) = lesson.layout.arms(rows, lesson.features + 1);
+        let nested = lesson.nested(&z, &bought, &arm, &parts);
+        let groups = [&[OF_VISITS], &lesson.groups()[..]].concat();
+        let Some(evidence) = by_evidence(&nested, &groups, &visits.penalties(), keep_on)? else {
             // all bought, or none: that is all that can be said
-            let fitted = Self::mean(standard, layout, features, share);
+            let fitted = Self::mean(&lesson, share);
             let quality = FitQuality {
                 log_loss: base_log_loss,
                 base_log_loss,
@@ -283,27 +154,11 @@ impl FittedOfferResponse {
             };
             return Some((fitted, quality));
         };
-        let size = columns + 1;
-        let behind = features..columns;
-        let covariance = behind.clone().flat_map(|row| {
-            let line = &evidence.covariance[row * size..][..size];
-            line[behind.clone()].iter().copied()
-        });
         let mut fitted = Self {
-            covariance: covariance.collect(),
-            penalties: evidence.penalties.clone(),
-            ..Self::of_weights(
-                standard.clone(),
-                layout.clone(),
-                features,
-                &evidence.weights,
-            )
+            covariance: visits.covariance_with(&evidence, lesson.features),
+            spreads: visits.spreads_with(&evidence),
+            ..Self::of_weights(&lesson, &evidence.weights, &visits.effects)
         };
-        let strata = rows.iter().map(|row| {
-            let arm = row.arm.map_or(0, |arm| 1 + u32::from(arm.kind));
-            2 * arm + u32::from(row.bought)
-        });
-        let fold_of = folds(&strata.collect::<Vec<u32>>(), FOLDS, seed);
         let penalties: Vec<f64> = groups
             .iter()
             .map(|&group| evidence.penalties[group])
@@ -313,13 +168,16 @@ impl FittedOfferResponse {
             if !keep_on() {
                 return None;
             }
-            let others: Vec<usize> = (0..rows.len()).filter(|&p| fold_of[p] != fold).collect();
+            let others = lesson.without(fold);
             let Some(weights) = nested.fit(&others, &penalties, Some(&evidence.weights)) else {
                 continue;
             };
-            let held = Self::of_weights(standard.clone(), layout.clone(), features, &weights);
-            for (place, row) in rows.iter().enumerate().filter(|&(p, _)| fold_of[p] == fold) {
-                said[place] = held.sum(&held.standing_of(&z[place]), row.arm);
+            let effects = &visits.held_back[usize::from(fold)];
+            let held = Self::of_weights(&lesson, &weights, effects);
+            for (place, row) in rows.iter().enumerate() {
+                if lesson.fold_of[place] == fold {
+                    said[place] = held.sum(&held.standing_of(&lesson.z[place]), row.arm);
+                }
             }
         }
         let loss = log_loss(said.iter().map(|&sum| chance(sum)), &bought);
@@ -333,27 +191,37 @@ impl FittedOfferResponse {
         Some((fitted, quality))
     }
 
-    fn of_weights(standard: Standard, layout: Layout, features: usize, weights: &[f64]) -> Self {
-        let (own, rest) = weights.split_at(features);
-        let (effects, bias) = rest.split_at(layout.size());
+    /// Of weights as they are fitted (that of the effect on visits, the features', the parts', the bias), and of that
+    /// effect, part by part.
+    fn of_weights(lesson: &Lesson<'_>, weights: &[f64], visits: &[f64]) -> Self {
+        let (arrives, rest) = (weights[0], &weights[1..]);
+        let (own, rest) = rest.split_at(lesson.features);
+        let (effects, bias) = rest.split_at(lesson.layout.size());
+        let effects = effects.iter().zip(visits);
         Self {
-            standard,
-            layout,
+            standard: lesson.standard.clone(),
+            layout: lesson.layout.clone(),
             weights: own.to_vec(),
             bias: bias.first().copied().unwrap_or(0.0),
-            effects: effects.to_vec(),
+            effects: effects
+                .map(|(own, visits)| own + arrives * visits)
+                .collect(),
             covariance: Vec::new(),
-            penalties: PENALTIES.iter().map(|&(penalty, _)| penalty).collect(),
+            spreads: PENALTIES
+                .iter()
+                .map(|&(penalty, _)| 1.0 / penalty)
+                .collect(),
             calibration: None,
         }
     }
 
     /// The same of everybody.
-    fn mean(standard: Standard, layout: Layout, features: usize, share: f64) -> Self {
-        let mut weights = vec![0.0; features + layout.size()];
+    fn mean(lesson: &Lesson<'_>, share: f64) -> Self {
+        let parts = lesson.layout.size();
+        let mut weights = vec![0.0; 1 + lesson.features + parts];
         let share = share.clamp(1e-6, 1.0 - 1e-6);
         weights.push((share / (1.0 - share)).ln());
-        Self::of_weights(standard, layout, features, &weights)
+        Self::of_weights(lesson, &weights, &vec![0.0; parts])
     }
 
     /// What is known of a customer before an offer is named, by their features and effect modifiers; nothing if it was
@@ -369,12 +237,9 @@ impl FittedOfferResponse {
     }
 
     fn standing_of(&self, z: &[f64]) -> Standing {
-        let modifiers = &z[z.len() - self.layout.modifiers.min(z.len())..];
         Standing {
             none: self.bias + dot(z, &self.weights),
-            marked: std::iter::once(1.0)
-                .chain(modifiers.iter().copied())
-                .collect(),
+            marked: self.layout.marked(z),
         }
     }
 
@@ -394,7 +259,7 @@ impl FittedOfferResponse {
         for (start, group) in parts.into_iter().zip([OF_ALL, OF_KINDS, OF_OFFERS]) {
             let Some(start) = start else {
                 let squares = dot(&marked[1..], &marked[1..]);
-                variance += 1.0 / self.penalties[group] + squares / self.penalties[group + 1];
+                variance += self.spreads[group] + squares * self.spreads[group + 1];
                 continue;
             };
             for (row, of_row) in marked.iter().enumerate() {
@@ -416,17 +281,92 @@ impl FittedOfferResponse {
 
     /// The log-odds, before calibration.
     fn sum(&self, standing: &Standing, arm: Option<OfferArm>) -> f64 {
-        let parts = arm.into_iter().flat_map(|arm| self.layout.of_arm(arm));
-        let effects = parts
-            .flatten()
-            .map(|start| dot(&standing.marked, &self.effects[start..]));
-        standing.none + effects.sum::<f64>()
+        standing.none + self.layout.effect(&self.effects, &standing.marked, arm)
     }
 
     fn odds(&self, sum: f64) -> f64 {
         let calibration = self.calibration.as_ref();
         calibration.map_or(sum, |platt| platt.intercept + platt.slope * sum)
     }
+}
+
+/// Rows as they are learned from.
+struct Lesson<'a> {
+    rows: &'a [OfferRow],
+    layout: Layout,
+    standard: Standard,
+    /// What everybody's weights are multiplied by: as many in every row.
+    z: Vec<Vec<f64>>,
+    features: usize,
+    fold_of: Vec<u8>,
+}
+
+impl<'a> Lesson<'a> {
+    fn of(rows: &'a [OfferRow], seed: u64) -> Self {
+        let layout = Layout::of(rows);
+        let standard = Standard::of(&rows.iter().map(|row| &row.x[..]).collect::<Vec<_>>());
+        let inputs = |row: &OfferRow| layout.inputs(&standard, &row.x, &row.modifiers);
+        let z: Vec<Vec<f64>> = rows.iter().map(inputs).collect();
+        let strata = rows.iter().map(|row| {
+            let arm = row.arm.map_or(0, |arm| 1 + u32::from(arm.kind));
+            2 * arm + u32::from(row.bought)
+        });
+        Self {
+            fold_of: folds(&strata.collect::<Vec<u32>>(), FOLDS, seed),
+            features: z.first().map_or(0, Vec::len),
+            rows,
+            layout,
+            standard,
+            z,
+        }
+    }
+
+    fn nested<'b>(
+        &self,
+        z: &'b [Vec<f64>],
+        came: &'b [bool],
+        arm: &'b [usize],
+        parts: &'b [Vec<usize>],
+    ) -> NestedRows<'b> {
+        NestedRows {
+            z,
+            modifiers: self.layout.modifiers,
+            arm,
+            came,
+            parts,
+            columns: z.first().map_or(0, Vec::len) + self.layout.size(),
+        }
+    }
+
+    /// The group of each feature, then of each column of the parts.
+    fn groups(&self) -> Vec<usize> {
+        let features = std::iter::repeat_n(0, self.features);
+        features.chain(self.layout.groups()).collect()
+    }
+
+    /// The places of the rows that are not of a fold.
+    fn without(&self, fold: u8) -> Vec<usize> {
+        let all = 0..self.rows.len();
+        all.filter(|&place| self.fold_of[place] != fold).collect()
+    }
+}
+
+/// Nothing if it shall stop; in it nothing where nothing can be told apart.
+fn by_evidence(
+    nested: &NestedRows<'_>,
+    groups: &[usize],
+    penalties: &[(f64, bool)],
+    keep_on: &mut dyn FnMut() -> bool,
+) -> Option<Option<Evidence>> {
+    let mut is_stopped = !keep_on();
+    if is_stopped {
+        return None;
+    }
+    let evidence = nested.fit_by_evidence(groups, penalties, &mut || {
+        is_stopped |= !keep_on();
+        !is_stopped
+    });
+    (!is_stopped).then_some(evidence)
 }
 
 /// Over as many as the shorter has.
@@ -437,72 +377,6 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// From log-odds.
 fn chance(sum: f64) -> f64 {
     1.0 / (1.0 + (-sum).exp())
-}
-
-/// How far a T-learner with an arm for each kind agrees: the mean correlation, over the kinds with rows enough, of the
-/// uplift both expect of each row. Nothing where one of them tells nobody apart.
-#[must_use]
-pub fn agreement(fitted: &FittedOfferResponse, rows: &[OfferRow]) -> Option<f64> {
-    let kinds = &fitted.layout.kinds;
-    let features = rows.first()?.x.len() + rows.first()?.modifiers.len();
-    let number = |row: &OfferRow, column: usize| match column.checked_sub(row.x.len()) {
-        Some(behind) => row.modifiers[behind],
-        None => row.x[column],
-    };
-    let columns = (0..features).map(|column| FeatureColumn {
-        name: column.to_string(),
-        values: FeatureValues::Numbers(rows.iter().map(|row| number(row, column)).collect()),
-    });
-    let encoded = Encoded::of(&columns.collect::<Vec<_>>(), rows.len(), 2);
-    let place = |arm: OfferArm| kinds.binary_search(&arm.kind).ok();
-    let is_in = |row: &OfferRow| row.arm.is_none_or(|arm| place(arm).is_some());
-    let arm: Vec<u32> = rows
-        .iter()
-        .map(|row| row.arm.and_then(place).map_or(0, |place| place as u32 + 1))
-        .collect();
-    let used: Vec<usize> = (0..rows.len()).filter(|&r| is_in(&rows[r])).collect();
-    let outcome: Vec<f64> = rows.iter().map(|row| f64::from(row.bought)).collect();
-    let data = Data {
-        encoded: &encoded,
-        rows: &used,
-        arm: &arm,
-        arms: kinds.len() + 1,
-        outcome: &outcome,
-        kind: Kind::Chance,
-    };
-    let params = ResponseParams {
-        l2: 30.0,
-        ..ResponseParams::default()
-    };
-    let other = FittedTLearner::fit(&data, &params);
-    let correlations = kinds.iter().enumerate().filter_map(|(number, &kind)| {
-        let pairs = rows.iter().enumerate().map(|(row, taught)| {
-            let z = fitted
-                .layout
-                .inputs(&fitted.standard, &taught.x, &taught.modifiers);
-            let standing = fitted.standing_of(&z);
-            // an offer that nobody has seen is as its kind
-            let new = OfferArm { kind, offer: 0 };
-            let uplift = fitted.expect(&standing, Some(new)) - fitted.expect(&standing, None);
-            (uplift, other.uplift(encoded.row(row), number + 1))
-        });
-        correlation(&pairs.collect::<Vec<_>>())
-    });
-    let correlations: Vec<f64> = correlations.collect();
-    let count = correlations.len() as f64;
-    (count > 0.0).then(|| correlations.iter().sum::<f64>() / count)
-}
-
-fn correlation(pairs: &[(f64, f64)]) -> Option<f64> {
-    let count = pairs.len() as f64;
-    let (a, b) = pairs
-        .iter()
-        .fold((0.0, 0.0), |(a, b), (x, y)| (a + x, b + y));
-    let (a, b) = (a / count, b / count);
-    let sum =
-        |of: &dyn Fn(f64, f64) -> f64| -> f64 { pairs.iter().map(|(x, y)| of(x - a, y - b)).sum() };
-    let spread = (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt();
-    (spread > 1e-12).then(|| sum(&|x, y| x * y) / spread)
 }
 
 fn log_loss(said: impl Iterator<Item = f64>, came: &[bool]) -> f64 {
@@ -531,6 +405,7 @@ mod tests {
                     kind: 1,
                     offer: arm as u32,
                 }),
+                came_back: number(i) < if works { 0.5 } else { 0.2 },
                 bought: number(i) < if works { 0.5 } else { 0.2 },
             }
         };
@@ -602,6 +477,7 @@ mod tests {
                     kind: arm as u8,
                     offer: arm as u32,
                 }),
+                came_back: number(i * 10 + 9) < if works { 0.3 } else { 0.2 },
                 bought: number(i * 10 + 9) < if works { 0.3 } else { 0.2 },
             }
         };
@@ -647,6 +523,72 @@ mod tests {
         assert_eq!(fitted.standing(&[0.5; 7], &[1.0, 0.0, 0.0]), None);
     }
 
+    /// Chances of three groups of people to come back, with nine kinds of offers or none (0): a third without, and
+    /// with an offer between half and twice as often.
+    fn drawn_in(group: usize, kind: usize) -> f64 {
+        let odds = 0.5 * 4f64.powf(number((group * 100 + kind) as u64) - 0.5);
+        if kind == 0 {
+            1.0 / 3.0
+        } else {
+            odds / (1.0 + odds)
+        }
+    }
+
+    /// Of those who come back a third buys; if `in_vain`, of those whom an offer drew in nobody but who would have come.
+    fn visited(count: u64, in_vain: bool) -> Vec<OfferRow> {
+        let row = |i: u64| {
+            let (kind, group) = ((i % 10) as usize, (i / 10 % 3) as usize);
+            let mut modifiers = vec![0.0; 3];
+            modifiers[group] = 1.0;
+            let draw = number(i * 10);
+            let came_back = draw < drawn_in(group, kind);
+            let buys = if in_vain { draw < 1.0 / 3.0 } else { came_back };
+            OfferRow {
+                x: vec![number(i * 10 + 1)],
+                modifiers,
+                arm: (kind > 0).then_some(OfferArm {
+                    kind: kind as u8,
+                    offer: kind as u32,
+                }),
+                came_back,
+                bought: buys && number(i * 10 + 2) < 1.0 / 3.0,
+            }
+        };
+        (0..count).map(row).collect()
+    }
+
+    /// How far the effects that are told are off, at the root of the mean square over groups and kinds.
+    fn off(rows: &[OfferRow], truth: impl Fn(usize, usize) -> f64) -> f64 {
+        let (fitted, _) = fit(rows);
+        let mut squares = Vec::new();
+        for group in 0..3 {
+            let mut modifiers = vec![0.0; 3];
+            modifiers[group] = 1.0;
+            let standing = fitted.standing(&[0.5], &modifiers).unwrap();
+            for kind in 1..10u8 {
+                let offer = u32::from(kind);
+                let told = fitted.expect(&standing, Some(OfferArm { kind, offer }));
+                let told = told - fitted.expect(&standing, None);
+                squares.push((told - truth(group, usize::from(kind))).powi(2));
+            }
+        }
+        (squares.iter().sum::<f64>() / squares.len() as f64).sqrt()
+    }
+
+    #[test]
+    fn what_offers_do_shows_sooner_in_visits_and_is_believed_of_purchases_alone() {
+        let arrives = |group, kind| (drawn_in(group, kind) - 1.0 / 3.0) / 3.0;
+        let rows = visited(20_000, false);
+        let mut blind = rows.clone();
+        blind.iter_mut().for_each(|row| row.came_back = row.bought);
+        let (told, blind) = (off(&rows, arrives), off(&blind, arrives));
+        // whom offers draw in in vain they do not make buy
+        let in_vain = off(&visited(60_000, true), |_, _| 0.0);
+        println!("off by {told}, without visits {blind}, where it is in vain {in_vain}");
+        assert!(told < 0.8 * blind, "{told} {blind}");
+        assert!(in_vain < 0.01, "{in_vain}");
+    }
+
     #[test]
     fn a_t_learner_agrees_where_a_kind_works_for_some() {
         let mut rows = rows(6_000);
@@ -662,6 +604,7 @@ mod tests {
             x: vec![count as f64, 1e300],
             modifiers: Vec::new(),
             arm,
+            came_back: bought,
             bought,
         };
         let arm = Some(OfferArm { kind: 3, offer: 4 });

@@ -23,7 +23,7 @@ pub use tuning::{Trial, Tuned};
 
 use learner::{Asked, FitSettings, Learner};
 use next_stage::LearnedJourney;
-use offers::{LearnedOffers, OfferLearner};
+use offers::LearnedOffers;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::boosting::BoostingParams;
@@ -236,7 +236,6 @@ pub fn train(
             .map(|(live, part)| Rival::new(part, live.model.personas(), &tuned.tuning)),
         learners: [Aim::Next, Aim::Discover].map(|aim| Learner::new(aim, fit, settings.seed)),
         judge: Judge::new(&[GATE_K], lesson.recipes.len()),
-        offers: OfferLearner::new(live.map(|live| &live.model)),
         persona_count: None,
         personas: Err("not learned".to_owned()),
         lesson,
@@ -267,7 +266,6 @@ struct Run<'a> {
     judge: Judge,
     /// The live revision's ranking.
     rival: Option<Rival<'a>>,
-    offers: OfferLearner,
     /// How many personas there were at an earlier moment, if any were found.
     persona_count: Option<usize>,
     /// Or why there are none.
@@ -300,10 +298,7 @@ impl Run<'_> {
                 }
             }
             for place in folded..moment.place {
-                let record = &history.moments[place];
-                self.offers
-                    .observe(&state, self.lesson.recipes, record, place);
-                self.judge.fold(&mut state, record);
+                self.judge.fold(&mut state, &history.moments[place]);
             }
             folded = moment.place;
             self.enter(plan.part(moment.time), progress)?;
@@ -328,17 +323,13 @@ impl Run<'_> {
                 self.ask(learner, &mut gathered, &truth, moment.person);
             }
         }
-        // decisions that came back after the last question, and what customers are like at the end
-        for (place, record) in history.moments.iter().enumerate().skip(folded) {
-            self.offers
-                .observe(&state, self.lesson.recipes, record, place);
-            state.apply(record);
-        }
-        let until = history.span().map_or(Timestamp::MIN, |(_, last)| last);
-        self.offers.settle(&state, ahead, until);
         self.enter(2, progress)?;
         if self.settings.with_personas {
             progress.at("fitting", 0.72);
+            // what customers are like at the end
+            let later = history.moments.iter().skip(folded);
+            later.for_each(|record| state.apply(record));
+            let until = history.span().map_or(Timestamp::MIN, |(_, last)| last);
             let live = self.live.and_then(|live| live.model.personas.as_ref());
             let previous = live.map(|part| &part.fitted);
             self.personas = personas::learn(&state, until, previous, self.settings.seed)
@@ -465,11 +456,19 @@ impl Run<'_> {
         }
         progress.at("judging", 0.95);
         let live = self.live.map(|live| &live.model);
+        let own = self.personas.as_ref().ok();
+        let own = own.filter(|learned| learned.figures.faults().is_empty());
+        let own = own.map(|learned| &learned.personas);
         let LearnedOffers {
             made: offers,
             mut figures,
-        } = std::mem::take(&mut self.offers)
-            .finish(live, self.settings.seed, &mut || !progress.is_cancelled())?;
+        } = offers::learn(
+            self.lesson,
+            own.or_else(|| live.and_then(Model::personas)),
+            live,
+            self.settings.seed,
+            &mut || !progress.is_cancelled(),
+        )?;
         progress.at("judging", 0.98);
         let discovery = scorers.pop().flatten();
         let Some(next) = scorers.pop().flatten() else {

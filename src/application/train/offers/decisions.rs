@@ -1,7 +1,8 @@
 //! The decisions about offers that came back to a journal, as a log by which ways to choose are judged.
 
+use super::exposure::{Exposure, KnownPersonas};
 use super::judging::{OfferLog, Redeemed, choose, quartiles};
-use super::{Exposure, OfferLearner};
+use super::replay::exposures;
 use crate::algorithms::policy::{PolicyError, PolicyParams, PolicyReport};
 use crate::application::model::Model;
 use crate::application::train::Lesson;
@@ -49,8 +50,13 @@ pub fn judge_decisions(
     since: Timestamp,
     params: &PolicyParams,
 ) -> Result<DecisionLog, PolicyError> {
-    let (learner, state) = OfferLearner::replayed(lesson, live);
-    let all = &learner.exposures;
+    let effects = live.and_then(|live| live.offers.as_ref());
+    let known = KnownPersonas {
+        own: None,
+        live: effects.and_then(|part| part.fitted.personas.as_ref()),
+    };
+    let (all, state) = exposures(lesson, known, &mut || true).expect("it is not told to stop");
+    let all = &all;
     let wanted = |e: &&Exposure| e.propensity.is_some() && e.time > since;
     let judging: Vec<&Exposure> = all.iter().filter(wanted).collect();
     let held_out = judging.iter().filter(|e| e.is_held_out).count();

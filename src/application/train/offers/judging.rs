@@ -3,13 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use super::{Exposure, OfferFigures};
+use ndarray::Array2;
+
+use super::{Exposure, JudgedBy, OfferFigures, Trial};
 use crate::algorithms::bootstrap::Interval;
 use crate::algorithms::offer_response::FittedOfferResponse;
 use crate::algorithms::policy::{
     LoggedDecision, MAX_REWARD, Method, PolicyError, PolicyParams, PolicyReport, Target, Trust,
     evaluate,
 };
+use crate::algorithms::response::{FittedResponse, Kind, ResponseParams};
+use crate::algorithms::standard::Standard;
 use crate::application::model::Model;
 use crate::application::train::TrainError;
 
@@ -18,6 +22,8 @@ pub(super) const MIN_JUDGED: usize = 200;
 /// The most exposures that judge, and the most arms of all of them.
 const MAX_JUDGED: usize = 20_000;
 const MAX_JUDGED_ARMS: usize = 100;
+/// A mailing judges if it was about as probable as not: within these (Crump et al. 2009, Dealing with limited overlap).
+const OVERLAP: (f64, f64) = (0.1, 0.9);
 /// How often the judging exposures are drawn for an interval.
 const RESAMPLES: usize = 500;
 
@@ -63,17 +69,25 @@ pub(super) fn choose(
         .map(|(place, _)| place)
 }
 
-/// Judges a model fitted on `taught` by the others; why it must not choose, if it must not.
+/// Judges a model fitted on what taught by the others; why it must not choose, if it must not.
 pub(super) fn judge(
     first: &FittedOfferResponse,
-    taught: &[Exposure],
-    judging: &[Exposure],
+    trial: &Trial<'_>,
     live: Option<&Model>,
     seed: u64,
     keep_on: &mut dyn FnMut() -> bool,
     figures: &mut OfferFigures,
 ) -> Result<Option<String>, TrainError> {
+    let &Trial { taught, by, .. } = trial;
     let redeemed = Redeemed::of(taught);
+    let estimated: Vec<Exposure>;
+    let judging = match by {
+        JudgedBy::Decisions => trial.judging,
+        JudgedBy::Mailings => {
+            estimated = with_propensities(taught, trial.judging);
+            &estimated
+        }
+    };
     let chosen = judging
         .iter()
         .filter(|e| e.propensity.is_some() && !e.is_held_out && !e.arms.is_empty());
@@ -116,6 +130,40 @@ pub(super) fn judge(
         }
     }
     Ok((!refusals.is_empty()).then(|| refusals.join(", ")))
+}
+
+/// The mailings among the judging ones, each with the probability that somebody like that was sent it, or not, as it
+/// was; those of whom that is nearly sure are left out. By logistic regression on the mailings that taught.
+fn with_propensities(taught: &[Exposure], judging: &[Exposure]) -> Vec<Exposure> {
+    let is_mailing = |e: &&Exposure| e.propensity.is_none();
+    let taught: Vec<&Exposure> = taught.iter().filter(is_mailing).collect();
+    let rows: Vec<&[f64]> = taught.iter().map(|e| &e.x[..]).collect();
+    let standard = Standard::of(&rows);
+    let flat: Vec<f64> = rows.iter().flat_map(|row| standard.all(row)).collect();
+    let Ok(matrix) = Array2::from_shape_vec((rows.len(), standard.features()), flat) else {
+        return Vec::new();
+    };
+    let sent: Vec<f64> = taught
+        .iter()
+        .map(|e| f64::from(e.chosen.is_some()))
+        .collect();
+    let fitted = FittedResponse::fit(matrix, &sent, Kind::Chance, &ResponseParams::default());
+    let judged = judging.iter().filter(is_mailing).map(|exposure| {
+        let sent = fitted.expect(&standard.all(&exposure.x));
+        let propensity = match exposure.chosen {
+            Some(_) => sent,
+            None => 1.0 - sent,
+        };
+        Exposure {
+            propensity: Some(propensity),
+            ..exposure.clone()
+        }
+    });
+    let overlaps = |e: &Exposure| {
+        let propensity = e.propensity.unwrap_or_default();
+        (OVERLAP.0..=OVERLAP.1).contains(&propensity)
+    };
+    judged.filter(overlaps).collect()
 }
 
 /// What a policy is worth, in money a decision; nothing where the exposures cannot tell.

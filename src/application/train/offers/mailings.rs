@@ -1,6 +1,6 @@
 //! Offers that were sent without an answer's token: campaigns of another tool, or of the time before nextbest. Nobody
-//! says with which chance they were sent, so they cannot judge; but they teach what offers do, next to people who were
-//! sent none at that moment.
+//! says with which chance they were sent; but they teach what offers do, next to people who were sent none at that
+//! moment, and judge what was learned as long as no decisions with known chances can.
 //!
 //! Both sides are drawn from the same people: those who had been sent an offer before, and none for as long as an offer
 //! works. Of them, for each one who is sent an offer, one is drawn who is not. What they were sent for is not known, so
@@ -8,11 +8,12 @@
 
 use std::collections::HashMap;
 
-use super::HORIZON_DAYS;
 use crate::algorithms::draw::mix;
 use crate::domain::time::DAY_MS;
 use crate::domain::{Credit, Event, EventKind, Outcome, Subject as Who, Timestamp};
 use crate::state::State;
+use crate::state::book::Book;
+use crate::state::exposures::HORIZON_DAYS;
 use crate::state::people::Person;
 
 /// So many are drawn, at most, for one to stand beside an offer.
@@ -25,8 +26,10 @@ pub(super) struct Mailed {
     pub(super) customer: u32,
     /// The place in the history of an event of theirs, not later than the mailing.
     pub(super) place: usize,
-    /// The number of the offer; absent: they were sent none.
-    pub(super) offer: Option<u32>,
+    /// The number of the offer.
+    pub(super) offer: u32,
+    /// False: they were not sent it, and could have been.
+    pub(super) was_sent: bool,
 }
 
 /// Watches mailings.
@@ -59,13 +62,16 @@ impl Mailings {
         let offer = event.offer.as_ref();
         let offer = offer.and_then(|id| state.offers.number(id.as_str()));
         let offer = offer.filter(|&number| state.offers.item(number).listing.is_some());
-        if !has_token && was_reached && offer.is_some() && is_rested(state, number, event.time) {
-            found.push(Mailed {
+        let offer = offer.filter(|_| !has_token && was_reached);
+        if let Some(offer) = offer.filter(|_| is_rested(state, number, event.time)) {
+            let mailed = Mailed {
                 customer: number,
                 place,
                 offer,
-            });
-            found.extend(self.beside(state, number, event.time, place));
+                was_sent: true,
+            };
+            found.push(mailed);
+            found.extend(self.beside(state, mailed, event.time));
         }
         if !was_reached {
             self.reached.push(number);
@@ -75,31 +81,36 @@ impl Mailings {
     }
 
     /// Somebody else who could have been mailed.
-    fn beside(&self, state: &State, mailed: u32, time: Timestamp, place: usize) -> Option<Mailed> {
+    fn beside(&self, state: &State, mailed: Mailed, time: Timestamp) -> Option<Mailed> {
         let count = self.reached.len() as u64;
-        let draws = (0..DRAWS).map(|draw| mix(place as u64, draw) % count);
+        let draws = (0..DRAWS).map(|draw| mix(mailed.place as u64, draw) % count);
         let mut drawn = draws.map(|draw| self.reached[draw as usize]);
-        let other = drawn.find(|&other| other != mailed && is_rested(state, other, time))?;
+        let other =
+            drawn.find(|&other| other != mailed.customer && is_rested(state, other, time))?;
         let place = *self.last_place.get(&other)?;
         Some(Mailed {
             customer: other,
             place,
-            offer: None,
+            was_sent: false,
+            ..mailed
         })
     }
 }
 
-/// True if no offer reached them for as long as one works.
+/// True if no offer, and no campaign, reached them for as long as one works.
 fn is_rested(state: &State, customer: u32, time: Timestamp) -> bool {
     let oldest = time.plus_ms(-HORIZON_DAYS * DAY_MS);
     let subject = state.subject(Person::Customer(customer));
-    let outcomes = subject.map_or(&[][..], |subject| &subject.outcomes);
-    let lately = outcomes
-        .iter()
-        .rev()
-        .take_while(|outcome| outcome.time > oldest);
-    let mut lately = lately;
-    !lately.any(|outcome| matches!(outcome.outcome, Outcome::Sent | Outcome::Viewed))
+    let Some(subject) = subject else {
+        return true;
+    };
+    let is_late = |time: Timestamp| time > oldest;
+    let outcomes = subject.outcomes.iter().rev();
+    let mut lately = outcomes.take_while(|outcome| is_late(outcome.time));
+    let reached = lately.any(|outcome| matches!(outcome.outcome, Outcome::Sent | Outcome::Viewed));
+    let book = subject.book.as_deref();
+    let mut campaigns = book.map_or(&[][..], Book::campaigns).iter();
+    !reached && !campaigns.any(|&(sent, _)| is_late(sent))
 }
 
 #[cfg(test)]
@@ -161,7 +172,7 @@ mod tests {
             panic!("{told:?}");
         };
         assert_eq!((mailed.customer, mailed.place), (0, 6));
-        assert!(mailed.offer.is_some() && other.offer.is_none());
+        assert!(mailed.was_sent && !other.was_sent && mailed.offer == other.offer);
         assert_ne!(other.customer, 0);
         assert!(other.place < 6);
         // whoever was mailed yesterday stands beside nobody

@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::{Exposure, OfferLearner};
+use super::exposure::{Exposure, KnownPersonas};
+use super::replay::exposures;
 use crate::algorithms::uplift::{FeatureColumn, FeatureValues, UpliftLog};
 use crate::application::train::Lesson;
 use crate::domain::{RecordBody, Subject as Who, Timestamp};
@@ -69,9 +70,10 @@ impl HoldoutTrial {
 #[must_use]
 pub fn holdout_trial(lesson: Lesson<'_>, since: Timestamp) -> HoldoutTrial {
     let history = lesson.history;
-    let (learner, state) = OfferLearner::replayed(lesson, None);
+    let exposures = exposures(lesson, KnownPersonas::default(), &mut || true);
+    let (all, state) = exposures.expect("it is not told to stop");
     let wanted = |e: &&Exposure| e.propensity.is_some() && e.time > since;
-    let decisions: Vec<&Exposure> = learner.exposures.iter().filter(wanted).collect();
+    let decisions: Vec<&Exposure> = all.iter().filter(wanted).collect();
     let mut seen = HashSet::new();
     let is_first = |e: &&&Exposure| {
         let person = match &history.moments[e.place].body {
