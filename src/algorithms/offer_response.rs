@@ -4,24 +4,22 @@
 //! follows from the rows themselves. So an offer that hardly anybody saw does what its kind does, and a new kind what
 //! offers do; and where nothing shows that an effect differs, it does not.
 //!
-//! Many come back whom an offer reached, and few of them buy, so what offers do shows sooner in visits: a surrogate
-//! (Athey et al. 2019, The surrogate index). Its effects are learned first, in the same way, and what they say of a row
-//! is a feature of the chance to buy, whose weight says how much of an effect on visits arrives at purchases. What an
-//! offer does to purchases beyond that has the parts of its own, drawn to 0 by the same rule: nothing is assumed to
-//! go through visits that purchases deny.
+//! Many come back whom an offer reached, and few of them buy, so what offers do shows sooner in visits (a surrogate;
+//! Athey et al. 2019, The surrogate index). The chance to buy is that to come back times that to buy of those who do (a
+//! hurdle model; Mullahy 1986), each learned in this way. What an offer does to purchases beyond drawing people in has
+//! the parts of the second, drawn to 0 by the same rule: nothing is assumed to go through visits that purchases deny.
 
 mod agreement;
+mod chance;
 mod layout;
 mod nested;
 mod platt;
-mod visits;
 
 pub use agreement::agreement;
+use chance::{Came, FittedChance};
 use layout::Layout;
-use nested::{Evidence, NestedRows};
 use platt::Platt;
 use serde::{Deserialize, Serialize};
-use visits::Visits;
 
 use super::calibration::expected_error;
 use super::folds::folds;
@@ -33,10 +31,12 @@ pub const MIN_ARM_ROWS: usize = 200;
 pub const MAX_OFFERS: usize = 20;
 /// Held-back folds.
 const FOLDS: usize = 4;
+/// Chances are this far from 0 and 1 before their log-odds are taken.
+const LEAST_CHANCE: f64 = 1e-9;
 /// The groups of weights that have a penalty of their own: of the features of everybody, then the mark and the
-/// modifiers of all offers, of kinds and of offers, then the weight of the effect on visits. Each begins with the first
-/// number; what `true` stands beside is learned.
-const PENALTIES: [(f64, bool); 8] = [
+/// modifiers of all offers, of kinds and of offers. Each begins with the first number; what `true` stands beside is
+/// learned.
+const PENALTIES: [(f64, bool); 7] = [
     (10.0, true),
     // one weight shows no spread: an odds ratio of e is usual
     (1.0, false),
@@ -45,18 +45,13 @@ const PENALTIES: [(f64, bool); 8] = [
     (100.0, true),
     (30.0, true),
     (100.0, true),
-    // one weight again
-    (1.0, false),
 ];
-/// What the mark of all offers begins with where visits tell, too: purchases beyond those that follow from them differ by
-/// an odds ratio of e^0.3 as a rule.
+/// The penalty of the mark of all offers among those who came back: beyond drawing them in, offers do little as a rule.
 const BEYOND_VISITS: f64 = 10.0;
 /// The groups of the marks of all offers, of kinds and of offers; behind each stands that of the modifiers.
 const OF_ALL: usize = 1;
 const OF_KINDS: usize = 3;
 const OF_OFFERS: usize = 5;
-/// The group of the weight of the effect on visits.
-const OF_VISITS: usize = 7;
 
 /// An arm: an offer and its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -87,8 +82,10 @@ pub struct OfferRow {
 pub struct Standing {
     /// A mark and the modifiers: what each part is multiplied by.
     marked: Vec<f64>,
-    /// Without any offer, before the link.
-    none: f64,
+    /// Without any offer: the log-odds to come back, if that is known, …
+    comes: Option<f64>,
+    /// … and to buy then.
+    buys: f64,
 }
 
 /// The fitted learner.
@@ -96,15 +93,10 @@ pub struct Standing {
 pub struct FittedOfferResponse {
     standard: Standard,
     layout: Layout,
-    /// Of the features.
-    weights: Vec<f64>,
-    bias: f64,
-    /// Of the parts.
-    effects: Vec<f64>,
-    /// What the weights of the parts may be off by, all by all.
-    covariance: Vec<f64>,
-    /// The variance of a weight of each group, before anything is seen of it.
-    spreads: Vec<f64>,
+    /// Who comes back; absent where visits say nothing more than purchases do.
+    comes: Option<FittedChance>,
+    /// Who buys: of those who come back, or, without that, of all.
+    buys: FittedChance,
     calibration: Option<Platt>,
 }
 
@@ -128,58 +120,40 @@ impl FittedOfferResponse {
         keep_on: &mut dyn FnMut() -> bool,
     ) -> Option<(Self, FitQuality)> {
         let lesson = Lesson::of(rows, seed);
-        let visits = Visits::learn(&lesson, keep_on)?;
         let bought: Vec<bool> = rows.iter().map(|row| row.bought).collect();
         let share = bought.iter().filter(|&&b| b).count() as f64 / bought.len().max(1) as f64;
         let base_log_loss = log_loss(std::iter::repeat_n(share, bought.len()), &bought);
-        // what visits say of each row stands before its features
-        let z = lesson.z.iter().enumerate().map(|(place, z)| {
-            let effects = &visits.held_back[usize::from(lesson.fold_of[place])];
-            let said = lesson
-                .layout
-                .effect(effects, &lesson.layout.marked(z), rows[place].arm);
-            [&[said], &z[..]].concat()
-        });
-        let z: Vec<Vec<f64>> = z.collect();
-        let (arm, parts) = lesson.layout.arms(rows, lesson.features + 1);
-        let nested = lesson.nested(&z, &bought, &arm, &parts);
-        let groups = [&[OF_VISITS], &lesson.groups()[..]].concat();
-        let Some(evidence) = by_evidence(&nested, &groups, &visits.penalties(), keep_on)? else {
-            // all bought, or none: that is all that can be said
-            let fitted = Self::mean(&lesson, share);
-            let quality = FitQuality {
-                log_loss: base_log_loss,
-                base_log_loss,
-                calibration_error: 0.0,
-            };
-            return Some((fitted, quality));
-        };
-        let mut fitted = Self {
-            covariance: visits.covariance_with(&evidence, lesson.features),
-            spreads: visits.spreads_with(&evidence),
-            ..Self::of_weights(&lesson, &evidence.weights, &visits.effects)
-        };
-        let penalties: Vec<f64> = groups
-            .iter()
-            .map(|&group| evidence.penalties[group])
-            .collect();
-        let mut said = vec![0.0; rows.len()];
-        for fold in 0..FOLDS as u8 {
-            if !keep_on() {
-                return None;
-            }
-            let others = lesson.without(fold);
-            let Some(weights) = nested.fit(&others, &penalties, Some(&evidence.weights)) else {
-                continue;
-            };
-            let effects = &visits.held_back[usize::from(fold)];
-            let held = Self::of_weights(&lesson, &weights, effects);
-            for (place, row) in rows.iter().enumerate() {
-                if lesson.fold_of[place] == fold {
-                    said[place] = held.sum(&held.standing_of(&lesson.z[place]), row.arm);
-                }
-            }
+        let (mut penalties, mut places) = (PENALTIES, (0..rows.len()).collect::<Vec<usize>>());
+        let mut comes = None;
+        if lesson.has_visits() {
+            let came = rows.iter().map(OfferRow::came).collect();
+            let came = Came::of(&lesson, places.clone(), came);
+            comes = Some(came.learn(&lesson, &penalties, keep_on)?);
+            penalties[OF_ALL].0 = BEYOND_VISITS;
+            places.retain(|&place| rows[place].came());
         }
+        let came = places.iter().map(|&place| bought[place]).collect();
+        let came = Came::of(&lesson, places, came);
+        let buys = came.learn(&lesson, &penalties, keep_on)?;
+        let mut fitted = Self {
+            standard: lesson.standard.clone(),
+            layout: lesson.layout.clone(),
+            comes: comes.as_ref().map(|learned| learned.fitted.clone()),
+            buys: buys.fitted.clone(),
+            calibration: None,
+        };
+        let said = rows.iter().enumerate().map(|(place, row)| {
+            let fold = usize::from(lesson.fold_of[place]);
+            let marked = lesson.layout.marked(&lesson.z[place]);
+            let of = |held: &[FittedChance]| {
+                let held = &held[fold];
+                let effect = lesson.layout.effect(&held.effects, &marked, row.arm);
+                held.none(&lesson.z[place]) + effect
+            };
+            let comes = comes.as_ref().map(|learned| of(&learned.held_back));
+            log_odds(chance_of(comes, of(&buys.held_back)))
+        });
+        let said: Vec<f64> = said.collect();
         let loss = log_loss(said.iter().map(|&sum| chance(sum)), &bought);
         fitted.calibration = Platt::fit(&said, &bought);
         let calibrated: Vec<f64> = said.iter().map(|&sum| chance(fitted.odds(sum))).collect();
@@ -189,39 +163,6 @@ impl FittedOfferResponse {
             calibration_error: expected_error(&calibrated, &bought),
         };
         Some((fitted, quality))
-    }
-
-    /// Of weights as they are fitted (that of the effect on visits, the features', the parts', the bias), and of that
-    /// effect, part by part.
-    fn of_weights(lesson: &Lesson<'_>, weights: &[f64], visits: &[f64]) -> Self {
-        let (arrives, rest) = (weights[0], &weights[1..]);
-        let (own, rest) = rest.split_at(lesson.features);
-        let (effects, bias) = rest.split_at(lesson.layout.size());
-        let effects = effects.iter().zip(visits);
-        Self {
-            standard: lesson.standard.clone(),
-            layout: lesson.layout.clone(),
-            weights: own.to_vec(),
-            bias: bias.first().copied().unwrap_or(0.0),
-            effects: effects
-                .map(|(own, visits)| own + arrives * visits)
-                .collect(),
-            covariance: Vec::new(),
-            spreads: PENALTIES
-                .iter()
-                .map(|&(penalty, _)| 1.0 / penalty)
-                .collect(),
-            calibration: None,
-        }
-    }
-
-    /// The same of everybody.
-    fn mean(lesson: &Lesson<'_>, share: f64) -> Self {
-        let parts = lesson.layout.size();
-        let mut weights = vec![0.0; 1 + lesson.features + parts];
-        let share = share.clamp(1e-6, 1.0 - 1e-6);
-        weights.push((share / (1.0 - share)).ln());
-        Self::of_weights(lesson, &weights, &vec![0.0; parts])
     }
 
     /// What is known of a customer before an offer is named, by their features and effect modifiers; nothing if it was
@@ -238,7 +179,8 @@ impl FittedOfferResponse {
 
     fn standing_of(&self, z: &[f64]) -> Standing {
         Standing {
-            none: self.bias + dot(z, &self.weights),
+            comes: self.comes.as_ref().map(|comes| comes.none(z)),
+            buys: self.buys.none(z),
             marked: self.layout.marked(z),
         }
     }
@@ -246,47 +188,49 @@ impl FittedOfferResponse {
     /// The calibrated probability that they buy with an offer, or with none.
     #[must_use]
     pub fn expect(&self, standing: &Standing, arm: Option<OfferArm>) -> f64 {
-        chance(self.odds(self.sum(standing, arm)))
+        let (comes, buys) = self.sums(standing, arm);
+        chance(self.odds(log_odds(chance_of(comes, buys))))
     }
 
     /// By how much that may be off with an offer, as far as its effect goes: a standard deviation. That of the log-odds
-    /// is √(uᵀ Σ u) by the Laplace approximation, and where an arm has no part yet, that of those which have one.
+    /// of each of the two chances is √(uᵀ Σ u) by the Laplace approximation, and where an arm has no part yet, that of
+    /// those which have one; ln P is the sum of theirs.
     #[must_use]
     pub fn deviation(&self, standing: &Standing, arm: OfferArm) -> f64 {
-        let (marked, size) = (&standing.marked, self.layout.size());
-        let parts = self.layout.of_arm(arm);
-        let mut variance = 0.0;
-        for (start, group) in parts.into_iter().zip([OF_ALL, OF_KINDS, OF_OFFERS]) {
-            let Some(start) = start else {
-                let squares = dot(&marked[1..], &marked[1..]);
-                variance += self.spreads[group] + squares * self.spreads[group + 1];
-                continue;
-            };
-            for (row, of_row) in marked.iter().enumerate() {
-                for other in parts.into_iter().flatten() {
-                    let line = (start + row) * size + other;
-                    // without anything told apart there is no covariance
-                    let line = self
-                        .covariance
-                        .get(line..line + marked.len())
-                        .unwrap_or_default();
-                    variance += of_row * dot(marked, line);
-                }
-            }
+        let (comes, buys) = self.sums(standing, Some(arm));
+        let of = |fitted: &FittedChance, sum: f64| {
+            let variance = fitted.variance(&self.layout, &standing.marked, arm);
+            (1.0 - chance(sum)).powi(2) * variance
+        };
+        let mut variance = of(&self.buys, buys);
+        if let (Some(fitted), Some(sum)) = (&self.comes, comes) {
+            variance += of(fitted, sum);
         }
+        let said = chance_of(comes, buys);
         let slope = self.calibration.map_or(1.0, |platt| platt.slope);
-        let said = self.expect(standing, Some(arm));
-        said * (1.0 - said) * slope * variance.max(0.0).sqrt()
+        let told = chance(self.odds(log_odds(said)));
+        // from ln P to its log-odds, and from the calibrated log-odds to a chance
+        told * (1.0 - told) * slope * variance.max(0.0).sqrt() / (1.0 - said).max(LEAST_CHANCE)
     }
 
-    /// The log-odds, before calibration.
-    fn sum(&self, standing: &Standing, arm: Option<OfferArm>) -> f64 {
-        standing.none + self.layout.effect(&self.effects, &standing.marked, arm)
+    /// The log-odds of both chances.
+    fn sums(&self, standing: &Standing, arm: Option<OfferArm>) -> (Option<f64>, f64) {
+        let effect = |of: &FittedChance| self.layout.effect(&of.effects, &standing.marked, arm);
+        let comes = self.comes.as_ref().zip(standing.comes);
+        let comes = comes.map(|(fitted, none)| none + effect(fitted));
+        (comes, standing.buys + effect(&self.buys))
     }
 
     fn odds(&self, sum: f64) -> f64 {
         let calibration = self.calibration.as_ref();
         calibration.map_or(sum, |platt| platt.intercept + platt.slope * sum)
+    }
+}
+
+impl OfferRow {
+    /// Whoever buys is there.
+    fn came(&self) -> bool {
+        self.came_back || self.bought
     }
 }
 
@@ -321,52 +265,23 @@ impl<'a> Lesson<'a> {
         }
     }
 
-    fn nested<'b>(
-        &self,
-        z: &'b [Vec<f64>],
-        came: &'b [bool],
-        arm: &'b [usize],
-        parts: &'b [Vec<usize>],
-    ) -> NestedRows<'b> {
-        NestedRows {
-            z,
-            modifiers: self.layout.modifiers,
-            arm,
-            came,
-            parts,
-            columns: z.first().map_or(0, Vec::len) + self.layout.size(),
-        }
-    }
-
-    /// The group of each feature, then of each column of the parts.
-    fn groups(&self) -> Vec<usize> {
-        let features = std::iter::repeat_n(0, self.features);
-        features.chain(self.layout.groups()).collect()
-    }
-
-    /// The places of the rows that are not of a fold.
-    fn without(&self, fold: u8) -> Vec<usize> {
-        let all = 0..self.rows.len();
-        all.filter(|&place| self.fold_of[place] != fold).collect()
+    /// True if visits say more than purchases do.
+    fn has_visits(&self) -> bool {
+        let looked = self.rows.iter().filter(|row| row.came() && !row.bought);
+        let stayed_away = self.rows.iter().filter(|row| !row.came());
+        looked.count() >= MIN_ARM_ROWS && stayed_away.count() >= MIN_ARM_ROWS
     }
 }
 
-/// Nothing if it shall stop; in it nothing where nothing can be told apart.
-fn by_evidence(
-    nested: &NestedRows<'_>,
-    groups: &[usize],
-    penalties: &[(f64, bool)],
-    keep_on: &mut dyn FnMut() -> bool,
-) -> Option<Option<Evidence>> {
-    let mut is_stopped = !keep_on();
-    if is_stopped {
-        return None;
-    }
-    let evidence = nested.fit_by_evidence(groups, penalties, &mut || {
-        is_stopped |= !keep_on();
-        !is_stopped
-    });
-    (!is_stopped).then_some(evidence)
+/// To come back, if that is known apart, and to buy.
+fn chance_of(comes: Option<f64>, buys: f64) -> f64 {
+    comes.map_or(1.0, chance) * chance(buys)
+}
+
+/// ln(p/(1 − p)), within bounds.
+fn log_odds(chance: f64) -> f64 {
+    let chance = chance.clamp(LEAST_CHANCE, 1.0 - LEAST_CHANCE);
+    (chance / (1.0 - chance)).ln()
 }
 
 /// Over as many as the shorter has.
@@ -537,7 +452,13 @@ mod tests {
     /// Of those who come back a third buys; if `in_vain`, of those whom an offer drew in nobody but who would have come.
     fn visited(count: u64, in_vain: bool) -> Vec<OfferRow> {
         let row = |i: u64| {
-            let (kind, group) = ((i % 10) as usize, (i / 10 % 3) as usize);
+            // every second one gets none, as beside mailings
+            let kind = if i % 2 == 0 {
+                0
+            } else {
+                1 + (i / 2 % 9) as usize
+            };
+            let group = (i / 18 % 3) as usize;
             let mut modifiers = vec![0.0; 3];
             modifiers[group] = 1.0;
             let draw = number(i * 10);

@@ -168,7 +168,8 @@ pub(super) fn learn(
     let rows: Vec<OfferRow> = all.iter().map(Exposure::row).collect();
     figures.agreement = agreement(&response, &rows);
     figures.verdict = match &refusal {
-        None => format!("chooses, judged by {by}"),
+        None if by == JudgedBy::Mailings => format!("chooses, judged by {by}"),
+        None => "chooses".to_owned(),
         Some(reason) => format!("{reason}: {stays}"),
     };
     Ok(LearnedOffers {

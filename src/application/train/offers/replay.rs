@@ -18,12 +18,12 @@ use crate::state::people::Person;
 use crate::state::view::View;
 
 /// So many of the last exposures are learned from.
-const MAX_ROWS: usize = 100_000;
+const MAX_ROWS: usize = 250_000;
 /// So many records are taken in between two looks at whether to go on.
 const RECORDS_AT_ONCE: usize = 4_096;
 
 /// The exposures of a history in the order of time, each with what came of it, and State at the end of it; those whose
-/// horizon has not ended are left out, and the oldest of more than 100,000. Nothing if `keep_on` says so.
+/// horizon has not ended are left out, and the oldest of more than [`MAX_ROWS`]. Nothing if `keep_on` says so.
 pub(super) fn exposures(
     lesson: Lesson<'_>,
     personas: KnownPersonas<'_>,
