@@ -63,3 +63,4 @@ mod wire_story_models;
 mod wire_story_offers;
 mod wire_story_tokens;
 mod wire_story_writes;
+mod wire_trails;

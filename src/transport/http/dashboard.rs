@@ -40,7 +40,7 @@ use tonic::{Code, Status};
 use self::access::{Access, Denied};
 use self::asked::Picked;
 use self::parts::{Frame, Notice, Page};
-use super::answer::{Body, CSV, http_code, no_such, plain, refusal};
+use super::answer::{Body, CSV, http_code, no_such, plain, refusal, say_when_to_retry};
 use crate::application::AppError;
 use crate::application::recipes::RecipeFile;
 use crate::proto::v1::journey_service_server::JourneyService;
@@ -237,7 +237,13 @@ struct ErrorPage {
 
 fn answer(path: &str, made: Made) -> Response<Body> {
     match made {
-        Made::Page(page, told) => html(told.as_ref().map_or(StatusCode::OK, http_code), page),
+        Made::Page(page, told) => {
+            let mut answer = html(told.as_ref().map_or(StatusCode::OK, http_code), page);
+            if let Some(status) = &told {
+                say_when_to_retry(&mut answer, status);
+            }
+            answer
+        }
         Made::Part(part) => html(StatusCode::OK, part),
         Made::Picture(picture) => {
             let body = svg::standalone(&picture).into_bytes();
@@ -291,7 +297,9 @@ fn error_page(
         notice: Notice::of("Why", status),
         back,
     };
-    html(code, page.render())
+    let mut answer = html(code, page.render());
+    say_when_to_retry(&mut answer, status);
+    answer
 }
 
 fn html(code: StatusCode, page: askama::Result<String>) -> Response<Body> {

@@ -317,7 +317,11 @@ impl Board {
             Ok(()) => Shown::Some(self.some_customers(&asked).await),
         };
         let told = match &shown {
-            Shown::One(known) => known.as_ref().as_ref().err().cloned(),
+            // a page without its timeline says so, but is no answer to keep
+            Shown::One(known) => match known.as_ref() {
+                Ok(known) => known.events.as_ref().err().cloned(),
+                Err(status) => Some(status.clone()),
+            },
             Shown::Some(list) => list.as_ref().err().cloned(),
             Shown::Hidden => None,
         };
