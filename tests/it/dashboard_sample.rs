@@ -117,6 +117,7 @@ impl Sample {
             start_time: time(look.start_s),
             end_time: time(look.start_s + look.days * DAY_S),
             grouped_time: None,
+            earliest_time: time(LAST_DAY_S - 100 * DAY_S),
         }
     }
 

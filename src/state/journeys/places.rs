@@ -115,6 +115,24 @@ impl Journeys {
         worth
     }
 
+    /// How many visits began in the days from `first` until `last`, and the revenue of these days in the main currency,
+    /// in micros, by groups that `is_in` takes.
+    #[must_use]
+    pub fn visits(&self, (first, last): (Day, Day), is_in: impl Fn(u16) -> bool) -> (i64, i64) {
+        let main = self.main_currency();
+        let last = last.min(self.newest().map_or(last, day_of));
+        let (mut visits, mut revenue) = (0, 0);
+        self.table.each(first, last, |_, key, value| {
+            let is_main = main == Some(key.detail & !RETURNING);
+            match key.measure {
+                Measure::Visits if is_in(key.group) => visits += value,
+                Measure::Revenue if is_main && is_in(key.group) => revenue += value,
+                _ => {}
+            }
+        });
+        (visits, revenue)
+    }
+
     /// The last steps of at most `most` people who left a stage at a touchpoint within the days, of groups that
     /// `is_in` takes; looks at everybody.
     #[must_use]
