@@ -163,7 +163,9 @@ async fn the_first_page_says_where_customers_are_lost_and_what_it_costs() {
         "3.5 %",
         "within chance",
         "worse than the 28 days before",
-        "download>stages (CSV)",
+        "download aria-label=\"Journey map, stages (CSV)\">stages (CSV)",
+        "newest event 2026-11-22 13:53 UTC",
+        "<title>Journey · nextbest</title>",
         "<details><summary>The map as tables</summary>",
     ] {
         assert!(text.contains(part), "{part}: {text}");
@@ -226,12 +228,17 @@ async fn what_is_picked_changes_pages_and_files_alike() {
     let refused = get(face.addr, bad).await;
     assert_eq!(refused.code, 400);
     let text = check_page(&refused, bad);
-    for field in ["start_date: ", "end_date: ", "persona: ", "breakdown: "] {
+    for field in ["From: ", "To: ", "persona: ", "Breakdown: "] {
         assert!(text.contains(&format!("<li>{field}")), "{field}: {text}");
     }
+    // each is said once, and in the words of the page
+    assert_eq!(text.matches("must be a day").count(), 1, "{text}");
+    assert!(!text.contains("<li>start_date"));
     let unknown = get(face.addr, "/dashboard/touchpoints?persona_id=nobody").await;
     assert_eq!(unknown.code, 400);
-    assert!(unknown.text().contains("there is no persona"));
+    let told = unknown.text();
+    assert_eq!(told.matches("there is no persona").count(), 1, "{told}");
+    assert!(told.contains("<li>Persona: there is no persona"), "{told}");
     let file = get(face.addr, "/dashboard/map.csv?start_date=soon").await;
     assert_eq!((file.code, &*file.reason()), (400, "INVALID_FIELDS"));
     face.stop().await;
@@ -360,7 +367,99 @@ async fn where_no_journey_is_counted_the_page_says_so() {
     assert_eq!((file.code, &*file.reason()), (503, "NOT_READY"));
     let missing = get(face.addr, "/dashboard/nowhere").await;
     assert_eq!(missing.code, 404);
-    check_page(&missing, "nowhere");
+    let text = check_page(&missing, "nowhere");
+    assert!(text.contains("<title>There is no such page · nextbest</title>"));
+    for (typed, page) in [
+        ("/dashboard/", "/dashboard"),
+        ("/dashboard/kpis/", "/dashboard/kpis"),
+    ] {
+        let moved = get(face.addr, typed).await;
+        assert_eq!((moved.code, moved.header("location")), (303, page));
+    }
+    face.stop().await;
+    harness.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_fresh_service_says_what_to_do_first() {
+    let harness = Harness::start().await;
+    let mut dashboard = harness.service.dashboard();
+    dashboard.shop_name = "Gadgets & Co".to_owned();
+    let face = HttpFace::start_with(&harness, HttpLimits::default(), dashboard).await;
+    let journey = check_page(&get(face.addr, "/dashboard").await, "/dashboard");
+    assert!(
+        journey.contains("<h1>There is nothing to show yet</h1>"),
+        "{journey}"
+    );
+    assert!(journey.contains("<title>Journey · Gadgets &#38; Co · nextbest</title>"));
+    // no empty charts beside it
+    assert!(
+        !journey.contains("<svg") && !journey.contains("<form"),
+        "{journey}"
+    );
+    for path in [
+        "/dashboard",
+        "/dashboard/kpis",
+        "/dashboard/touchpoints",
+        "/dashboard/customers",
+    ] {
+        let page = get(face.addr, path).await;
+        assert_eq!(page.code, 200);
+        let text = check_page(&page, path);
+        assert!(
+            text.contains("What to do first") && text.contains("nextbest import"),
+            "{text}"
+        );
+    }
+    for (path, told) in [
+        ("/dashboard/personas", "“Train now” on the page Models"),
+        ("/dashboard/models", "“Train now” learns from them"),
+        ("/dashboard/offers", "There are no offers yet"),
+    ] {
+        let text = check_page(&get(face.addr, path).await, path);
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    face.stop().await;
+    harness.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn only_windows_that_are_known_are_offered_and_compared() {
+    let (harness, _, face) = started(Sample::default()).await;
+    let page = get(face.addr, "/dashboard").await.text();
+    assert!(
+        page.contains(">90 days</a>") && !page.contains(">365 days</a>"),
+        "{page}"
+    );
+    assert!(!page.contains("no earlier window"), "{page}");
+    // a hundred days are known
+    for path in ["/dashboard", "/dashboard/kpis"] {
+        let path = format!("{path}?start_date=2026-08-25&end_date=2026-11-22");
+        let page = get(face.addr, &path).await.text();
+        let told =
+            "90 days; counted since 14 Aug 2026, so there is no earlier window to compare with";
+        assert!(page.contains(told), "{page}");
+        assert!(
+            page.contains(">no earlier window to compare with</"),
+            "{page}"
+        );
+        assert!(!page.contains("than the"), "{page}");
+    }
+    face.stop().await;
+    harness.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn of_one_touchpoint_only_what_counts_there_is_told() {
+    let (harness, _, face) = started(Sample::default()).await;
+    let all = get(face.addr, "/dashboard").await.text();
+    assert!(!all.contains("<small>Counts "), "{all}");
+    let one = get(face.addr, "/dashboard?touchpoint=cart").await.text();
+    let (all, one) = (
+        all.matches("class=\"tile\"").count(),
+        one.matches("<small>Counts ").count(),
+    );
+    assert!(one > 0 && one <= all, "{one} of {all}");
     face.stop().await;
     harness.stop().await.unwrap();
 }
@@ -547,6 +646,8 @@ async fn customers_are_shown_on_this_machine_and_else_only_if_told() {
         "<h1>Customer anna</h1>",
         "View item · &#60;script&#62;",
         "at &#60;b&#62;page&#60;/b&#62;",
+        "<title>Customer anna · nextbest</title>",
+        "aria-label=\"these steps as SVG\"",
         "<h3>1 Jan 2026</h3>",
         "<dt>Health</dt><dd>Active: ",
         "To be won back: review (1 to 5) of 1.00 for &#60;script&#62;",
@@ -577,6 +678,11 @@ async fn customers_are_shown_on_this_machine_and_else_only_if_told() {
             .code,
         404
     );
+    for kind in ["csv", "svg"] {
+        let file = format!("/dashboard/customers/timeline.{kind}?customer_id=nobody");
+        let file = get(face.addr, &file).await;
+        assert_eq!((file.code, &*file.reason()), (404, "CUSTOMER_NOT_FOUND"));
+    }
     let both = get(face.addr, "/dashboard/customers?customer_id=a&visitor_id=b").await;
     assert_eq!(both.code, 400);
     // another name of the service, and a proxy
@@ -620,6 +726,7 @@ async fn models_are_trained_watched_and_rolled_back_by_their_page() {
     let page = get(face.addr, "/dashboard/models").await.text();
     assert!(page.contains("Nothing has been learned yet"), "{page}");
     assert!(page.contains("<summary>journey.toml</summary>") && page.contains("otherwise ="));
+    assert!(!page.contains("roll-back"), "{page}");
     let form = format!("token={}", token(&page));
     let refused = submit(&face, "/dashboard/models/roll-back", &form).await;
     assert_eq!(refused.code, 400);
@@ -648,6 +755,8 @@ async fn models_are_trained_watched_and_rolled_back_by_their_page() {
     let first = live(&mut clients).await;
     let after = check_page(&get(face.addr, "/dashboard/models").await, "models");
     assert!(!after.contains("http-equiv"));
+    // there is nothing to go back to
+    assert!(!after.contains("roll-back"), "{after}");
     assert!(
         after.contains(&format!("data-revision=\"{first}\" data-state=\"live\"")),
         "{after}"
@@ -673,6 +782,11 @@ async fn models_are_trained_watched_and_rolled_back_by_their_page() {
         303
     );
     assert_eq!(live(&mut clients).await, second);
+    let two = get(face.addr, "/dashboard/models").await.text();
+    assert!(
+        two.contains("action=\"/dashboard/models/roll-back\""),
+        "{two}"
+    );
     let done = submit(&face, "/dashboard/models/roll-back", &form).await;
     assert_eq!(
         (done.code, done.header("location")),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::simulate::{event_fields, offer_terms};
 use crate::domain::Timestamp;
 use crate::simulation::{Campaign, DAY, Event, OfferKind, PainPoint, Settings, Simulation};
-use crate::transport::grpc::client::{Client, EventFields};
+use crate::transport::grpc::client::{Client, EventFields, TermLimits, Terms};
 
 /// How the shop of a data folder was made.
 const MADE: &str = "demo-shop.json";
@@ -193,7 +193,10 @@ fn live(
         // those of the history have ended with it
         let moment = |time: i64| Timestamp::from_ms(time * 1_000);
         let (starts, ends) = (moment(end - DAY), moment(end + i64::from(LIVE_DAYS) * DAY));
-        let terms = OfferKind::ALL.map(|kind| offer_terms(kind, starts, ends));
+        let terms = OfferKind::ALL.map(|kind| Terms {
+            limits: limits(kind),
+            ..offer_terms(kind, starts, ends)
+        });
         let put = persists(told, PAUSES, say, || {
             Ok(runtime.block_on(client.put_offers(&terms))?)
         });
@@ -239,6 +242,41 @@ fn live(
         "the simulated shop has lived {LIVE_DAYS} days after its history and stands still now"
     );
     Ok(())
+}
+
+/// What there is of an offer: some have a budget in pieces, some in money, some are capped, and some have no end. What
+/// was redeemed in the history counts.
+fn limits(kind: OfferKind) -> TermLimits {
+    let none = TermLimits::default();
+    match kind {
+        OfferKind::Percentage => TermLimits {
+            budget_units: Some(90),
+            cap_shown: Some((2, 30)),
+            ..none
+        },
+        OfferKind::Amount => TermLimits {
+            budget_amount: Some(1_000.0),
+            cap_per_customer: Some(1),
+            ..none
+        },
+        OfferKind::BuyXGetY => TermLimits {
+            budget_units: Some(60),
+            ..none
+        },
+        OfferKind::FreeShipping => TermLimits {
+            budget_amount: Some(400.0),
+            ..none
+        },
+        OfferKind::Gift => TermLimits {
+            budget_units: Some(75),
+            cap_per_customer: Some(1),
+            ..none
+        },
+        OfferKind::LoyaltyPoints
+        | OfferKind::EarlyAccess
+        | OfferKind::Referral
+        | OfferKind::Content => none,
+    }
 }
 
 /// The days after the history, with ids for their events: the same in every run.
@@ -328,6 +366,17 @@ mod tests {
         let lived = (newest - end) / DAY;
         assert!(lived > 0);
         assert_eq!(all(newest, 6 - lived as usize), whole[first..]);
+    }
+
+    #[test]
+    fn offers_have_budgets_in_pieces_and_in_money_and_caps() {
+        let all = OfferKind::ALL.map(limits);
+        let many = |is: fn(&TermLimits) -> bool| all.iter().filter(|limits| is(limits)).count();
+        assert_eq!(many(|limits| limits.budget_units.is_some()), 3);
+        assert_eq!(many(|limits| limits.budget_amount.is_some()), 2);
+        assert_eq!(many(|limits| limits.cap_per_customer.is_some()), 2);
+        assert_eq!(many(|limits| limits.cap_shown.is_some()), 1);
+        assert_eq!(many(|limits| *limits == TermLimits::default()), 4);
     }
 
     #[test]

@@ -4,9 +4,9 @@ use askama::Template;
 use tonic::Status;
 
 use super::asked::Picked;
-use super::format::{about, count, money, share, span, title, words};
+use super::format::{about, count, moment, money, share, span, title, words};
 use super::map;
-use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counting};
+use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counting, is_fresh};
 use super::svg::{Svg, at};
 use super::{line, quality};
 use crate::proto::v1;
@@ -44,6 +44,9 @@ struct JourneyPage {
 
 struct View {
     window: String,
+    /// Until when anything is known.
+    newest: String,
+    is_fresh: bool,
     headline: String,
     /// What else is lost, where more than one place loses too many.
     others: Option<String>,
@@ -64,6 +67,8 @@ struct Tile {
     value: String,
     change: String,
     quality: &'static str,
+    /// Where it counts, if only one touchpoint is looked at.
+    place: Option<String>,
     spark: String,
 }
 
@@ -80,10 +85,10 @@ struct Pain {
 }
 
 /// The page.
-pub(super) fn page(picked: &Picked, answers: &Answers) -> askama::Result<String> {
+pub(super) fn page(shop: &str, picked: &Picked, answers: &Answers) -> askama::Result<String> {
     let map = answers.map.as_ref().ok();
     let notice = |what: &str, status: Option<&Status>| status.map(|s| Notice::of(what, s));
-    let frame = Frame::new(Page::Journey, picked);
+    let frame = Frame::new(Page::Journey, shop, picked);
     let view = map.map(|map| view(picked, answers, map));
     JourneyPage {
         frame,
@@ -109,15 +114,20 @@ fn view(picked: &Picked, answers: &Answers, map: &v1::JourneyMap) -> View {
     let query = picked.query();
     View {
         window: window.map_or_else(String::new, |window| window.words()),
+        newest: {
+            let state = map.count_state.as_ref();
+            moment(state.and_then(|state| state.newest_event_time.as_ref()))
+        },
+        is_fresh: is_fresh(map.count_state.as_ref()),
         headline,
         subline,
         others: others(pains, currency),
         tiles: answers
             .kpis
             .as_ref()
-            .map_or_else(|_| Vec::new(), |kpis| tiles(kpis, &days)),
+            .map_or_else(|_| Vec::new(), |kpis| tiles(picked, kpis, window)),
         map: map::picture(map, pains),
-        downloads: Downloads::at("/dashboard/map", &query),
+        downloads: Downloads::at("/dashboard/map", &query, "the journey map"),
         flows_csv: format!("/dashboard/flows.csv{query}"),
         stages: stage_table(map),
         flows: flow_table(map),
@@ -143,6 +153,8 @@ struct Counted {
     ended: &'static str,
     ended_of: &'static str,
     came: &'static str,
+    worth: &'static str,
+    too_many: &'static str,
 }
 
 impl Counted {
@@ -153,12 +165,16 @@ impl Counted {
                 ended: "were lost",
                 ended_of: "were lost",
                 came: "who came",
+                worth: "those would have bought next",
+                too_many: "too many lost",
             },
             _ => Self {
                 who: "visits",
                 ended: "ended",
                 ended_of: "visits ended",
                 came: "visits that came",
+                worth: "as many visits bring on average",
+                too_many: "visits too many ended here",
             },
         }
     }
@@ -204,14 +220,15 @@ fn headline(
         );
         let subline = format!(
             "{} of the {} {} there did not go on: {}. Had it been {} as {}, {} more would have stayed; the money is \
-             what those would have bought next.",
+             what {}.",
             count(worst.lost_count),
             count(worst.passed_count),
             counted.came,
             lost_share(worst),
             share(worst.expected_share),
             reference(worst),
-            number_of_people(worst.extra_lost_count)
+            number_of_people(worst.extra_lost_count),
+            counted.worth
         );
         return (headline, subline);
     }
@@ -288,17 +305,20 @@ fn compared(found: &v1::ListPainPointsResponse) -> String {
     }
 }
 
-fn tiles(kpis: &v1::GetKpisResponse, days: &str) -> Vec<Tile> {
+fn tiles(picked: &Picked, kpis: &v1::GetKpisResponse, window: Option<Window>) -> Vec<Tile> {
+    let is_one_place = !picked.touchpoint.is_empty();
     let measured = kpis.kpis.iter().filter(|kpi| {
-        let of = |value: Option<&v1::KpiValue>| value.and_then(|v| v.value).is_some();
-        of(kpi.total.as_ref()) || of(kpi.before.as_ref())
+        let is = |value: Option<&v1::KpiValue>| {
+            // a count of what never counts there would be 0 for ever
+            value.is_some_and(|v| v.value.is_some() && (!is_one_place || v.sample_count > 0))
+        };
+        is(kpi.total.as_ref()) || is(kpi.before.as_ref())
     });
-    let before = days.strip_prefix("these ").map_or_else(
-        || "the day before".to_owned(),
-        |days| format!("the {days} before"),
-    );
+    let before = window.map_or(Some("the window before".to_owned()), |window| {
+        window.before()
+    });
     let tiles = measured.take(MAX_TILES).map(|kpi| {
-        let change = quality::change(kpi, &before);
+        let change = quality::change(kpi, before.as_deref());
         let value = kpi.total.and_then(|total| total.value);
         Tile {
             name: kpi.title.clone(),
@@ -308,6 +328,7 @@ fn tiles(kpis: &v1::GetKpisResponse, days: &str) -> Vec<Tile> {
             ),
             change: change.text,
             quality: change.quality,
+            place: is_one_place.then(|| format!("Counts {}.", kpi.place_definition)),
             spark: line::small(kpi),
         }
     });
@@ -400,8 +421,9 @@ fn card(number_of: usize, pain: &v1::PainPoint, currency: &str) -> Pain {
         number: number_of,
         title: pain.title.clone(),
         cost: format!(
-            "{} too many lost, about {}",
+            "{} {}, about {}",
             number_of_people(pain.extra_lost_count),
+            Counted::of(pain).too_many,
             about(pain.lost_revenue, currency)
         ),
         numbers: format!(
