@@ -203,7 +203,6 @@ impl JourneyReports {
             return Err(faults.into());
         }
         let newest = followed.journeys.newest();
-        let end = midnight(scope.last.saturating_add(1));
         let asked = Asked {
             state: CountState {
                 complete: is_all,
@@ -213,7 +212,7 @@ impl JourneyReports {
                 },
                 newest,
                 start: midnight(scope.first),
-                end: self.counted_until(end, newest),
+                end: self.counted_until(scope.last, newest),
                 grouped: followed.grouped,
                 earliest: followed.journeys.table.first_day().map(midnight),
             },
@@ -227,12 +226,12 @@ impl JourneyReports {
         Ok(answer(&asked))
     }
 
-    /// The end of the last day, or the newest event of a day that is not over.
-    fn counted_until(&self, end: Timestamp, newest: Option<Timestamp>) -> Timestamp {
-        match newest {
-            Some(newest) if self.keeper.shop.clock.now() < end => end.min(newest),
-            _ => end,
-        }
+    /// The end of the last day, or the newest event if that day is not over.
+    fn counted_until(&self, last: Day, newest: Option<Timestamp>) -> Timestamp {
+        let end = midnight(last.saturating_add(1));
+        let is_on = self.keeper.shop.clock.now() < end;
+        let newest = newest.filter(|newest| is_on && day_of(*newest) == last);
+        newest.unwrap_or(end)
     }
 
     fn segments(&self) -> Vec<&str> {

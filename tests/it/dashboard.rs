@@ -460,6 +460,11 @@ async fn of_one_touchpoint_only_what_counts_there_is_told() {
         one.matches("<small>Counts ").count(),
     );
     assert!(one > 0 && one <= all, "{one} of {all}");
+    let page = get(face.addr, "/dashboard?touchpoint=cart").await.text();
+    assert!(
+        page.contains("Figures that count nowhere at “cart” are left out"),
+        "{page}"
+    );
     face.stop().await;
     harness.stop().await.unwrap();
 }

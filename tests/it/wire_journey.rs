@@ -360,6 +360,15 @@ async fn only_whole_days_count_and_only_times_that_were_seen_are_compared() {
     let steps = |map: &v1::JourneyMap| map.stages.iter().map(|s| s.step_count).sum::<i64>();
     let with_today = map(&mut clients, today).await;
     assert_eq!(steps(&with_today), steps(&drawn) + 1);
+    let until = |map: &v1::JourneyMap| map.count_state.unwrap().end_time;
+    assert_eq!(until(&with_today), Some(time(24 * 9)));
+    // of what lies ahead nothing is counted, and it does not end before it begins
+    let ahead = v1::JourneySelection {
+        start_time: Some(time(24 * 40)),
+        ..v1::JourneySelection::default()
+    };
+    let ahead = map(&mut clients, ahead).await;
+    assert_eq!((steps(&ahead), until(&ahead)), (0, Some(time(24 * 41))));
 
     // three days before the window are known, but of the first one only a part
     let days = |first: i64, last: i64| v1::JourneySelection {

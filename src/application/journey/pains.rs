@@ -169,18 +169,19 @@ fn places(asked: &Asked<'_>, weeks: &[Day]) -> Vec<pain_points::Place> {
 struct Prices {
     /// A stay, by stage.
     stays: BTreeMap<String, f64>,
-    /// A visit.
-    visit: f64,
+    /// A visit, by the stage in which it begins.
+    visits: BTreeMap<String, f64>,
 }
 
 impl Prices {
     /// Of a touchpoint people are lost: with each the stay, and what it leads to. Of a category visits end: who looked
     /// and went may be back tomorrow, so with each no more is lost than what a visit brings.
     fn of(&self, stage: &str, category: &str) -> f64 {
-        match category {
-            "" => self.stays.get(stage).copied().unwrap_or(0.0),
-            _ => self.visit,
-        }
+        let of = match category {
+            "" => &self.stays,
+            _ => &self.visits,
+        };
+        of.get(stage).copied().unwrap_or(0.0)
     }
 }
 
@@ -189,10 +190,11 @@ fn prices(asked: &Asked<'_>, weeks: &[Day], whom: &Whom) -> Prices {
     let first = weeks.first().copied().unwrap_or(asked.scope.first);
     let days = (first, asked.scope.last);
     let is_in = |group| is_about(asked, whom, group);
-    let (visits, revenue) = asked.journeys.visits(days, is_in);
+    let visits = asked.journeys.visits(days, is_in);
+    let names = asked.stage_names().map(str::to_owned);
     Prices {
         stays: stays(asked, days, whom),
-        visit: revenue as f64 / 1e6 / visits.max(1) as f64,
+        visits: names.zip((0..).map(|stage| visits.of(stage))).collect(),
     }
 }
 
@@ -392,7 +394,8 @@ mod tests {
         let told = [
             (persona("rich"), 100.0, 50.0),
             (persona("poor"), 5.0, 5.0),
-            (Whom::Everybody, 52.5, 1_050.0 / 31.0),
+            // 15 of 30 visits with an order, each of 70
+            (Whom::Everybody, 52.5, 35.0),
             (Whom::Unassigned, 0.0, 0.0),
         ];
         for (whom, stay, visit) in told {
@@ -401,8 +404,11 @@ mod tests {
             for (found, wanted) in found.into_iter().zip([stay, visit]) {
                 assert!((found - wanted).abs() < 1e-9, "{whom:?}: {found}, {wanted}");
             }
-            // an order has happened by then: nothing more is lost
-            assert!(prices.of("nowhere", "").abs() < 1e-9);
+            for category in ["", "Phones"] {
+                assert!(prices.of("nowhere", category).abs() < 1e-9);
+            }
+            // those who only looked at a page, in a stage of its own
+            assert!(whom != Whom::Everybody || prices.of("awareness", "Phones").abs() < 1e-9);
         }
     }
 }

@@ -250,25 +250,25 @@ fn limits(kind: OfferKind) -> TermLimits {
     let none = TermLimits::default();
     match kind {
         OfferKind::Percentage => TermLimits {
-            budget_units: Some(90),
+            budget_units: Some(120),
             cap_shown: Some((2, 30)),
             ..none
         },
         OfferKind::Amount => TermLimits {
-            budget_amount: Some(1_000.0),
+            budget_amount: Some(1_500.0),
             cap_per_customer: Some(1),
             ..none
         },
         OfferKind::BuyXGetY => TermLimits {
-            budget_units: Some(60),
+            budget_units: Some(80),
             ..none
         },
         OfferKind::FreeShipping => TermLimits {
-            budget_amount: Some(400.0),
+            budget_amount: Some(500.0),
             ..none
         },
         OfferKind::Gift => TermLimits {
-            budget_units: Some(75),
+            budget_units: Some(90),
             cap_per_customer: Some(1),
             ..none
         },

@@ -212,7 +212,7 @@ fn view(places: &Places, known: &Known) -> View {
     facts.extend(
         traits
             .into_iter()
-            .map(|(name, value)| (title(name), value.clone())),
+            .map(|(name, value)| (title(name), told_trait(value))),
     );
     let product = |id: &str| named(&known.names, id);
     let why = stage.evidence.iter().map(|evidence| {
@@ -284,6 +284,18 @@ fn view(places: &Places, known: &Known) -> View {
         ),
         newest: (!asked.page_token.is_empty()).then(|| asked.at("")),
         older: older.map(|token| asked.at(token)),
+    }
+}
+
+/// A trait as people read it: a moment, a name of configuration, or what it says.
+fn told_trait(value: &str) -> String {
+    if let Ok(time) = value.parse::<prost_types::Timestamp>() {
+        return moment(Some(&time));
+    }
+    let is_plain = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    match value.contains('_') && value.chars().all(is_plain) {
+        true => title(value),
+        false => value.to_owned(),
     }
 }
 
@@ -361,4 +373,18 @@ fn dropped(explained: &v1::ExplainRecommendationResponse) -> Table {
         &["Offer", "Code"],
         rows.collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traits_are_told_as_people_read_them() {
+        let told = ["search_ad", "2026-08-25T11:31:09Z", "FR", "c_1", "gold"].map(told_trait);
+        assert_eq!(
+            told,
+            ["Search ad", "2026-08-25 11:31 UTC", "FR", "c_1", "gold"]
+        );
+    }
 }

@@ -52,6 +52,8 @@ struct View {
     others: Option<String>,
     subline: String,
     tiles: Vec<Tile>,
+    /// Why some tiles are missing.
+    tile_note: Option<String>,
     map: String,
     downloads: Downloads,
     flows_csv: String,
@@ -126,6 +128,13 @@ fn view(picked: &Picked, answers: &Answers, map: &v1::JourneyMap) -> View {
             .kpis
             .as_ref()
             .map_or_else(|_| Vec::new(), |kpis| tiles(picked, kpis, window)),
+        tile_note: (!picked.touchpoint.is_empty()).then(|| {
+            format!(
+                "Figures that count nowhere at “{}” are left out: visits count where they begin, orders where they are \
+                 placed.",
+                words(&picked.touchpoint)
+            )
+        }),
         map: map::picture(map, pains),
         downloads: Downloads::at("/dashboard/map", &query, "the journey map"),
         flows_csv: format!("/dashboard/flows.csv{query}"),
@@ -309,8 +318,9 @@ fn tiles(picked: &Picked, kpis: &v1::GetKpisResponse, window: Option<Window>) ->
     let is_one_place = !picked.touchpoint.is_empty();
     let measured = kpis.kpis.iter().filter(|kpi| {
         let is = |value: Option<&v1::KpiValue>| {
-            // a count of what never counts there would be 0 for ever
-            value.is_some_and(|v| v.value.is_some() && (!is_one_place || v.sample_count > 0))
+            let value = value.and_then(|value| value.value);
+            // of one touchpoint, what never counts there would be 0 for ever
+            value.is_some_and(|value| !is_one_place || value.abs() > 0.0)
         };
         is(kpi.total.as_ref()) || is(kpi.before.as_ref())
     });
@@ -419,7 +429,7 @@ fn card(number_of: usize, pain: &v1::PainPoint, currency: &str) -> Pain {
     });
     Pain {
         number: number_of,
-        title: pain.title.clone(),
+        title: title(&pain.title),
         cost: format!(
             "{} {}, about {}",
             number_of_people(pain.extra_lost_count),

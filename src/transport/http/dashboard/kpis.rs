@@ -100,21 +100,39 @@ fn groups(kpi: &v1::Kpi, currency: &str) -> Option<Table> {
     if kpi.groups.is_empty() {
         return None;
     }
-    let rows = kpi.groups.iter().take(MAX_GROUPS).map(|group| {
-        let of = group.value.as_ref();
-        let name = match group.title.as_str() {
-            // a name of configuration
-            "" => super::format::title(&group.key),
-            name if name == group.key => super::format::title(name),
-            name => name.to_owned(),
-        };
-        vec![
-            name,
-            line::with_interval(kpi.unit(), of, currency),
-            of.map_or_else(|| NONE.to_owned(), |of| count(of.sample_count)),
-        ]
-    });
-    let caption = format!("{} by group", kpi.title);
+    // what never counts there is no figure of it
+    let measured = |group: &&v1::KpiGroup| {
+        let value = group.value.as_ref();
+        value.is_some_and(|value| value.value.is_some() && value.sample_count > 0)
+    };
+    let rows = kpi
+        .groups
+        .iter()
+        .filter(measured)
+        .take(MAX_GROUPS)
+        .map(|group| {
+            let of = group.value.as_ref();
+            let name = match group.title.as_str() {
+                // a name of configuration
+                "" => super::format::title(&group.key),
+                name if name == group.key => super::format::title(name),
+                name => name.to_owned(),
+            };
+            vec![
+                name,
+                line::with_interval(kpi.unit(), of, currency),
+                of.map_or_else(|| NONE.to_owned(), |of| count(of.sample_count)),
+            ]
+        });
+    let rest = kpi.groups.iter().filter(|group| !measured(group)).count();
+    let caption = match rest {
+        0 => format!("{} by group", kpi.title),
+        rest => format!(
+            "{} by group; of {} others nothing was measured",
+            kpi.title,
+            count(rest as i64)
+        ),
+    };
     let heads = ["Group", "Value (95 % interval)", "Of"];
     Some(Table::new(&caption, &heads, rows.collect()))
 }

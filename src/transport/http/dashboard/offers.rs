@@ -104,6 +104,7 @@ fn kind(offer: &v1::Offer) -> String {
         OfferKind::FreeShipping => with("free shipping", value),
         OfferKind::Gift => with("gift", value),
         OfferKind::LoyaltyPoints => format!("{number_of}points"),
+        OfferKind::EarlyAccess if value.is_none() => "early access".to_owned(),
         OfferKind::EarlyAccess => format!("{number_of}days early access"),
         OfferKind::Referral => with("referral", value),
         OfferKind::Content => "content".to_owned(),
