@@ -11,6 +11,7 @@ mod closed_loop;
 mod csv_edge;
 mod dashboard;
 mod dashboard_browser;
+mod dashboard_pages;
 mod dashboard_sample;
 mod due;
 mod evaluate;

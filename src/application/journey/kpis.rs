@@ -144,7 +144,7 @@ const ALL: &[Made] = &[
     },
     Made {
         name: "left",
-        title: "Left",
+        title: "Lost",
         definition: "Stays that ended because nothing happened for the horizon of the stage.",
         unit: Unit::Count,
         more_is_better: false,

@@ -235,7 +235,7 @@ fn main_currency(counts: &Counts) -> String {
     main.unwrap_or_default().to_owned()
 }
 
-/// First and second orders count once everybody has had 60 days to order again, and second ones only if they came within.
+/// First and second orders count once everybody has had 60 days to order again, second ones only if they came within.
 fn once_decided(counts: &Counts) -> Counts {
     let decided = counts.iter().filter_map(|(key, &value)| {
         let mut key = key.clone();

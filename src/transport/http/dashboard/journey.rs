@@ -66,6 +66,8 @@ struct View {
 
 struct Tile {
     name: String,
+    /// Where its definition and its days are.
+    href: String,
     value: String,
     change: String,
     quality: &'static str,
@@ -296,7 +298,16 @@ fn lost_share(pain: &v1::PainPoint) -> String {
     }
 }
 
+/// What a pain point is compared with, in a sentence.
 fn reference(pain: &v1::PainPoint) -> &'static str {
+    match pain.comparison() {
+        Comparison::Before => "in the weeks before",
+        Comparison::Elsewhere | Comparison::Unspecified => "elsewhere",
+    }
+}
+
+/// The same in a word.
+fn reference_name(pain: &v1::PainPoint) -> &'static str {
     match pain.comparison() {
         Comparison::Before => "before",
         Comparison::Elsewhere | Comparison::Unspecified => "elsewhere",
@@ -332,6 +343,12 @@ fn tiles(picked: &Picked, kpis: &v1::GetKpisResponse, window: Option<Window>) ->
         let value = kpi.total.and_then(|total| total.value);
         Tile {
             name: kpi.title.clone(),
+            href: format!(
+                "{}{}#{}",
+                Page::Kpis.path(),
+                picked.query(),
+                super::asked::encoded(&kpi.name)
+            ),
             value: value.map_or_else(
                 || super::format::NONE.to_owned(),
                 |value| line::value(kpi.unit(), value, &kpis.currency_code),
@@ -446,7 +463,10 @@ fn card(number_of: usize, pain: &v1::PainPoint, currency: &str) -> Pain {
             reference(pain)
         ),
         place: place.join(" · "),
-        certainty: format!("false discovery rate {}", share(pain.q_value)),
+        certainty: format!(
+            "of findings as clear as this at most {} in 1,000 are false",
+            count((1_000.0 * pain.q_value).ceil().clamp(1.0, 1_000.0) as i64)
+        ),
         picture: comparison(number_of, pain),
         suggestions: pain.suggestions.clone(),
         paths: paths.collect(),
@@ -482,7 +502,7 @@ fn comparison(number_of: usize, pain: &v1::PainPoint) -> String {
     );
     let rows = [
         ("here", value, "lost", 4.0),
-        (reference(pain), pain.expected_share, "all", 30.0),
+        (reference_name(pain), pain.expected_share, "all", 30.0),
     ];
     for (name, of, class, y) in rows {
         svg.label("small", [78.0, y + 12.0], "end", name);
@@ -545,7 +565,7 @@ pub(super) fn pain_rows(found: &v1::ListPainPointsResponse) -> Vec<Vec<String>> 
             pain.persona_id.clone(),
             pain.persona_name.clone(),
             pain.category.clone(),
-            reference(pain).to_owned(),
+            reference_name(pain).to_owned(),
             pain.passed_count.to_string(),
             pain.lost_count.to_string(),
             text(lost.value),
