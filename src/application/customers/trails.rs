@@ -332,6 +332,6 @@ mod tests {
             trail.push(position);
         }
         assert_eq!(trail.positions().collect::<Vec<_>>(), wanted);
-        assert_eq!(trail.distances.len(), 1 + 1 + 1 + 1 + 1 + 3 + 6 + 10);
+        assert_eq!(trail.distances.len(), 1 + 1 + 1 + 1 + 1 + 2 + 6 + 10);
     }
 }

@@ -139,7 +139,7 @@ const ALL: &[Made] = &[
         definition: "Stays that ended with a move to a later stage, divided by all stays that ended.",
         unit: Unit::Share,
         more_is_better: true,
-        place: "every touchpoint that the stay passed, and its stage",
+        place: "at every touchpoint that the stay passed, and in its stage",
         of: |t| Figure::share(t.moved_on, t.ended),
     },
     Made {

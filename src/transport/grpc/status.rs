@@ -375,6 +375,7 @@ mod tests {
             },
             AppError::NoPreviousRevision,
             AppError::NotReady,
+            AppError::Overloaded,
             AppError::Stopping,
             AppError::JournalUnavailable(id()),
             AppError::DataLoss(id()),
