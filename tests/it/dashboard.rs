@@ -165,6 +165,10 @@ async fn the_first_page_says_where_customers_are_lost_and_what_it_costs() {
         "worse than the 28 days before",
         "download aria-label=\"Journey map, stages (CSV)\">stages (CSV)",
         "newest event 2026-11-22 13:53 UTC",
+        " too many lost, about",
+        "visits too many ended here, about",
+        " visits ended here (",
+        " were lost here (",
         "<title>Journey · nextbest</title>",
         "<details><summary>The map as tables</summary>",
     ] {

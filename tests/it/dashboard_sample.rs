@@ -294,7 +294,11 @@ impl Sample {
             } else {
                 self.name(name)
             },
-            category: String::new(),
+            // product pages are also told apart by category
+            category: match touchpoint {
+                "product_page" => self.name("Cameras"),
+                _ => String::new(),
+            },
             comparison: v1::pain_point::Comparison::Elsewhere.into(),
             passed_count,
             lost_count,
