@@ -167,6 +167,7 @@ async fn the_first_page_says_where_customers_are_lost_and_what_it_costs() {
         "newest event 2026-11-22 13:53 UTC",
         " too many lost, about",
         "visits too many ended here, about",
+        "Too many are lost also at “product page” of Cameras (",
         " visits ended here (",
         " were lost here (",
         "<title>Journey · nextbest</title>",

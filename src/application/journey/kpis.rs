@@ -375,15 +375,14 @@ pub(super) fn measure(asked: &Asked<'_>, breakdown: Option<Breakdown>) -> Kpis {
         });
     };
     let table = &asked.journeys.table;
-    table.each(start, scope.last, |day, key, value| {
-        if !matches!(key.measure, Measure::FirstOrders | Measure::SecondOrders) {
-            count(day, key, value);
-        }
-    });
     let (from, to) = (start - AGAIN_DAYS, scope.last - AGAIN_DAYS);
-    table.each(from, to, |day, key, value| match key.measure {
-        Measure::FirstOrders => count(day + AGAIN_DAYS, key, value),
-        Measure::SecondOrders if is_soon(key) => count(day + AGAIN_DAYS, key, value),
+    table.each(from, scope.last, |day, key, value| match key.measure {
+        Measure::FirstOrders | Measure::SecondOrders => {
+            if day <= to && (key.measure == Measure::FirstOrders || is_soon(key)) {
+                count(day + AGAIN_DAYS, key, value);
+            }
+        }
+        _ if day >= start => count(day, key, value),
         _ => {}
     });
     let known = table.first_day();

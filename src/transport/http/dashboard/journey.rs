@@ -269,8 +269,12 @@ fn others(pains: &[v1::PainPoint], currency: &str) -> Option<String> {
                 "" => &pain.stage,
                 touchpoint => touchpoint,
             };
+            let category = match pain.category.as_str() {
+                "" => String::new(),
+                category => format!(" of {category}"),
+            };
             format!(
-                "“{}” ({})",
+                "“{}”{category} ({})",
                 words(place),
                 about(pain.lost_revenue, currency)
             )
