@@ -376,12 +376,13 @@ pub(super) fn measure(asked: &Asked<'_>, breakdown: Option<Breakdown>) -> Kpis {
     };
     let table = &asked.journeys.table;
     let (from, to) = (start - AGAIN_DAYS, scope.last - AGAIN_DAYS);
+    let is_decided =
+        |day: Day, key: Key| day <= to && (key.measure == Measure::FirstOrders || is_soon(key));
     table.each(from, scope.last, |day, key, value| match key.measure {
-        Measure::FirstOrders | Measure::SecondOrders => {
-            if day <= to && (key.measure == Measure::FirstOrders || is_soon(key)) {
-                count(day + AGAIN_DAYS, key, value);
-            }
+        Measure::FirstOrders | Measure::SecondOrders if is_decided(day, key) => {
+            count(day + AGAIN_DAYS, key, value);
         }
+        Measure::FirstOrders | Measure::SecondOrders => {}
         _ if day >= start => count(day, key, value),
         _ => {}
     });
