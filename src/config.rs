@@ -129,6 +129,8 @@ pub struct Server {
 pub struct Dashboard {
     /// Whether everybody who reaches the pages sees customers.
     pub personal_data: bool,
+    /// What the shop is called; empty: it does not say.
+    pub shop_name: String,
     /// Names by which browsers may call the service, beside addresses and `localhost`.
     pub hosts: Vec<String>,
 }

@@ -22,6 +22,7 @@ use crate::application::recommend::Recommender;
 use crate::application::shop::{Clock, OfferPolicy, Shop, ShopSettings};
 use crate::application::train::TrainSettings;
 use crate::config::{self, Settings};
+use crate::domain::Places;
 use crate::domain::time::HOUR_MS;
 use crate::state::FoldSettings;
 use crate::store::{
@@ -77,6 +78,7 @@ pub struct Service {
     committer: Committer,
     settings: Settings,
     recipe_files: Vec<RecipeFile>,
+    places: Places,
 }
 
 /// How to fold, by recipes and settings.
@@ -254,6 +256,7 @@ impl Service {
             committer,
             settings: settings.clone(),
             recipe_files: recipes.files.clone(),
+            places: recipes.places.clone(),
         })
     }
 
@@ -265,6 +268,8 @@ impl Service {
             journey: Arc::new(JourneyApi::new(self.use_cases.journey.clone())),
             personal_data: self.settings.dashboard.personal_data,
             hosts: self.settings.dashboard.hosts.clone(),
+            shop_name: self.settings.dashboard.shop_name.clone(),
+            places: self.places.clone(),
             recipes: self
                 .recipe_files
                 .iter()

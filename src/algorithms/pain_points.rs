@@ -156,7 +156,7 @@ pub struct Finding {
     pub extra_lost: f64,
     /// The odds of being lost over those expected.
     pub odds_ratio: f64,
-    /// What those would have brought, in the unit of what was given for each stage.
+    /// What those would have brought, in the unit of what one is worth.
     pub lost_value: f64,
     /// The smallest false discovery rate at which it is found.
     pub q_value: f64,
@@ -171,14 +171,10 @@ pub struct PainReport {
     pub compared: usize,
 }
 
-/// Finds pain points. `worth` says what a stay of somebody in a stage brings on average: the share of stays that end in
-/// a purchase, times what an order brings. Deterministic; the order of places does not matter.
+/// Finds pain points. `worth` says what one of those that were lost would have brought on average: of a touchpoint what
+/// a stay in the stage brings, of a category what a visit brings. Deterministic; the order of places does not matter.
 #[must_use]
-pub fn find(
-    places: &[Place],
-    worth: &dyn Fn(&Whom, &str) -> f64,
-    params: &PainParams,
-) -> PainReport {
+pub fn find(places: &[Place], worth: &dyn Fn(&Finding) -> f64, params: &PainParams) -> PainReport {
     let spots = spots(places);
     let mut tests = Tests::default();
     let rises = levels::compare(&spots, &mut tests);
@@ -198,7 +194,7 @@ pub fn find(
     }
     let mut findings = levels::pages_or_categories(findings, &spots);
     for finding in &mut findings {
-        finding.lost_value = finding.extra_lost * worth(&finding.whom, &finding.stage);
+        finding.lost_value = finding.extra_lost * worth(finding);
     }
     findings.sort_by(|a, b| {
         let by = |finding: &Finding| (finding.lost_value, finding.extra_lost);

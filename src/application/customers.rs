@@ -1,11 +1,17 @@
 //! Customers: what is known of them, who they turned out to be, export and erasure.
 
+mod places;
 mod timeline;
+mod trails;
 
+pub use places::{MAX_READERS, MAX_WAITING, Place};
 pub use timeline::Told;
+pub use trails::Theirs;
 
 use std::sync::Arc;
 
+use self::places::Places;
+use self::trails::Trails;
 use crate::application::catalog::Page;
 use crate::application::error::AppError;
 use crate::application::expression::{Expression, Scope, customer_value};
@@ -13,7 +19,6 @@ use crate::application::ingest::Ingest;
 use crate::application::model::Model;
 use crate::application::next_stage::{Journeyer, Propensities};
 use crate::application::outlook::Outlook;
-use crate::application::ownership::Ownership;
 use crate::application::personas::LivePersonas;
 use crate::application::recommend::{StageAnswer, Who, person, stage_of};
 use crate::application::shop::Shop;
@@ -90,13 +95,20 @@ pub struct Selection {
 pub struct Customers {
     shop: Arc<Shop>,
     ingest: Ingest,
+    trails: Arc<Trails>,
+    places: Places,
 }
 
 impl Customers {
     /// Over a shop.
     #[must_use]
     pub fn new(shop: Arc<Shop>, ingest: Ingest) -> Self {
-        Self { shop, ingest }
+        Self {
+            shop,
+            ingest,
+            trails: Arc::default(),
+            places: Places::new(),
+        }
     }
 
     /// What is known of somebody.
@@ -245,19 +257,21 @@ impl Customers {
         Ok(self.ingest.write(vec![body]).await?.new > 0)
     }
 
-    /// What is somebody's in the journal: for a customer, what [`Customers::erase`] would remove.
-    /// Reads all of the journal: blocking.
+    /// A place to read the journal for one person. Whoever reads holds it until they are done.
+    ///
+    /// # Errors
+    /// `Overloaded`: too many wait for one already.
+    pub async fn place(&self) -> Result<Place, AppError> {
+        self.places.take().await
+    }
+
+    /// What is somebody's in the journal: for a customer, the events, kept answers and visitors that
+    /// [`Customers::erase`] would remove. Reads of the journal what is new since the last time: blocking.
     ///
     /// # Errors
     /// `DataLoss`.
-    pub fn ownership(&self, who: &Who, gone: &dyn Fn() -> bool) -> Result<Ownership, AppError> {
-        let records = self.shop.journal.read_from(Position(0));
-        let ownership = Ownership::of(who, records.take_while(|_| !gone()))?;
-        if gone() {
-            Err(AppError::Stopping)
-        } else {
-            Ok(ownership)
-        }
+    pub fn ownership(&self, who: &Who, gone: &dyn Fn() -> bool) -> Result<Theirs, AppError> {
+        self.trails.of(who, &*self.shop.journal, gone)
     }
 
     /// The events of somebody from journal position `from` on, at most `limit`. Reads the journal:
@@ -267,7 +281,7 @@ impl Customers {
     /// `DataLoss`.
     pub fn events(
         &self,
-        theirs: &Ownership,
+        theirs: &Theirs,
         from: u64,
         limit: usize,
         gone: &dyn Fn() -> bool,
@@ -284,7 +298,7 @@ impl Customers {
     /// `DataLoss`.
     pub fn decisions(
         &self,
-        theirs: &Ownership,
+        theirs: &Theirs,
         from: u64,
         limit: usize,
         gone: &dyn Fn() -> bool,
@@ -297,14 +311,14 @@ impl Customers {
 
     fn page<T>(
         &self,
-        theirs: &Ownership,
+        theirs: &Theirs,
         from: u64,
         limit: usize,
         gone: &dyn Fn() -> bool,
         pick: impl Fn(RecordBody) -> Option<T>,
     ) -> Result<Page<T>, AppError> {
         let mut items = Vec::new();
-        for record in self.shop.journal.read_from(Position(from)) {
+        for record in self.shop.journal.read_at(theirs.positions_from(from)) {
             if gone() {
                 return Err(AppError::Stopping);
             }
@@ -332,7 +346,10 @@ impl Customers {
     /// # Errors
     /// Those of writing; calling again finishes what was begun.
     pub async fn erase(&self, customer: &CustomerId) -> Result<u64, AppError> {
-        self.ingest.erase(customer.clone()).await
+        let erased = self.ingest.erase(customer.clone()).await;
+        // it would name them until somebody asks next
+        self.trails.forget();
+        erased
     }
 }
 

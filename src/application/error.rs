@@ -155,6 +155,9 @@ pub enum AppError {
     /// No revision was live before the present one.
     #[error("no model revision was live before")]
     NoPreviousRevision,
+    /// More callers wait for the journal than may.
+    #[error("too many wait to read the journal")]
+    Overloaded,
     /// State is still being folded.
     #[error("the service is starting: the journal is being folded")]
     NotReady,

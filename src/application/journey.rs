@@ -29,7 +29,7 @@ const DEFAULT_DAYS: i32 = 28;
 pub struct Selection {
     /// The first day that counts; absent: 27 days before the last.
     pub start: Option<Timestamp>,
-    /// The last day that counts; absent: that of the newest event.
+    /// The last day that counts; absent: the last whole one.
     pub end: Option<Timestamp>,
     /// Only customers of this persona.
     pub persona: String,
@@ -54,6 +54,8 @@ pub struct CountState {
     pub end: Timestamp,
     /// Since when the groups are as they are.
     pub grouped: Timestamp,
+    /// The midnight before the first thing that was counted; absent: nothing was.
+    pub earliest: Option<Timestamp>,
 }
 
 /// The window and the filters of a question, as the counters know them.
@@ -201,7 +203,6 @@ impl JourneyReports {
             return Err(faults.into());
         }
         let newest = followed.journeys.newest();
-        let end = midnight(scope.last.saturating_add(1));
         let asked = Asked {
             state: CountState {
                 complete: is_all,
@@ -211,8 +212,9 @@ impl JourneyReports {
                 },
                 newest,
                 start: midnight(scope.first),
-                end: newest.map_or(end, |newest| end.min(newest)),
+                end: self.counted_until(scope.last, newest),
                 grouped: followed.grouped,
+                earliest: followed.journeys.table.first_day().map(midnight),
             },
             journeys: &followed.journeys,
             groups: followed.grouping.groups(),
@@ -224,6 +226,14 @@ impl JourneyReports {
         Ok(answer(&asked))
     }
 
+    /// The end of the last day, or the newest event if that day is not over.
+    fn counted_until(&self, last: Day, newest: Option<Timestamp>) -> Timestamp {
+        let end = midnight(last.saturating_add(1));
+        let is_on = self.keeper.shop.clock.now() < end;
+        let newest = newest.filter(|newest| is_on && day_of(*newest) == last);
+        newest.unwrap_or(end)
+    }
+
     fn segments(&self) -> Vec<&str> {
         let segments = &self.keeper.shop.settings.segments;
         segments.iter().map(|segment| &*segment.name).collect()
@@ -231,12 +241,18 @@ impl JourneyReports {
 
     fn scope(&self, selection: &Selection, followed: &Followed, faults: &mut Faults) -> Scope {
         let journeys = &followed.journeys;
-        let today = || self.keeper.shop.clock.now();
-        let newest = day_of(journeys.newest().unwrap_or_else(today));
+        let today = self.keeper.shop.clock.now();
+        let newest = day_of(journeys.newest().unwrap_or(today));
+        let earliest = journeys.table.first_day().unwrap_or(newest);
+        // a day that is not over is less than a whole one; the very first one is all there is
+        let whole = match newest < day_of(today) || newest <= earliest {
+            true => newest,
+            false => newest - 1,
+        };
         let start = selection.start.map(day_of);
         let last = match selection.end {
             Some(end) => day_of(end),
-            None => newest.max(start.unwrap_or(newest)),
+            None => whole.max(start.unwrap_or(whole)),
         };
         let first = start.unwrap_or(last.saturating_sub(DEFAULT_DAYS - 1));
         if first > last {

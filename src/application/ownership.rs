@@ -31,17 +31,9 @@ impl Ownership {
         who: &Who,
         records: impl Iterator<Item = Result<(Position, Record), JournalError>>,
     ) -> Result<Self, JournalError> {
-        let mut ownership = Self {
-            customer: None,
-            visitors: BTreeMap::new(),
-        };
-        match who {
-            Who::Customer(customer) => ownership.customer = Some(customer.clone()),
-            Who::Visitor(visitor) => {
-                let all = vec![(Position(0), true)];
-                ownership.visitors.insert(visitor.clone(), all);
-            }
-            Who::Nobody => return Ok(ownership),
+        let mut ownership = Self::unread(who);
+        if *who == Who::Nobody {
+            return Ok(ownership);
         }
         // those who were somebody else's first
         let mut others = HashSet::new();
@@ -52,6 +44,36 @@ impl Ownership {
             }
         }
         Ok(ownership)
+    }
+
+    /// The same from identifications alone: all that name a visitor who ever was theirs, each visitor's in the order of
+    /// the journal.
+    pub(super) fn of_turns<'a>(
+        who: &Who,
+        turns: impl Iterator<Item = (Position, &'a VisitorId, &'a CustomerId)>,
+    ) -> Self {
+        let mut ownership = Self::unread(who);
+        let mut others = HashSet::new();
+        for (position, visitor, customer) in turns {
+            ownership.identify(position, visitor, customer, &mut others);
+        }
+        ownership
+    }
+
+    fn unread(who: &Who) -> Self {
+        let mut ownership = Self {
+            customer: None,
+            visitors: BTreeMap::new(),
+        };
+        match who {
+            Who::Customer(customer) => ownership.customer = Some(customer.clone()),
+            Who::Visitor(visitor) => {
+                let all = vec![(Position(0), true)];
+                ownership.visitors.insert(visitor.clone(), all);
+            }
+            Who::Nobody => {}
+        }
+        ownership
     }
 
     fn identify(
@@ -144,7 +166,7 @@ pub fn positions(
 }
 
 /// Who turns out to be whom by a record.
-fn identification(record: &Record) -> Option<(&VisitorId, &CustomerId)> {
+pub(super) fn identification(record: &Record) -> Option<(&VisitorId, &CustomerId)> {
     match &record.body {
         RecordBody::Event(event) => match &event.subject {
             Subject::Customer { customer, visitor } => {

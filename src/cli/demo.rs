@@ -21,6 +21,7 @@ use super::serve::serve;
 use super::simulate::write_shop;
 use super::train::{report, train};
 use crate::application::models::RunState;
+use crate::application::recipes::{Recipes, embedded_files};
 use crate::application::recommend::{Question, Who};
 use crate::config;
 use crate::domain::Timestamp;
@@ -37,6 +38,21 @@ const SHOWN: usize = 5;
 const IMPORTED: &str = "demo-imported";
 /// What hurts in the demo, unless told otherwise.
 const PAINS: [&str; 2] = ["broken_checkout:everyday_consumer", "thin_pages:Computers"];
+/// Segments written by hand, beside the personas that are learned.
+const SEGMENTS: &str = r#"
+# Of the demo.
+[[segment]]
+name = "regulars"
+expression = "customer.order_count >= 5 && customer.days_since_last_order < 60.0"
+
+[[segment]]
+name = "one_time_buyers"
+expression = "customer.order_count == 1"
+
+[[segment]]
+name = "to_win_back"
+expression = "customer.health == 'at_risk' || customer.health == 'lapsed'"
+"#;
 /// The longest that a simulated day may take, in seconds: as long as a day.
 const MAX_SPEED: u32 = 86_400;
 
@@ -83,9 +99,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     flags.log_level.get_or_insert_with(|| "warn".to_owned());
     // the shop lives on ahead of the machine's clock
     flags.set.insert(0, "clock.source=events".to_owned());
+    flags
+        .set
+        .insert(0, "dashboard.shop_name=Gadgets Here".to_owned());
     let mut settings = flags.load()?.settings;
     telemetry::install(&settings.log);
-    let recipes = config::recipes(settings.models.folder.as_deref())?;
+    let recipes = recipes(settings.models.folder.as_deref())?;
     let folder = settings.data.folder.clone();
     let service = Service::open(&settings, &recipes)?;
     prepare(args, &flags, &folder, &service)?;
@@ -118,6 +137,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     println!("stopped; `nextbest demo` goes on from here");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Those of a folder, or the embedded ones with some segments, so that pages have some to pick.
+fn recipes(folder: Option<&Path>) -> anyhow::Result<Recipes> {
+    if folder.is_some() {
+        return Ok(config::recipes(folder)?);
+    }
+    let mut files = embedded_files();
+    for file in files.iter_mut().filter(|file| file.name == "journey.toml") {
+        file.text.push_str(SEGMENTS);
+    }
+    Ok(Recipes::parse(&files)?)
 }
 
 /// Lets the shop live on, unless time is to stand still.
@@ -311,4 +342,24 @@ fn how_to_call(address: SocketAddr, example: &str) {
          nextbest.v1.RecommendationService/Recommend\nor from Python: see README.md, \"First \
          call\". Ctrl-C stops."
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_has_segments_of_its_own() {
+        let recipes = recipes(None).unwrap();
+        let names: Vec<&str> = recipes.segments.iter().map(|s| s.name.as_str()).collect();
+        for name in ["regulars", "one_time_buyers", "to_win_back"] {
+            assert!(names.contains(&name), "{names:?}");
+        }
+        assert!(
+            recipes
+                .files
+                .iter()
+                .any(|file| file.text.contains("to_win_back"))
+        );
+    }
 }

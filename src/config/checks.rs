@@ -14,6 +14,8 @@ use crate::application::spelling::suggestion;
 
 /// The longest name of a host (RFC 1035).
 const MAX_HOST_BYTES: usize = 253;
+/// The longest name of a shop.
+const MAX_SHOP_NAME_BYTES: usize = 100;
 
 /// The settings as they stand in files: types only.
 #[derive(Deserialize)]
@@ -64,6 +66,7 @@ struct RawServer {
 #[serde(deny_unknown_fields)]
 struct RawDashboard {
     personal_data: bool,
+    shop_name: String,
     hosts: String,
 }
 
@@ -234,6 +237,7 @@ pub(super) fn settings(
         server: server(c, &raw.server),
         dashboard: Dashboard {
             personal_data: raw.dashboard.personal_data,
+            shop_name: shop_name(c, &raw.dashboard.shop_name),
             hosts: hosts(c, &raw.dashboard.hosts),
         },
         clock: Clock {
@@ -286,6 +290,17 @@ const LEVELS: &[(&str, LogLevel)] = &[
     ("trace", LogLevel::Trace),
 ];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+/// A name on one line.
+fn shop_name(c: &mut Checks<'_>, text: &str) -> String {
+    let name = text.trim();
+    if name.len() > MAX_SHOP_NAME_BYTES || name.chars().any(char::is_control) {
+        let message =
+            format!("dashboard.shop_name must be one line of at most {MAX_SHOP_NAME_BYTES} bytes");
+        c.fault("dashboard.shop_name", message);
+    }
+    name.to_owned()
+}
 
 /// Names of hosts with commas between them.
 fn hosts(c: &mut Checks<'_>, text: &str) -> Vec<String> {

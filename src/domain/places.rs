@@ -62,7 +62,9 @@ impl Places {
         }
     }
 
-    fn unaliased<'a>(&'a self, name: &'a str) -> &'a str {
+    /// What a touchpoint is called that events may call otherwise.
+    #[must_use]
+    pub fn unaliased<'a>(&'a self, name: &'a str) -> &'a str {
         let is_it = |described: &&Described| described.aliases.iter().any(|alias| **alias == *name);
         let described = self.touchpoints.iter().find(is_it);
         described.map_or(name, |described| &described.name)

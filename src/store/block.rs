@@ -375,6 +375,26 @@ pub(crate) struct Unpacked {
     left: u32,
 }
 
+impl Unpacked {
+    /// Passes over the records before `position` without reading them; false if it stands behind this block.
+    ///
+    /// # Errors
+    /// `Count` or `Record`.
+    pub(crate) fn skip_to(&mut self, position: Position) -> Result<bool, BlockError> {
+        while self.next < position && self.left > 0 {
+            let mut rest = self.raw.get(self.offset..).unwrap_or_default();
+            if rest.is_empty() {
+                return Err(BlockError::Count);
+            }
+            codec::skip(&mut rest)?;
+            self.offset = self.raw.len() - rest.len();
+            self.next = self.next.plus(1);
+            self.left -= 1;
+        }
+        Ok(self.left > 0)
+    }
+}
+
 impl Iterator for Unpacked {
     type Item = Result<(Position, Record), BlockError>;
 
@@ -464,6 +484,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn records_are_passed_over(records in proptest::collection::vec(record(), 1..20), to in 90..130_u64) {
+            let mut unpacked = pack(&records).open().unwrap();
+            let is_there = unpacked.skip_to(Position(to)).unwrap();
+            let wanted: Vec<_> = numbered(records).into_iter().filter(|(at, _)| at.0 >= to).collect();
+            prop_assert_eq!(is_there, !wanted.is_empty());
+            prop_assert_eq!(unpacked.collect::<Result<Vec<_>, _>>().unwrap(), wanted);
+        }
+
         #[test]
         fn what_is_packed_is_read(records in proptest::collection::vec(record(), 1..20)) {
             let block = pack(&records);

@@ -57,6 +57,20 @@ pub(crate) fn decode(bytes: &mut &[u8]) -> Result<Record, CodecError> {
     })
 }
 
+/// Passes over one record without reading it.
+///
+/// # Errors
+/// `Proto`; what is left of `bytes` is of no use then.
+pub(crate) fn skip(bytes: &mut &[u8]) -> Result<(), CodecError> {
+    let length = prost::decode_length_delimiter(&mut *bytes)
+        .map_err(|error| CodecError::Proto(error.to_string()))?;
+    match bytes.split_at_checked(length) {
+        Some((_, rest)) => *bytes = rest,
+        None => return Err(CodecError::Proto("buffer underflow".to_owned())),
+    }
+    Ok(())
+}
+
 fn unknown(what: &'static str, value: &str) -> CodecError {
     CodecError::Unknown {
         what,

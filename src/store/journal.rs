@@ -75,6 +75,15 @@ pub trait Journal: Send + Sync {
     /// Reads from `position` on, up to the end at the time of the call.
     fn read_from(&self, position: Position) -> Records<'_>;
 
+    /// Reads the records at `positions`, which ascend; those behind the end are left out.
+    fn read_at<'a>(&'a self, positions: &'a [Position]) -> Records<'a> {
+        Box::new(
+            positions
+                .iter()
+                .filter_map(|position| self.read_from(*position).next()),
+        )
+    }
+
     /// The position the next record will have.
     fn end(&self) -> Position;
 

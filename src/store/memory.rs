@@ -103,6 +103,13 @@ impl Journal for MemoryJournal {
         }))
     }
 
+    fn read_at<'a>(&'a self, positions: &'a [Position]) -> Records<'a> {
+        Box::new(positions.iter().filter_map(|position| {
+            let record = self.read().records.get(position.0 as usize).cloned();
+            record.map(|record| Ok((*position, record)))
+        }))
+    }
+
     fn end(&self) -> Position {
         Position(self.read().records.len() as u64)
     }

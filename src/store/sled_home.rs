@@ -212,6 +212,21 @@ impl Journal for SledJournal {
         })
     }
 
+    fn read_at<'a>(&'a self, positions: &'a [Position]) -> Records<'a> {
+        let tip = self.shared.tip();
+        let mut reader = Reader {
+            shared: &self.shared,
+            from: Position(0),
+            sequence: None,
+            end: tip.sequence,
+            unpacked: None,
+        };
+        let known = positions
+            .iter()
+            .take_while(move |position| **position < tip.first);
+        Box::new(known.filter_map(move |position| reader.read_one(*position).transpose()))
+    }
+
     fn end(&self) -> Position {
         self.shared.tip().first
     }
@@ -380,11 +395,24 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// The record at a position that is not before the last one.
+    fn read_one(&mut self, position: Position) -> Result<Option<(Position, Record)>, JournalError> {
+        self.from = position;
+        if let Some(unpacked) = &mut self.unpacked {
+            let is_here = unpacked.skip_to(position);
+            if !is_here.map_err(|error| damaged(position, error))? {
+                (self.unpacked, self.sequence) = (None, None);
+            }
+        }
+        self.read()
+    }
+
     fn read(&mut self) -> Result<Option<(Position, Record)>, JournalError> {
         loop {
             if let Some(unpacked) = &mut self.unpacked {
+                let skipped = unpacked.skip_to(self.from);
+                skipped.map_err(|error| damaged(self.from, error))?;
                 match unpacked.next() {
-                    Some(Ok((position, _))) if position < self.from => continue,
                     Some(Ok(read)) => {
                         self.from = read.0.plus(1);
                         return Ok(Some(read));

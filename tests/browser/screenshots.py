@@ -18,7 +18,7 @@ PHONE_WIDTH, PHONE_HEIGHT = 390, 844
 
 
 def main(url, folder):
-    """One picture a page, in the light; the first one also in the dark and on a phone."""
+    """One picture a page, in the light; the first one also in the dark, that and a customer's also on a phone."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     chromium = browser.start()
@@ -33,11 +33,16 @@ def main(url, folder):
                 chromium.get(url.rstrip("/") + path)
                 suffix = "-dark" if scheme == "dark" else ""
                 chromium.save_screenshot(str(folder / f"{name}{suffix}.png"))
+        browser.colour_scheme(chromium, "light")
+        chromium.get(url.rstrip("/") + "/dashboard/customers")
+        chromium.find_element("css selector", "main ul.plain a").click()
+        customer = chromium.current_url
+        chromium.save_screenshot(str(folder / "customer.png"))
         size = {"width": PHONE_WIDTH, "height": PHONE_HEIGHT, "deviceScaleFactor": 1, "mobile": True}
         chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        browser.colour_scheme(chromium, "light")
-        chromium.get(url.rstrip("/") + PAGES["journey"])
-        chromium.save_screenshot(str(folder / "journey-phone.png"))
+        for name, address in [("journey", url.rstrip("/") + PAGES["journey"]), ("customer", customer)]:
+            chromium.get(address)
+            chromium.save_screenshot(str(folder / f"{name}-phone.png"))
     finally:
         chromium.quit()
 

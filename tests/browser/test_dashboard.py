@@ -72,6 +72,7 @@ class WithJavaScript(Page):
     def test_pages_load_and_everything_has_a_name(self):
         self.open("/")
         self.assertEqual(self.browser.current_url, URL + "/dashboard")
+        titles = []
         for path in PAGES:
             with self.subTest(path):
                 self.open(path)
@@ -84,10 +85,41 @@ class WithJavaScript(Page):
                     if element.is_displayed():
                         name = element.accessible_name
                         self.assertTrue(name, element.get_attribute("outerHTML")[:200])
+                # headings begin with the first and skip no level; links to files tell each other apart
+                script = "return [...document.querySelectorAll('main :is(h1,h2,h3,h4,h5,h6)')].map(h => +h.tagName[1])"
+                levels = self.browser.execute_script(script)
+                self.assertEqual(levels[0], 1)
+                for above, below in zip(levels, levels[1:]):
+                    self.assertLessEqual(below, above + 1, levels)
+                files = [link.accessible_name for link in self.all("a[download]")]
+                self.assertEqual(len(files), len(set(files)), files)
+                titles.append(self.browser.title)
                 # the page itself never scrolls sideways; tables and pictures do by themselves
                 wide = "return document.documentElement.scrollWidth <= innerWidth"
                 self.assertTrue(self.browser.execute_script(wide))
                 self.assertEqual(browser.complaints(self.browser), [])
+
+        self.assertEqual(len(set(titles)), len(PAGES), titles)
+
+    def test_it_keeps_up_and_leaves_alone_what_is_in_use(self):
+        self.open("/dashboard")
+        table = self.one("section details")
+        table.find_element(By.TAG_NAME, "summary").click()
+        self.browser.execute_script("scrollTo(0, 300)")
+        # as if other figures had stood there
+        stale = "for (const part of document.querySelectorAll('[data-live]')) part.append('stale')"
+        self.browser.execute_script(stale)
+        region = self.one("[data-live=map]")
+        self.browser.execute_script("arguments[0].focus({preventScroll: true})", region)
+        part = lambda name: self.one(f"[data-live={name}]").get_attribute("textContent")
+        for name in ["head", "tiles", "tables", "pains"]:
+            self.waits_for(lambda: not part(name).endswith("stale"))
+        self.assertTrue(part("map").endswith("stale"))
+        self.assertEqual(self.browser.switch_to.active_element, region)
+        self.assertEqual(self.browser.execute_script("return scrollY"), 300)
+        self.assertTrue(table.get_attribute("open"))
+        self.browser.execute_script("document.activeElement.blur()")
+        self.waits_for(lambda: not part("map").endswith("stale"))
 
     def test_it_fits_a_phone(self):
         size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
@@ -98,6 +130,10 @@ class WithJavaScript(Page):
                     self.open(path)
                     script = "return document.documentElement.scrollWidth"
                     self.assertLessEqual(self.browser.execute_script(script), 390)
+                    script = "return [...document.querySelectorAll('svg.chart text')].map(" \
+                        "text => text.getBoundingClientRect().height)"
+                    heights = self.browser.execute_script(script)
+                    self.assertGreaterEqual(min(heights, default=99), 10)
         finally:
             self.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
@@ -129,6 +165,10 @@ class WithJavaScript(Page):
         skip.send_keys(Keys.ENTER)
         self.assertEqual(self.browser.switch_to.active_element.get_attribute("id"), "main")
         self.browser.switch_to.active_element.send_keys(Keys.TAB)
+        # from the headline to the places it speaks of, then to the pickers
+        focused = self.browser.switch_to.active_element
+        self.assertTrue(focused.get_attribute("href").endswith("#pain-head"))
+        focused.send_keys(Keys.TAB)
         focused = self.browser.switch_to.active_element
         self.assertEqual(focused.get_attribute("name"), "start_date")
         outline = focused.value_of_css_property("outline-style")

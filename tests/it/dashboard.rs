@@ -56,7 +56,7 @@ pub(crate) fn made_up(harness: &Harness, sample: Sample) -> Dashboard {
     }
 }
 
-async fn started(sample: Sample) -> (Harness, Clients, HttpFace) {
+pub(crate) async fn started(sample: Sample) -> (Harness, Clients, HttpFace) {
     let harness = Harness::start().await;
     let mut clients = harness.clients().await;
     catalog(&mut clients).await;
@@ -66,7 +66,7 @@ async fn started(sample: Sample) -> (Harness, Clients, HttpFace) {
 }
 
 /// What every page has.
-fn check_page(page: &Got, path: &str) -> String {
+pub(crate) fn check_page(page: &Got, path: &str) -> String {
     let text = page.text();
     assert_eq!(
         page.header("content-type"),
@@ -163,7 +163,14 @@ async fn the_first_page_says_where_customers_are_lost_and_what_it_costs() {
         "3.5 %",
         "within chance",
         "worse than the 28 days before",
-        "download>stages (CSV)",
+        "download aria-label=\"Journey map, stages (CSV)\">stages (CSV)",
+        "newest event 2026-11-22 13:53 UTC",
+        " too many lost, about",
+        "visits too many ended here, about",
+        "Too many are lost also at “product page” of Cameras (",
+        " visits ended here (",
+        " were lost here (",
+        "<title>Journey · nextbest</title>",
         "<details><summary>The map as tables</summary>",
     ] {
         assert!(text.contains(part), "{part}: {text}");
@@ -226,12 +233,17 @@ async fn what_is_picked_changes_pages_and_files_alike() {
     let refused = get(face.addr, bad).await;
     assert_eq!(refused.code, 400);
     let text = check_page(&refused, bad);
-    for field in ["start_date: ", "end_date: ", "persona: ", "breakdown: "] {
+    for field in ["From: ", "To: ", "persona: ", "Breakdown: "] {
         assert!(text.contains(&format!("<li>{field}")), "{field}: {text}");
     }
+    // each is said once, and in the words of the page
+    assert_eq!(text.matches("must be a day").count(), 2, "{text}");
+    assert!(!text.contains("<li>start_date"));
     let unknown = get(face.addr, "/dashboard/touchpoints?persona_id=nobody").await;
     assert_eq!(unknown.code, 400);
-    assert!(unknown.text().contains("there is no persona"));
+    let told = unknown.text();
+    assert_eq!(told.matches("there is no persona").count(), 1, "{told}");
+    assert!(told.contains("<li>Persona: there is no persona"), "{told}");
     let file = get(face.addr, "/dashboard/map.csv?start_date=soon").await;
     assert_eq!((file.code, &*file.reason()), (400, "INVALID_FIELDS"));
     face.stop().await;
@@ -360,42 +372,15 @@ async fn where_no_journey_is_counted_the_page_says_so() {
     assert_eq!((file.code, &*file.reason()), (503, "NOT_READY"));
     let missing = get(face.addr, "/dashboard/nowhere").await;
     assert_eq!(missing.code, 404);
-    check_page(&missing, "nowhere");
-    face.stop().await;
-    harness.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn style_and_script_may_be_kept_for_ever() {
-    let (harness, _, face) = started(Sample::default()).await;
-    let page = get(face.addr, "/dashboard").await.text();
-    for (before, kind) in [
-        (
-            "<link rel=\"stylesheet\" href=\"",
-            "text/css; charset=utf-8",
-        ),
-        ("<script src=\"", "text/javascript; charset=utf-8"),
+    let text = check_page(&missing, "nowhere");
+    assert!(text.contains("<title>There is no such page · nextbest</title>"));
+    for (typed, page) in [
+        ("/dashboard/", "/dashboard"),
+        ("/dashboard/kpis/", "/dashboard/kpis"),
     ] {
-        let path = page
-            .split(before)
-            .nth(1)
-            .unwrap()
-            .split('"')
-            .next()
-            .unwrap();
-        let asset = get(face.addr, path).await;
-        assert_eq!((asset.code, asset.header("content-type")), (200, kind));
-        assert_eq!(
-            asset.header("cache-control"),
-            "public, max-age=31536000, immutable"
-        );
-        assert!(!asset.text().contains("http://") && !asset.text().contains("https://"));
+        let moved = get(face.addr, typed).await;
+        assert_eq!((moved.code, moved.header("location")), (303, page));
     }
-    let mut client = connect(face.addr).await;
-    let head = send(&mut client, Request::head("/dashboard"), "")
-        .await
-        .unwrap();
-    assert_eq!((head.code, head.body.len()), (200, 0));
     face.stop().await;
     harness.stop().await.unwrap();
 }
@@ -547,6 +532,8 @@ async fn customers_are_shown_on_this_machine_and_else_only_if_told() {
         "<h1>Customer anna</h1>",
         "View item · &#60;script&#62;",
         "at &#60;b&#62;page&#60;/b&#62;",
+        "<title>Customer anna · nextbest</title>",
+        "aria-label=\"these steps as SVG\"",
         "<h3>1 Jan 2026</h3>",
         "<dt>Health</dt><dd>Active: ",
         "To be won back: review (1 to 5) of 1.00 for &#60;script&#62;",
@@ -577,6 +564,11 @@ async fn customers_are_shown_on_this_machine_and_else_only_if_told() {
             .code,
         404
     );
+    for kind in ["csv", "svg"] {
+        let file = format!("/dashboard/customers/timeline.{kind}?customer_id=nobody");
+        let file = get(face.addr, &file).await;
+        assert_eq!((file.code, &*file.reason()), (404, "CUSTOMER_NOT_FOUND"));
+    }
     let both = get(face.addr, "/dashboard/customers?customer_id=a&visitor_id=b").await;
     assert_eq!(both.code, 400);
     // another name of the service, and a proxy
@@ -620,6 +612,7 @@ async fn models_are_trained_watched_and_rolled_back_by_their_page() {
     let page = get(face.addr, "/dashboard/models").await.text();
     assert!(page.contains("Nothing has been learned yet"), "{page}");
     assert!(page.contains("<summary>journey.toml</summary>") && page.contains("otherwise ="));
+    assert!(!page.contains("roll-back"), "{page}");
     let form = format!("token={}", token(&page));
     let refused = submit(&face, "/dashboard/models/roll-back", &form).await;
     assert_eq!(refused.code, 400);
@@ -648,6 +641,8 @@ async fn models_are_trained_watched_and_rolled_back_by_their_page() {
     let first = live(&mut clients).await;
     let after = check_page(&get(face.addr, "/dashboard/models").await, "models");
     assert!(!after.contains("http-equiv"));
+    // there is nothing to go back to
+    assert!(!after.contains("roll-back"), "{after}");
     assert!(
         after.contains(&format!("data-revision=\"{first}\" data-state=\"live\"")),
         "{after}"
@@ -673,6 +668,11 @@ async fn models_are_trained_watched_and_rolled_back_by_their_page() {
         303
     );
     assert_eq!(live(&mut clients).await, second);
+    let two = get(face.addr, "/dashboard/models").await.text();
+    assert!(
+        two.contains("action=\"/dashboard/models/roll-back\""),
+        "{two}"
+    );
     let done = submit(&face, "/dashboard/models/roll-back", &form).await;
     assert_eq!(
         (done.code, done.header("location")),

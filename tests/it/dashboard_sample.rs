@@ -117,6 +117,7 @@ impl Sample {
             start_time: time(look.start_s),
             end_time: time(look.start_s + look.days * DAY_S),
             grouped_time: None,
+            earliest_time: time(LAST_DAY_S - 100 * DAY_S),
         }
     }
 
@@ -293,7 +294,11 @@ impl Sample {
             } else {
                 self.name(name)
             },
-            category: String::new(),
+            // product pages are also told apart by category
+            category: match touchpoint {
+                "product_page" => self.name("Cameras"),
+                _ => String::new(),
+            },
             comparison: v1::pain_point::Comparison::Elsewhere.into(),
             passed_count,
             lost_count,

@@ -62,7 +62,7 @@ fn findings(seed: u64, pains: &[PainPoint], end: Date, knows_before: bool) -> Ve
     if !knows_before {
         places.iter_mut().for_each(|place| place.before.clear());
     }
-    let worth = |_: &Whom, stage: &str| worth.get(stage).copied().unwrap_or(0.0);
+    let worth = |finding: &Finding| worth.get(&finding.stage).copied().unwrap_or(0.0);
     find(&places, &worth, &PainParams::default()).findings
 }
 

@@ -139,6 +139,10 @@ fn unknown_keys_are_errors_with_the_right_name() {
         "[dashboard]\nhosts = \"shop.example, http://shop.example\"\n",
         &["own.toml:2:", "names of hosts", "http://shop.example"],
     );
+    check(
+        "[dashboard]\nshop_name = \"two\\nlines\"\n",
+        &["own.toml:2:", "dashboard.shop_name must be one line"],
+    );
     let found = faults(
         "",
         &[("NEXTBEST_LOG__LEVLE", "info")],

@@ -75,7 +75,11 @@ fn story() -> Vec<v1::Event> {
 }
 
 async fn harness_on(journal: Arc<dyn Journal>) -> Harness {
-    let clock = Clock::fixed(Timestamp::from_ms(START_MS + 10 * DAY_MS));
+    harness_at(journal, 10 * 24).await
+}
+
+async fn harness_at(journal: Arc<dyn Journal>, hours: i64) -> Harness {
+    let clock = Clock::fixed(Timestamp::from_ms(START_MS + hours * HOUR_MS));
     let recipes = recipes();
     let settings = settings();
     let harness = Harness::start_at(clock, journal, Limits::default(), &recipes, &settings).await;
@@ -252,12 +256,10 @@ async fn a_story_is_drawn_and_measured() {
     let abandoned = kpi(&measured, "cart_abandonment_rate");
     assert_eq!((abandoned.value, abandoned.sample_count), (Some(0.5), 2));
     assert!(abandoned.low.unwrap() < 0.5 && abandoned.high.unwrap() > 0.5);
+    // nobody has had 60 days to order again
     let again = kpi(&measured, "repeat_purchase_rate");
-    assert_eq!((again.value, again.sample_count), (Some(1.0), 1));
-    near(
-        kpi(&measured, "time_to_second_purchase").value,
-        139.0 / 24.0,
-    );
+    assert_eq!((again.value, again.sample_count), (None, 0));
+    assert_eq!(kpi(&measured, "time_to_second_purchase").value, None);
     assert_eq!(kpi(&measured, "nps").value, Some(100.0));
     assert_eq!(kpi(&measured, "csat").value, None);
     let groups = &measured
@@ -322,6 +324,88 @@ async fn a_story_is_drawn_and_measured() {
         figures(stage(&without, "decision")),
         [1, 0, 0, 0, 0, 1, 0, 0]
     );
+    harness.stop().await.unwrap();
+}
+
+async fn measured(clients: &mut Clients, selection: v1::JourneySelection) -> v1::GetKpisResponse {
+    let request = v1::GetKpisRequest {
+        selection: Some(selection),
+        breakdown: 0,
+    };
+    let measured = clients.journey.get_kpis(request).await.unwrap();
+    measured.into_inner()
+}
+
+#[tokio::test]
+async fn only_whole_days_count_and_only_times_that_were_seen_are_compared() {
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+    // noon of the day of the newest event
+    let harness = harness_at(journal.clone(), 24 * 9 + 12).await;
+    let mut clients = harness.clients().await;
+    // the first day is all there is
+    write(&mut clients, vec![event("dora", "page_view", 1)]).await;
+    let first = map(&mut clients, v1::JourneySelection::default()).await;
+    let state = first.count_state.unwrap();
+    assert_eq!(state.earliest_time, Some(time(0)));
+    assert_eq!(state.end_time, Some(time(24)));
+    write(&mut clients, story()).await;
+    let drawn = map(&mut clients, v1::JourneySelection::default()).await;
+    let state = drawn.count_state.unwrap();
+    assert_eq!(state.newest_event_time, Some(time(24 * 9)));
+    assert_eq!(state.end_time, Some(time(24 * 9)));
+    let today = v1::JourneySelection {
+        end_time: Some(time(24 * 9 + 3)),
+        ..v1::JourneySelection::default()
+    };
+    let steps = |map: &v1::JourneyMap| map.stages.iter().map(|s| s.step_count).sum::<i64>();
+    let with_today = map(&mut clients, today).await;
+    assert_eq!(steps(&with_today), steps(&drawn) + 1);
+    let until = |map: &v1::JourneyMap| map.count_state.unwrap().end_time;
+    assert_eq!(until(&with_today), Some(time(24 * 9)));
+    // of what lies ahead nothing is counted, and it does not end before it begins
+    let ahead = v1::JourneySelection {
+        start_time: Some(time(24 * 40)),
+        ..v1::JourneySelection::default()
+    };
+    let ahead = map(&mut clients, ahead).await;
+    assert_eq!((steps(&ahead), until(&ahead)), (0, Some(time(24 * 41))));
+
+    // three days before the window are known, but of the first one only a part
+    let days = |first: i64, last: i64| v1::JourneySelection {
+        start_time: Some(time(24 * first)),
+        end_time: Some(time(24 * last)),
+        ..v1::JourneySelection::default()
+    };
+    let before = |all: &v1::GetKpisResponse, name: &str| {
+        let found = all.kpis.iter().find(|kpi| kpi.name == name).unwrap();
+        found.before.and_then(|before| before.value)
+    };
+    let unknown = measured(&mut clients, days(3, 5)).await;
+    assert!(
+        unknown
+            .kpis
+            .iter()
+            .all(|kpi| before(&unknown, &kpi.name).is_none())
+    );
+    let known = measured(&mut clients, days(3, 4)).await;
+    assert_eq!(before(&known, "orders"), Some(0.0));
+    assert_eq!(before(&known, "repeat_purchase_rate"), None);
+    harness.stop().await.unwrap();
+
+    // sixty days after her first order it is decided whether anna ordered again
+    let harness = harness_at(journal, 24 * 71).await;
+    let mut clients = harness.clients().await;
+    write(&mut clients, vec![event("dora", "page_view", 24 * 70)]).await;
+    let later = measured(&mut clients, v1::JourneySelection::default()).await;
+    let again = kpi(&later.kpis, "repeat_purchase_rate");
+    assert_eq!((again.value, again.sample_count), (Some(1.0), 1));
+    near(
+        kpi(&later.kpis, "time_to_second_purchase").value,
+        139.0 / 24.0,
+    );
+    let decided = measured(&mut clients, days(61, 70)).await;
+    let again = kpi(&decided.kpis, "repeat_purchase_rate");
+    assert_eq!((again.value, again.sample_count), (None, 0));
     harness.stop().await.unwrap();
 }
 

@@ -81,9 +81,12 @@ fn lose(places: &mut [Place], touchpoint: &str, category: &str, persona: Option<
     }
 }
 
-/// What a stay in a stage is worth, whoever it is.
-fn of(worth: BTreeMap<String, f64>) -> impl Fn(&Whom, &str) -> f64 {
-    move |_, stage| worth.get(stage).copied().unwrap_or(0.0)
+/// What a stay in a stage is worth, whoever it is; a visit is worth 1.
+fn of(worth: BTreeMap<String, f64>) -> impl Fn(&Finding) -> f64 {
+    move |finding| match finding.category.as_str() {
+        "" => worth.get(&finding.stage).copied().unwrap_or(0.0),
+        _ => 1.0,
+    }
 }
 
 fn found(places: &[Place]) -> Vec<(String, String, Whom, Comparison)> {
@@ -114,12 +117,12 @@ fn persona(id: &str) -> Whom {
 fn nothing_is_found_where_nothing_changed_or_is_there() {
     assert!(found(&calm()).is_empty());
     assert_eq!(
-        find(&[], &|_, _| 0.0, &PainParams::default()),
+        find(&[], &|_| 0.0, &PainParams::default()),
         PainReport::default()
     );
     // counts that cannot be are read as all lost, and of too few nothing is said
     let few = places("decision", "cart", "", &[("a", 29, 40, 0.1)]);
-    assert_eq!(find(&few, &|_, _| 0.0, &PainParams::default()).compared, 0);
+    assert_eq!(find(&few, &|_| 0.0, &PainParams::default()).compared, 0);
 }
 
 #[test]
@@ -369,10 +372,11 @@ fn findings_are_ranked_by_money_with_ids_that_last() {
         )
     );
     assert!(gaming.title("").contains("product page of Gaming"));
+    assert!((gaming.lost_value - gaming.extra_lost).abs() < 1e-9);
     // dearer elsewhere: the other way round; other numbers and another order of places: the same ids
     lose(&mut two, "checkout", "", Some("b"), 0.45);
     two.reverse();
-    let second = find(&two, &of(worth(1.0)), &PainParams::default());
+    let second = find(&two, &of(worth(0.1)), &PainParams::default());
     let ids = |report: &PainReport| {
         report
             .findings

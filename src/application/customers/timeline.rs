@@ -2,10 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::Customers;
+use super::{Customers, Theirs};
 use crate::application::catalog::Page;
 use crate::application::error::AppError;
-use crate::application::ownership::Ownership;
 use crate::domain::journey::Step;
 use crate::domain::{Event, EventKind, Position, RecordBody};
 
@@ -23,13 +22,13 @@ pub struct Told {
 
 impl Customers {
     /// The newest events of somebody that stand in the journal before the position `before` (absent: all), at most
-    /// `limit`, in the reverse order of the journal. Reads the journal up to there: blocking.
+    /// `limit`, in the reverse order of the journal. Reads all of theirs up to there: blocking.
     ///
     /// # Errors
     /// `DataLoss`.
     pub fn newest_events(
         &self,
-        theirs: &Ownership,
+        theirs: &Theirs,
         before: Option<u64>,
         limit: usize,
         gone: &dyn Fn() -> bool,
@@ -38,14 +37,12 @@ impl Customers {
         let mut steps: Vec<Step> = Vec::new();
         let mut newest: VecDeque<(Position, Told)> = VecDeque::new();
         let mut is_more = false;
-        for read in self.shop.journal.read_from(Position(0)) {
+        let positions = theirs.positions_before(before.unwrap_or(u64::MAX));
+        for read in self.shop.journal.read_at(positions) {
             if gone() {
                 return Err(AppError::Stopping);
             }
             let (position, record) = read?;
-            if before.is_some_and(|before| position.0 >= before) {
-                break;
-            }
             if !theirs.holds(position, &record) {
                 continue;
             }

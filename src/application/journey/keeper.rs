@@ -363,3 +363,72 @@ fn fold(followed: &mut Followed, records: &[Record], shop: &Shop) {
         followed.journeys.apply(record, &lookup);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::application::recipes::Recipes;
+    use crate::application::shop::{Clock, OfferPolicy, ShopSettings};
+    use crate::domain::{EventDraft, RecordBody};
+    use crate::state::FoldSettings;
+    use crate::store::{Journal as _, MemoryJournal, SigningKey};
+
+    const RECORDS: u64 = 1_200;
+
+    fn keeper() -> Keeper {
+        let journal = MemoryJournal::new();
+        let now = Timestamp::from_ms(1_767_225_600_000);
+        for number in 0..RECORDS {
+            let draft = EventDraft {
+                event_id: &number.to_string(),
+                event_type: "page_view",
+                time: Some(Ok(now)),
+                customer_id: "anna",
+                ..EventDraft::default()
+            };
+            let event = draft.check(Timestamp::MAX, |_| 0).unwrap();
+            let body = RecordBody::Event(Box::new(event));
+            let recorded_at = now;
+            journal.append(&[Record { recorded_at, body }]).unwrap();
+        }
+        let recipes = Recipes::embedded().unwrap();
+        let settings = ShopSettings {
+            fold: FoldSettings {
+                journey: recipes.journey,
+                visitor_idle_days: 90,
+            },
+            recipes: Vec::new(),
+            horizons_ms: Vec::new(),
+            segments: Vec::new(),
+            offers: OfferPolicy::default(),
+            decision_ms: 0,
+            checkpoint_every: 1_000_000,
+            write_queue: 4,
+            key: SigningKey::random().unwrap(),
+        };
+        let (shop, _) = Shop::open(Arc::new(journal), None, Clock::fixed(now), settings).unwrap();
+        Keeper::new(shop, recipes.places)
+    }
+
+    fn counted(keeper: &Keeper) -> u64 {
+        keeper.read().journeys.end().0
+    }
+
+    #[test]
+    fn the_background_ends_after_one_piece_when_it_is_told_to() {
+        let keeper = keeper();
+        keeper.stop();
+        keeper.follow().unwrap();
+        assert_eq!(counted(&keeper), AT_ONCE as u64);
+        // whoever asks is answered all the same
+        assert!(keeper.catch_up(PATIENCE * 20).unwrap());
+        assert_eq!(counted(&keeper), RECORDS);
+    }
+
+    #[test]
+    fn the_background_goes_on_to_the_end_when_it_is_not() {
+        let keeper = keeper();
+        keeper.follow().unwrap();
+        assert_eq!(counted(&keeper), RECORDS);
+    }
+}

@@ -6,7 +6,7 @@ use super::figures::Figure;
 use super::tally::{ArmSums, Part, Tally};
 use super::{Asked, CountState};
 use crate::domain::time::DAY_MS;
-use crate::state::journeys::histogram::{median, quantile};
+use crate::state::journeys::histogram::{median, quantile, seconds};
 use crate::state::journeys::key::{Arm, Key, Measure, NO_PLACE, NO_STAGE, Rating};
 use crate::state::journeys::table::Day;
 
@@ -67,7 +67,7 @@ pub struct Kpi {
     pub more_is_better: bool,
     /// Over the whole window.
     pub total: Figure,
-    /// Over as many days right before it.
+    /// Over as many days right before it; nothing where these do not lie wholly after the first day that was counted.
     pub before: Figure,
     /// By day.
     pub days: Vec<(Day, Figure)>,
@@ -97,6 +97,11 @@ struct Made {
     place: &'static str,
     of: fn(&Tally) -> Figure,
 }
+
+/// Whoever ordered first has so many days to order again, before they count.
+const AGAIN_DAYS: Day = 60;
+/// The figures that count so.
+const AGAIN: [&str; 2] = ["repeat_purchase_rate", "time_to_second_purchase"];
 
 /// The title of people whose persona is not known.
 const NO_PERSONA: &str = "no known persona";
@@ -134,12 +139,12 @@ const ALL: &[Made] = &[
         definition: "Stays that ended with a move to a later stage, divided by all stays that ended.",
         unit: Unit::Share,
         more_is_better: true,
-        place: "every touchpoint that the stay passed, and its stage",
+        place: "at every touchpoint that the stay passed, and in its stage",
         of: |t| Figure::share(t.moved_on, t.ended),
     },
     Made {
         name: "left",
-        title: "Left",
+        title: "Lost",
         definition: "Stays that ended because nothing happened for the horizon of the stage.",
         unit: Unit::Count,
         more_is_better: false,
@@ -207,7 +212,8 @@ const ALL: &[Made] = &[
     Made {
         name: "repeat_purchase_rate",
         title: "Ordered again",
-        definition: "Of the people whose first order lies in the window, those that have ordered again until now.",
+        definition: "Of the people whose first order was 60 days before a day of the window, those that ordered again \
+                     within these 60 days, to within 5 %: so everybody had the same time to do so.",
         unit: Unit::Share,
         more_is_better: true,
         place: FIRST_ORDER,
@@ -217,7 +223,8 @@ const ALL: &[Made] = &[
         name: "time_to_second_purchase",
         title: "Time to the second order",
         definition: "The median number of days between the first and the second order, to within 5 %, of the people \
-                     whose first order lies in the window and who have ordered again until now.",
+                     whose first order was 60 days before a day of the window and who ordered again within these 60 \
+                     days.",
         unit: Unit::Days,
         more_is_better: false,
         place: FIRST_ORDER,
@@ -350,26 +357,40 @@ pub(super) fn measure(asked: &Asked<'_>, breakdown: Option<Breakdown>) -> Kpis {
     let how = (asked.journeys.main_currency(), scope.place.is_some());
     let days = scope.last - scope.first + 1;
     let start = scope.first.saturating_sub(days);
-    asked
-        .journeys
-        .table
-        .each(start, scope.last, |day, key, value| {
-            if !scope.has(key.group) || !is_in(asked, key) {
-                return;
-            }
-            if day < scope.first {
-                tallies.before.add(key, value, how);
-                return;
-            }
-            tallies.total.add(key, value, how);
-            if let Some(tally) = tallies.days.get_mut(&day) {
-                tally.add(key, value, how);
-            }
-            splitter.each(key, |group| {
-                let tally = tallies.groups.entry(group).or_default();
-                tally.add(key, value, (how.0, splitter.is_by_place()));
-            });
+    let mut count = |day: Day, key: Key, value: i64| {
+        if !scope.has(key.group) || !is_in(asked, key) {
+            return;
+        }
+        if day < scope.first {
+            tallies.before.add(key, value, how);
+            return;
+        }
+        tallies.total.add(key, value, how);
+        if let Some(tally) = tallies.days.get_mut(&day) {
+            tally.add(key, value, how);
+        }
+        splitter.each(key, |group| {
+            let tally = tallies.groups.entry(group).or_default();
+            tally.add(key, value, (how.0, splitter.is_by_place()));
         });
+    };
+    let table = &asked.journeys.table;
+    let (from, to) = (start - AGAIN_DAYS, scope.last - AGAIN_DAYS);
+    let is_decided =
+        |day: Day, key: Key| day <= to && (key.measure == Measure::FirstOrders || is_soon(key));
+    table.each(from, scope.last, |day, key, value| match key.measure {
+        Measure::FirstOrders | Measure::SecondOrders if is_decided(day, key) => {
+            count(day + AGAIN_DAYS, key, value);
+        }
+        Measure::FirstOrders | Measure::SecondOrders => {}
+        _ if day >= start => count(day, key, value),
+        _ => {}
+    });
+    let known = table.first_day();
+    let is_known = |kpi: &str| {
+        let first = if AGAIN.contains(&kpi) { from } else { start };
+        known.is_some_and(|known| first > known)
+    };
     count_people(asked, &splitter, &mut tallies);
     let kpis = ALL.iter().map(|made| {
         let groups = tallies.groups.iter();
@@ -386,7 +407,10 @@ pub(super) fn measure(asked: &Asked<'_>, breakdown: Option<Breakdown>) -> Kpis {
             unit: made.unit,
             more_is_better: made.more_is_better,
             total: (made.of)(&tallies.total),
-            before: (made.of)(&tallies.before),
+            before: match is_known(made.name) {
+                true => (made.of)(&tallies.before),
+                false => Figure::default(),
+            },
             days: tallies
                 .days
                 .iter()
@@ -400,6 +424,11 @@ pub(super) fn measure(asked: &Asked<'_>, breakdown: Option<Breakdown>) -> Kpis {
         kpis: kpis.collect(),
         currency: asked.currency(),
     }
+}
+
+/// Whether somebody ordered again soon enough to count.
+fn is_soon(key: Key) -> bool {
+    seconds(key.detail) * 1e3 <= f64::from(AGAIN_DAYS) * DAY_MS as f64
 }
 
 /// Whether a counter is one of the touchpoint that was asked for.

@@ -65,12 +65,13 @@ impl JourneyReports {
             };
             let weeks = weeks_before(asked);
             let known = RefCell::new(BTreeMap::new());
-            let worth = |whom: &Whom, stage: &str| {
+            let worth = |finding: &Finding| {
                 let mut known = known.borrow_mut();
+                let whom = &finding.whom;
                 let of_them = known
                     .entry(whom.clone())
-                    .or_insert_with(|| worth(asked, &weeks, whom));
-                of_them.get(stage).copied().unwrap_or(0.0)
+                    .or_insert_with(|| prices(asked, &weeks, whom));
+                of_them.of(&finding.stage, &finding.category)
             };
             let found = pain_points::find(&places(asked, &weeks), &worth, &params);
             let points = found.findings.into_iter().take(most);
@@ -164,13 +165,44 @@ fn places(asked: &Asked<'_>, weeks: &[Day]) -> Vec<pain_points::Place> {
     window.iter().map(place).collect()
 }
 
-/// What a stay of theirs in each stage brings on average until the next order, also in the stages it leads to, in the
-/// main currency: W = r + P·W, with r the revenue of those who are in the stage over stays that ended, and P the shares
-/// that move on or back without an order; over the window and what it is compared with. A stage to which an order leads
-/// brings nothing more: what is lost is that order.
-fn worth(asked: &Asked<'_>, weeks: &[Day], whom: &Whom) -> BTreeMap<String, f64> {
+/// What those who are lost would have brought, in the main currency.
+struct Prices {
+    /// A stay, by stage.
+    stays: BTreeMap<String, f64>,
+    /// A visit, by the stage in which it begins.
+    visits: BTreeMap<String, f64>,
+}
+
+impl Prices {
+    /// Of a touchpoint people are lost: with each the stay, and what it leads to. Of a category visits end: who looked
+    /// and went may be back tomorrow, so with each no more is lost than what a visit brings.
+    fn of(&self, stage: &str, category: &str) -> f64 {
+        let of = match category {
+            "" => &self.stays,
+            _ => &self.visits,
+        };
+        of.get(stage).copied().unwrap_or(0.0)
+    }
+}
+
+/// What they brought over the window and what it is compared with.
+fn prices(asked: &Asked<'_>, weeks: &[Day], whom: &Whom) -> Prices {
     let first = weeks.first().copied().unwrap_or(asked.scope.first);
     let days = (first, asked.scope.last);
+    let is_in = |group| is_about(asked, whom, group);
+    let visits = asked.journeys.visits(days, is_in);
+    let names = asked.stage_names().map(str::to_owned);
+    Prices {
+        stays: stays(asked, days, whom),
+        visits: names.zip((0..).map(|stage| visits.of(stage))).collect(),
+    }
+}
+
+/// What a stay of theirs in each stage brings on average until the next order, also in the stages it leads to, in the
+/// main currency: W = r + P·W, with r the revenue of those who are in the stage over stays that ended, and P the shares
+/// that move on or back without an order; over the days. A stage to which an order leads
+/// brings nothing more: what is lost is that order.
+fn stays(asked: &Asked<'_>, days: (Day, Day), whom: &Whom) -> BTreeMap<String, f64> {
     let journey = &asked.journeys.settings().journey;
     let after_order = |stage: u8| {
         let mut rules = journey.rules.iter();
@@ -238,4 +270,145 @@ fn paths(asked: &Asked<'_>, finding: &Finding) -> Vec<Vec<String>> {
         steps.collect()
     };
     lost.into_iter().map(|path| steps(path.steps)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::application::journey::groups::{Group, PersonaName};
+    use crate::application::journey::{CountState, Scope};
+    use crate::application::recipes::Recipes;
+    use crate::domain::{CustomerId, EventDraft, Record, RecordBody, Timestamp};
+    use crate::state::journeys::key::Arm;
+    use crate::state::journeys::table::{day_of, midnight};
+    use crate::state::journeys::{Groups, JourneySettings, Journeys, person_key};
+
+    /// The group of each customer.
+    struct Known(HashMap<u64, u16>);
+
+    impl Groups for Known {
+        fn group_of(&self, customer: u64) -> u16 {
+            self.0.get(&customer).copied().unwrap_or(0)
+        }
+
+        fn arm_of(&self, _: &CustomerId) -> Option<Arm> {
+            None
+        }
+    }
+
+    const START_MS: i64 = 1_767_225_600_000;
+
+    fn event(who: &str, kind: &str, day: i64, minute: i64, price: Option<f64>) -> Record {
+        let time = Timestamp::from_ms(START_MS + day * DAY_MS + (600 + minute) * 60_000);
+        let id = format!("{who}-{kind}-{day}");
+        let draft = EventDraft {
+            event_id: &id,
+            event_type: kind,
+            time: Some(Ok(time)),
+            customer_id: who,
+            product_id: if kind == "page_view" { "" } else { "p" },
+            order_id: if price.is_some() { &id } else { "" },
+            unit_price: price.map(Ok),
+            currency: if price.is_some() { "EUR" } else { "" },
+            ..EventDraft::default()
+        };
+        let event = draft.check(Timestamp::MAX, |_| 0).unwrap();
+        Record {
+            recorded_at: time,
+            body: RecordBody::Event(Box::new(event)),
+        }
+    }
+
+    /// Ten who look twice and buy for 100, and ten who look once, of whom five buy for 10; somebody of no persona.
+    fn history() -> Vec<Record> {
+        let mut records = Vec::new();
+        for number in 0..10 {
+            let (rich, poor) = (format!("rich-{number}"), format!("poor-{number}"));
+            records.push(event(&rich, "view_item", 0, 0, None));
+            records.push(event(&rich, "view_item", 3, 0, None));
+            records.push(event(&rich, "purchase", 3, 5, Some(100.0)));
+            records.push(event(&poor, "view_item", 0, 0, None));
+            if number < 5 {
+                records.push(event(&poor, "purchase", 0, 5, Some(10.0)));
+            }
+        }
+        records.push(event("nobody", "page_view", 40, 0, None));
+        records.sort_by_key(|record| record.recorded_at);
+        records
+    }
+
+    #[test]
+    fn a_stay_costs_what_it_brings_those_it_is_about_and_a_visit_less() {
+        let recipes = Recipes::embedded().unwrap();
+        let mut journeys = Journeys::new(JourneySettings {
+            journey: recipes.journey.clone(),
+            places: recipes.places.clone(),
+            visitor_idle_days: 90,
+        });
+        let of = |(name, group)| {
+            (0..10).map(move |number| (person_key(&format!("{name}-{number}")), group))
+        };
+        let known = Known(
+            [("rich", 1), ("poor", 2)]
+                .into_iter()
+                .flat_map(of)
+                .collect(),
+        );
+        for record in history() {
+            journeys.apply(&record, &known);
+        }
+        let groups = [None, Some(0), Some(1)].map(|persona| Group {
+            persona,
+            segments: 0,
+        });
+        let personas = ["rich", "poor"].map(|id| PersonaName {
+            id: id.to_owned(),
+            name: id.to_owned(),
+        });
+        let (first, last) = (day_of(Timestamp::from_ms(START_MS)), 40);
+        let asked = Asked {
+            state: CountState {
+                complete: true,
+                progress: 1.0,
+                newest: journeys.newest(),
+                start: midnight(first),
+                end: midnight(first + last),
+                grouped: Timestamp::default(),
+                earliest: None,
+            },
+            journeys: &journeys,
+            groups: &groups,
+            personas: &personas,
+            segments: Vec::new(),
+            places: &recipes.places,
+            scope: Scope {
+                first: first + 7,
+                last: first + last,
+                groups: vec![true; 3],
+                place: None,
+            },
+        };
+        let persona = |id: &str| Whom::Persona(id.to_owned());
+        let told = [
+            (persona("rich"), 100.0, 50.0),
+            (persona("poor"), 5.0, 5.0),
+            // 15 of 30 visits with an order, each of 70
+            (Whom::Everybody, 52.5, 35.0),
+            (Whom::Unassigned, 0.0, 0.0),
+        ];
+        for (whom, stay, visit) in told {
+            let prices = prices(&asked, &[first], &whom);
+            let found = ["", "Phones"].map(|category| prices.of("consideration", category));
+            for (found, wanted) in found.into_iter().zip([stay, visit]) {
+                assert!((found - wanted).abs() < 1e-9, "{whom:?}: {found}, {wanted}");
+            }
+            for category in ["", "Phones"] {
+                assert!(prices.of("nowhere", category).abs() < 1e-9);
+            }
+            // those who only looked at a page, in a stage of its own
+            assert!(whom != Whom::Everybody || prices.of("awareness", "Phones").abs() < 1e-9);
+        }
+    }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::simulate::{event_fields, offer_terms};
 use crate::domain::Timestamp;
 use crate::simulation::{Campaign, DAY, Event, OfferKind, PainPoint, Settings, Simulation};
-use crate::transport::grpc::client::{Client, EventFields};
+use crate::transport::grpc::client::{Client, EventFields, TermLimits, Terms};
 
 /// How the shop of a data folder was made.
 const MADE: &str = "demo-shop.json";
@@ -23,8 +23,8 @@ const LIVE_DAYS: u32 = 365;
 const BEAT: Duration = Duration::from_millis(500);
 /// Events of one call.
 const WRITTEN_AT_ONCE: usize = 2_000;
-/// After the wire broke: how long it may take until it is known that the service was told to stop.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// After a call failed: how long until it is tried again the first time, and at most.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 
 /// How a shop was made: the same life follows from the same words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,11 +104,7 @@ impl Life {
         let told = stop.clone();
         let thread = std::thread::Builder::new().name("life".to_owned());
         let thread = thread.spawn(move || {
-            let lived = live(&made, newest, &address, speed, &told);
-            // when the service stops, the wire breaks before this thread is told
-            if let Err(error) = lived
-                && !waits(&told, PATIENCE)
-            {
+            if let Err(error) = live(&made, newest, &address, speed, &told) {
                 eprintln!("the simulated shop stands still: {error:#}");
             }
         });
@@ -139,6 +135,40 @@ fn waits(told: &AtomicBool, time: Duration) -> bool {
     }
 }
 
+/// Asks until it is answered, after longer and longer pauses, and says so; nothing as soon as it is told to stop.
+fn persists<T>(
+    told: &AtomicBool,
+    pauses: [Duration; 2],
+    say: impl Fn(&str),
+    mut ask: impl FnMut() -> anyhow::Result<T>,
+) -> Option<T> {
+    let [mut pause, longest] = pauses;
+    let mut is_said = false;
+    loop {
+        let error = match ask() {
+            Ok(answer) => {
+                if is_said {
+                    say("the simulated shop lives on");
+                }
+                return Some(answer);
+            }
+            Err(error) => error,
+        };
+        // when the service stops, the wire breaks before this thread is told: the first time it only waits
+        if pause > pauses[0] {
+            let seconds = pause.as_secs_f64();
+            say(&format!(
+                "the simulated shop stands still and tries again in {seconds} s: {error:#}"
+            ));
+            is_said = true;
+        }
+        if waits(told, pause) {
+            return None;
+        }
+        pause = (pause * 2).min(longest);
+    }
+}
+
 fn live(
     made: &Made,
     newest: i64,
@@ -151,14 +181,28 @@ fn live(
         .enable_all()
         .build()
         .context("the machine gives no threads")?;
-    let mut client = runtime.block_on(Client::connect(address))?;
+    let say = |text: &str| eprintln!("{text}");
+    let connected = persists(told, PAUSES, say, || {
+        Ok(runtime.block_on(Client::connect(address))?)
+    });
+    let Some(mut client) = connected else {
+        return Ok(());
+    };
     let end = days.campaign.simulation().world().end();
     if newest < end {
         // those of the history have ended with it
         let moment = |time: i64| Timestamp::from_ms(time * 1_000);
         let (starts, ends) = (moment(end - DAY), moment(end + i64::from(LIVE_DAYS) * DAY));
-        let terms = OfferKind::ALL.map(|kind| offer_terms(kind, starts, ends));
-        runtime.block_on(client.put_offers(&terms))?;
+        let terms = OfferKind::ALL.map(|kind| Terms {
+            limits: limits(kind),
+            ..offer_terms(kind, starts, ends)
+        });
+        let put = persists(told, PAUSES, say, || {
+            Ok(runtime.block_on(client.put_offers(&terms))?)
+        });
+        if put.is_none() {
+            return Ok(());
+        }
     }
     while let Some((begins, events)) = days.next() {
         let started = Instant::now();
@@ -173,7 +217,13 @@ fn live(
                 let due: Vec<EventFields> =
                     due.take(WRITTEN_AT_ONCE).map(|(_, event)| event).collect();
                 let count = due.len() as u64;
-                let taken = runtime.block_on(client.write(due, false))?;
+                // what was taken although the answer was lost is known again by its ids
+                let taken = persists(told, PAUSES, say, || {
+                    Ok(runtime.block_on(client.write(due.clone(), false))?)
+                });
+                let Some(taken) = taken else {
+                    return Ok(());
+                };
                 ensure!(
                     taken.written + taken.duplicate == count,
                     "{count} events were written, and {} were taken",
@@ -192,6 +242,41 @@ fn live(
         "the simulated shop has lived {LIVE_DAYS} days after its history and stands still now"
     );
     Ok(())
+}
+
+/// What there is of an offer: some have a budget in pieces, some in money, some are capped, and some have no end. What
+/// was redeemed in the history counts.
+fn limits(kind: OfferKind) -> TermLimits {
+    let none = TermLimits::default();
+    match kind {
+        OfferKind::Percentage => TermLimits {
+            budget_units: Some(120),
+            cap_shown: Some((2, 30)),
+            ..none
+        },
+        OfferKind::Amount => TermLimits {
+            budget_amount: Some(1_500.0),
+            cap_per_customer: Some(1),
+            ..none
+        },
+        OfferKind::BuyXGetY => TermLimits {
+            budget_units: Some(80),
+            ..none
+        },
+        OfferKind::FreeShipping => TermLimits {
+            budget_amount: Some(500.0),
+            ..none
+        },
+        OfferKind::Gift => TermLimits {
+            budget_units: Some(90),
+            cap_per_customer: Some(1),
+            ..none
+        },
+        OfferKind::LoyaltyPoints
+        | OfferKind::EarlyAccess
+        | OfferKind::Referral
+        | OfferKind::Content => none,
+    }
 }
 
 /// The days after the history, with ids for their events: the same in every run.
@@ -281,6 +366,48 @@ mod tests {
         let lived = (newest - end) / DAY;
         assert!(lived > 0);
         assert_eq!(all(newest, 6 - lived as usize), whole[first..]);
+    }
+
+    #[test]
+    fn offers_have_budgets_in_pieces_and_in_money_and_caps() {
+        let all = OfferKind::ALL.map(limits);
+        let many = |is: fn(&TermLimits) -> bool| all.iter().filter(|limits| is(limits)).count();
+        assert_eq!(many(|limits| limits.budget_units.is_some()), 3);
+        assert_eq!(many(|limits| limits.budget_amount.is_some()), 2);
+        assert_eq!(many(|limits| limits.cap_per_customer.is_some()), 2);
+        assert_eq!(many(|limits| limits.cap_shown.is_some()), 1);
+        assert_eq!(many(|limits| *limits == TermLimits::default()), 4);
+    }
+
+    #[test]
+    fn what_fails_is_tried_again_and_said() {
+        let (told, said) = (AtomicBool::new(false), std::cell::RefCell::new(Vec::new()));
+        let say = |text: &str| said.borrow_mut().push(text.to_owned());
+        let pauses = [1, 4].map(Duration::from_millis);
+        let mut tried = 0;
+        let answer = persists(&told, pauses, say, || {
+            tried += 1;
+            ensure!(tried > 4, "the wire broke");
+            Ok(tried)
+        });
+        assert_eq!(answer, Some(5));
+        let waited = |seconds| {
+            format!(
+                "the simulated shop stands still and tries again in {seconds} s: the wire broke"
+            )
+        };
+        let wanted = [
+            waited("0.002"),
+            waited("0.004"),
+            waited("0.004"),
+            "the simulated shop lives on".to_owned(),
+        ];
+        assert_eq!(said.take(), wanted);
+        told.store(true, Ordering::Release);
+        let none = persists(&told, pauses, say, || -> anyhow::Result<()> {
+            anyhow::bail!("the wire broke")
+        });
+        assert_eq!((none, said.take()), (None, Vec::new()));
     }
 
     #[test]

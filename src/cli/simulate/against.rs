@@ -14,7 +14,7 @@ use crate::domain::{self, Timestamp};
 use crate::simulation::{
     Campaign, DAY, Event, EventKind, OfferKind, Prospect, Sender, Settings, live,
 };
-use crate::transport::grpc::client::{Choice, Client, EventFields, Terms};
+use crate::transport::grpc::client::{Choice, Client, EventFields, TermLimits, Terms};
 
 /// By what the mail reaches people.
 const CHANNEL: &str = "email";
@@ -298,6 +298,7 @@ pub(in crate::cli) fn terms(kind: OfferKind, start: Timestamp, end: Timestamp) -
         channel: CHANNEL.to_owned(),
         start,
         end,
+        limits: TermLimits::default(),
     }
 }
 

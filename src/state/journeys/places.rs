@@ -37,6 +37,34 @@ pub struct Worth {
     pub moves: BTreeMap<u8, i64>,
 }
 
+/// What visits bring.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VisitWorth {
+    /// By the stage after the first step: how many there were, and how many of them with an order.
+    pub visits: BTreeMap<u8, (i64, i64)>,
+    /// Orders in the main currency.
+    pub orders: i64,
+    /// Their revenue, in micros.
+    pub revenue: i64,
+}
+
+impl VisitWorth {
+    /// What a visit brings that begins in a stage: the share of such visits with an order, times what an order brings,
+    /// in units of the main currency. Of a stage in which none began: of all visits.
+    #[must_use]
+    pub fn of(&self, stage: u8) -> f64 {
+        let (visits, with_order) = match self.visits.get(&stage) {
+            Some(&known) if known.0 > 0 => known,
+            _ => self
+                .visits
+                .values()
+                .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)),
+        };
+        let order = self.revenue as f64 / 1e6 / self.orders.max(1) as f64;
+        with_order as f64 / visits.max(1) as f64 * order
+    }
+}
+
 /// The last steps of somebody who left: kinds with the numbers of touchpoints, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostPath {
@@ -107,6 +135,28 @@ impl Journeys {
                         *worth.moves.entry(to).or_default() += value;
                     }
                 }
+                Measure::Orders if is_main => worth.orders += value,
+                Measure::Revenue if is_main => worth.revenue += value,
+                _ => {}
+            }
+        });
+        worth
+    }
+
+    /// What visits brought that began in the days from `first` until `last`, by groups that `is_in` takes.
+    #[must_use]
+    pub fn visits(&self, (first, last): (Day, Day), is_in: impl Fn(u16) -> bool) -> VisitWorth {
+        let main = self.main_currency();
+        let last = last.min(self.newest().map_or(last, day_of));
+        let mut worth = VisitWorth::default();
+        self.table.each(first, last, |_, key, value| {
+            if !is_in(key.group) {
+                return;
+            }
+            let is_main = main == Some(key.detail & !RETURNING);
+            match key.measure {
+                Measure::Visits => worth.visits.entry(key.stage).or_default().0 += value,
+                Measure::VisitsWithOrder => worth.visits.entry(key.stage).or_default().1 += value,
                 Measure::Orders if is_main => worth.orders += value,
                 Measure::Revenue if is_main => worth.revenue += value,
                 _ => {}

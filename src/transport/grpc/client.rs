@@ -62,7 +62,20 @@ fn failed(method: &'static str) -> impl FnOnce(Status) -> ClientError {
     }
 }
 
-/// An offer to be created or replaced. It is for everybody, in every stage, without limits.
+/// How much of an offer may be spent, and how often one customer gets it; absent: without limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct TermLimits {
+    /// So many redemptions in all.
+    pub budget_units: Option<i64>,
+    /// So much money in all.
+    pub budget_amount: Option<f64>,
+    /// So many redemptions by one customer.
+    pub cap_per_customer: Option<i32>,
+    /// So many times a customer is shown it, within so many days.
+    pub cap_shown: Option<(i32, i32)>,
+}
+
+/// An offer to be created or replaced. It is for everybody, in every stage.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// Its id.
@@ -85,6 +98,8 @@ pub struct Terms {
     pub start: Timestamp,
     /// The first moment it does not hold any more.
     pub end: Timestamp,
+    /// How much there is of it.
+    pub limits: TermLimits,
 }
 
 /// What the service says somebody should be sent.
@@ -256,6 +271,11 @@ impl Client {
             channels: vec![terms.channel.clone()],
             start_time: Some(render_time(terms.start)),
             end_time: Some(render_time(terms.end)),
+            budget_units: terms.limits.budget_units,
+            budget_amount: terms.limits.budget_amount,
+            cap_per_customer: terms.limits.cap_per_customer,
+            cap_shown_per_customer: terms.limits.cap_shown.map(|(times, _)| times),
+            cap_window_days: terms.limits.cap_shown.map(|(_, days)| days),
             ..v1::Offer::default()
         });
         let request = v1::BatchUpsertOffersRequest {

@@ -108,7 +108,10 @@ impl EventService for EventApi {
         let from = binding.cursor(&request.page_token)?;
         let customers = self.customers.clone();
         let asked = who.clone();
+        let place = self.customers.place().await?;
         let page = blocking(move |caller| {
+            // kept while it reads, also if the caller does not wait any more
+            let _place = place;
             let gone = || caller.is_gone();
             let theirs = customers.ownership(&asked, &gone)?;
             if newest_first {

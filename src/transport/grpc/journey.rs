@@ -259,6 +259,7 @@ pub(super) fn render_state(state: &CountState) -> v1::CountState {
         start_time: Some(render_time(state.start)),
         end_time: Some(render_time(state.end)),
         grouped_time: Some(render_time(state.grouped)),
+        earliest_time: state.earliest.map(render_time),
     }
 }
 

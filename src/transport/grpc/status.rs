@@ -90,6 +90,7 @@ pub fn code_and_reason(error: &AppError) -> (Code, &'static str) {
             (Code::FailedPrecondition, "MODEL_REVISION_REFUSED")
         }
         AppError::NoPreviousRevision => (Code::FailedPrecondition, "NO_PREVIOUS_REVISION"),
+        AppError::Overloaded => (Code::ResourceExhausted, reason::OVERLOADED),
         AppError::NotReady => (Code::Unavailable, "NOT_READY"),
         AppError::Stopping => (Code::Unavailable, "STOPPING"),
         AppError::JournalUnavailable(_) => (Code::Unavailable, "JOURNAL_UNAVAILABLE"),
@@ -252,7 +253,7 @@ fn describe(error: &AppError, details: &mut ErrorDetails) {
         AppError::NotReady | AppError::JournalUnavailable(_) => {
             details.set_retry_info(Some(RETRY_LATER));
         }
-        AppError::Stopping => {
+        AppError::Stopping | AppError::Overloaded => {
             details.set_retry_info(Some(RETRY_SOON));
         }
         AppError::BatchEmpty
@@ -374,6 +375,7 @@ mod tests {
             },
             AppError::NoPreviousRevision,
             AppError::NotReady,
+            AppError::Overloaded,
             AppError::Stopping,
             AppError::JournalUnavailable(id()),
             AppError::DataLoss(id()),

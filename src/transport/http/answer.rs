@@ -113,11 +113,16 @@ fn refusal_with(code: StatusCode, status: &Status) -> Response<Body> {
         "details": details,
     }});
     let mut answer = plain(code, JSON, body.to_string().into_bytes());
+    say_when_to_retry(&mut answer, status);
+    answer
+}
+
+/// Says after how many seconds to ask again, if the error passes.
+pub(super) fn say_when_to_retry(answer: &mut Response<Body>, status: &Status) {
     if let Some(delay) = status.get_error_details().retry_info() {
         let seconds = delay.retry_delay.unwrap_or_default().as_secs().max(1);
         answer.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
-    answer
 }
 
 /// The reason of an error.

@@ -40,9 +40,10 @@ use tonic::{Code, Status};
 use self::access::{Access, Denied};
 use self::asked::Picked;
 use self::parts::{Frame, Notice, Page};
-use super::answer::{Body, CSV, http_code, no_such, plain, refusal};
+use super::answer::{Body, CSV, http_code, no_such, plain, refusal, say_when_to_retry};
 use crate::application::AppError;
 use crate::application::recipes::RecipeFile;
+use crate::domain::Places;
 use crate::proto::v1::journey_service_server::JourneyService;
 use crate::transport::grpc::catalog::CatalogApi;
 use crate::transport::grpc::customer::CustomerApi;
@@ -78,6 +79,10 @@ pub struct Dashboard {
     pub hosts: Vec<String>,
     /// The recipes in use, as they were read.
     pub recipes: Vec<RecipeFile>,
+    /// What the shop is called; empty: it does not say.
+    pub shop_name: String,
+    /// The touchpoints of the journey.
+    pub places: Places,
 }
 
 impl fmt::Debug for Dashboard {
@@ -105,6 +110,8 @@ pub(super) struct Board {
     journey: Arc<dyn JourneyService>,
     access: Access,
     recipes: Vec<RecipeFile>,
+    shop: String,
+    places: Places,
 }
 
 impl fmt::Debug for Board {
@@ -142,12 +149,16 @@ impl Board {
             personal_data,
             hosts,
             recipes,
+            shop_name,
+            places,
         } = dashboard;
         Self {
             services,
             journey,
             access: Access::new(personal_data, &hosts, listens),
             recipes,
+            shop: shop_name,
+            places,
         }
     }
 
@@ -176,6 +187,14 @@ impl Board {
             assets::STYLE_PATH => return asset(STYLE_SHEET, assets::style()),
             assets::SCRIPT_PATH => return asset(SCRIPT, assets::SCRIPT),
             _ => {}
+        }
+        // as people type it
+        let typed = path.strip_suffix('/');
+        if let Some(page) = Page::ALL
+            .into_iter()
+            .find(|page| Some(page.path()) == typed)
+        {
+            return moved(page.path());
         }
         answer(path, self.make(headers, path, query).await)
     }
@@ -237,7 +256,13 @@ struct ErrorPage {
 
 fn answer(path: &str, made: Made) -> Response<Body> {
     match made {
-        Made::Page(page, told) => html(told.as_ref().map_or(StatusCode::OK, http_code), page),
+        Made::Page(page, told) => {
+            let mut answer = html(told.as_ref().map_or(StatusCode::OK, http_code), page);
+            if let Some(status) = &told {
+                say_when_to_retry(&mut answer, status);
+            }
+            answer
+        }
         Made::Part(part) => html(StatusCode::OK, part),
         Made::Picture(picture) => {
             let body = svg::standalone(&picture).into_bytes();
@@ -285,13 +310,17 @@ fn error_page(
     status: &Status,
     back: &'static str,
 ) -> Response<Body> {
+    let mut frame = Frame::new(Page::Journey, "", &Picked::default());
+    heading.clone_into(&mut frame.title);
     let page = ErrorPage {
-        frame: Frame::new(Page::Journey, &Picked::default()),
+        frame,
         heading: heading.to_owned(),
         notice: Notice::of("Why", status),
         back,
     };
-    html(code, page.render())
+    let mut answer = html(code, page.render());
+    say_when_to_retry(&mut answer, status);
+    answer
 }
 
 fn html(code: StatusCode, page: askama::Result<String>) -> Response<Body> {

@@ -13,7 +13,7 @@ use nextbest::domain::time::DAY_MS;
 use nextbest::domain::{Customer, CustomerId, Record, RecordBody, Timestamp};
 use nextbest::server::Service;
 use nextbest::state::journeys::JourneySettings;
-use nextbest::state::journeys::histogram::median;
+use nextbest::state::journeys::histogram::{median, seconds};
 use nextbest::state::journeys::key::{Arm, Measure};
 use nextbest::state::journeys::table::{Day, day_of, midnight};
 use nextbest::store::{Artefacts, Journal as _, MemoryJournal};
@@ -235,6 +235,20 @@ fn main_currency(counts: &Counts) -> String {
     main.unwrap_or_default().to_owned()
 }
 
+/// First and second orders count once everybody has had 60 days to order again, second ones only if they came within.
+fn once_decided(counts: &Counts) -> Counts {
+    let decided = counts.iter().filter_map(|(key, &value)| {
+        let mut key = key.clone();
+        let is_second = key.1 == Measure::SecondOrders as u8;
+        if is_second || key.1 == Measure::FirstOrders as u8 {
+            key.0 += 60;
+        }
+        let is_late = || seconds(key.3.parse().unwrap()) > 60.0 * 86_400.0;
+        (!is_second || !is_late()).then_some((key, value))
+    });
+    decided.collect()
+}
+
 /// Customers known by the end of a day, by arm.
 fn people(counts: &Counts, look: Look<'_>, until: Day, is_in: impl Fn(&Key) -> bool) -> [i64; 2] {
     [Arm::Treated, Arm::HeldOut].map(|arm| {
@@ -338,6 +352,8 @@ fn is_near(found: Option<f64>, wanted: Option<f64>) -> bool {
 /// A history with its recount.
 struct Case<'a> {
     counts: &'a Counts,
+    /// The first day of which anything is known.
+    earliest: Day,
     settings: &'a JourneySettings,
     main: String,
 }
@@ -514,7 +530,13 @@ impl Case<'_> {
             if matches!(kpi.unit, Unit::Share) && wanted.1 > 0 {
                 assert!(kpi.total.interval.is_some(), "{}", told("in all"));
             }
-            let wanted = make(&rows_before, everybody(first - 1));
+            let is_late = matches!(kpi.name, "repeat_purchase_rate" | "time_to_second_purchase");
+            let needed = before.days.0 - if is_late { 60 } else { 0 };
+            let wanted = match needed > self.earliest {
+                true => make(&rows_before, everybody(first - 1)),
+                // there is nothing to compare with
+                false => (None, 0),
+            };
             self.figure(&kpi.before, wanted, &|| told("before"));
             assert_eq!(kpi.days.len(), (last - first + 1) as usize);
             for (day, figure) in &kpi.days {
@@ -593,13 +615,15 @@ fn check(seed: u64, identifies: bool) {
         arm: &arm,
     };
     let (counts, _) = recount(&acts, &world);
+    let first = counts.keys().next().unwrap().0;
+    let counts = once_decided(&counts);
     let case = Case {
         counts: &counts,
+        earliest: first,
         settings: &settings,
         main: main_currency(&counts),
     };
     let last = day_of(newest);
-    let first = counts.keys().next().unwrap().0;
     let whole = Look {
         days: (first, last),
         group: None,
@@ -607,6 +631,10 @@ fn check(seed: u64, identifies: bool) {
     };
     let middle = (first + (last - first) / 3, last - (last - first) / 3);
     let mut looks = vec![whole];
+    looks.push(Look {
+        days: (last - (last - first) / 5, last),
+        ..whole
+    });
     looks.push(Look {
         days: middle,
         ..whole

@@ -121,10 +121,12 @@ pub(super) fn encoded(text: &str) -> String {
 
 /// A day; a time is none.
 fn date(text: &str) -> Result<Timestamp, (FaultCode, String)> {
-    if text.len() != 10 {
-        return Err((FaultCode::BadTime, "must be a day: 2026-11-22".to_owned()));
-    }
-    Timestamp::parse(text)
+    let parsed = match text.len() {
+        10 => Timestamp::parse(text).ok(),
+        _ => None,
+    };
+    let reason = "must be a day from 1990-01-01 to 2199-12-31, as 2026-11-22";
+    parsed.ok_or_else(|| (FaultCode::BadTime, reason.to_owned()))
 }
 
 #[cfg(test)]
@@ -156,6 +158,12 @@ mod tests {
     #[test]
     fn every_fault_is_found() {
         let query = "start_date=yesterday&end_date=2026-13-01&breakdown=person&persona=x&segment=a&segment=b";
+        let (_, faults) = Picked::parse("end_date=9999-12-31");
+        let told: Vec<&str> = faults.as_slice().iter().map(|f| &*f.reason).collect();
+        assert_eq!(
+            told,
+            ["must be a day from 1990-01-01 to 2199-12-31, as 2026-11-22"]
+        );
         let (_, faults) = Picked::parse(query);
         let mut fields: Vec<&str> = faults.as_slice().iter().map(|f| &*f.field).collect();
         fields.sort_unstable();

@@ -9,7 +9,8 @@ use super::asked::{Picked, encoded};
 use super::format::{count, moment, money, number, share, title, words};
 use super::outlook::Outlook;
 use super::parts::{Downloads, Frame, Notice, Page, Table};
-use super::timeline::{self, Day};
+use super::timeline::{self, Day, Wording};
+use crate::domain::Places;
 use crate::proto::v1;
 
 /// The most events of a page of the timeline.
@@ -83,6 +84,8 @@ struct CustomerPage {
     visitor_id: String,
     hidden: bool,
     notice: Option<Notice>,
+    /// Whether no customer is known at all.
+    nobody: bool,
     some: Vec<One>,
     more: Option<String>,
     view: Option<View>,
@@ -120,7 +123,12 @@ struct Recommended {
 }
 
 /// The page.
-pub(super) fn page(asked: &Asked, shown: &Shown) -> askama::Result<String> {
+pub(super) fn page(
+    shop: &str,
+    places: &Places,
+    asked: &Asked,
+    shown: &Shown,
+) -> askama::Result<String> {
     let failed = match shown {
         Shown::Hidden => None,
         Shown::Some(list) => list.as_ref().err(),
@@ -131,7 +139,11 @@ pub(super) fn page(asked: &Asked, shown: &Shown) -> askama::Result<String> {
         _ => None,
     };
     let view = match shown {
-        Shown::One(known) => known.as_ref().as_ref().ok().map(view),
+        Shown::One(known) => known
+            .as_ref()
+            .as_ref()
+            .ok()
+            .map(|known| view(places, known)),
         _ => None,
     };
     let more = list
@@ -140,8 +152,13 @@ pub(super) fn page(asked: &Asked, shown: &Shown) -> askama::Result<String> {
             let token = encoded(&list.next_page_token);
             format!("{}?page_token={token}", Page::Customers.path())
         });
+    let mut frame = Frame::new(Page::Customers, shop, &Picked::default());
+    if let Some(view) = &view {
+        frame.title.clone_from(&view.name);
+    }
     CustomerPage {
-        frame: Frame::new(Page::Customers, &Picked::default()),
+        frame,
+        nobody: list.is_some_and(|list| list.customers.is_empty()) && asked.page_token.is_empty(),
         customer_id: asked.customer_id.clone(),
         visitor_id: asked.visitor_id.clone(),
         hidden: matches!(shown, Shown::Hidden),
@@ -171,7 +188,7 @@ fn one(customer: &v1::Customer) -> One {
     }
 }
 
-fn view(known: &Known) -> View {
+fn view(places: &Places, known: &Known) -> View {
     let (asked, customer) = (&known.asked, &known.customer);
     let stage = customer.stage.clone().unwrap_or_default();
     let mut facts = vec![
@@ -195,7 +212,7 @@ fn view(known: &Known) -> View {
     facts.extend(
         traits
             .into_iter()
-            .map(|(name, value)| (title(name), value.clone())),
+            .map(|(name, value)| (title(name), told_trait(value))),
     );
     let product = |id: &str| named(&known.names, id);
     let why = stage.evidence.iter().map(|evidence| {
@@ -228,6 +245,10 @@ fn view(known: &Known) -> View {
         id => format!("Customer {id}"),
     };
     let since = stage.since.as_ref();
+    let words_of = Wording {
+        names: &known.names,
+        places,
+    };
     View {
         name: id,
         stage: format!(
@@ -254,11 +275,27 @@ fn view(known: &Known) -> View {
         offer_note: offer_note(&answer),
         dropped: dropped(explained),
         notices,
-        days: timeline::days(events, &known.names),
-        picture: timeline::picture(events, &known.stages, &known.names),
-        downloads: Downloads::at("/dashboard/customers/timeline", &asked.query()),
+        days: timeline::days(events, words_of),
+        picture: timeline::picture(events, &known.stages, words_of),
+        downloads: Downloads::at(
+            "/dashboard/customers/timeline",
+            &asked.query(),
+            "these steps",
+        ),
         newest: (!asked.page_token.is_empty()).then(|| asked.at("")),
         older: older.map(|token| asked.at(token)),
+    }
+}
+
+/// A trait as people read it: a moment, a name of configuration, or what it says.
+fn told_trait(value: &str) -> String {
+    if let Ok(time) = value.parse::<prost_types::Timestamp>() {
+        return moment(Some(&time));
+    }
+    let is_plain = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    match value.contains('_') && value.chars().all(is_plain) {
+        true => title(value),
+        false => value.to_owned(),
     }
 }
 
@@ -336,4 +373,18 @@ fn dropped(explained: &v1::ExplainRecommendationResponse) -> Table {
         &["Offer", "Code"],
         rows.collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traits_are_told_as_people_read_them() {
+        let told = ["search_ad", "2026-08-25T11:31:09Z", "FR", "c_1", "gold"].map(told_trait);
+        assert_eq!(
+            told,
+            ["Search ad", "2026-08-25 11:31 UTC", "FR", "c_1", "gold"]
+        );
+    }
 }

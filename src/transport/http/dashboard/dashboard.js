@@ -36,3 +36,48 @@ async function follow() {
 }
 
 if (panel) setTimeout(follow, SECOND);
+
+// what is counted moves without loading the page again
+const LIVE = "[data-live]";
+const BEAT = 10 * SECOND;
+
+// who reads there by the keyboard, or has marked text, keeps what they have
+function isInUse(part) {
+  const marked = getSelection();
+  return part.contains(document.activeElement) || (!marked.isCollapsed && marked.containsNode(part, true));
+}
+
+function swap(part, fresh) {
+  const opened = (of) => [...of.querySelectorAll("details")];
+  const open = opened(part).map((one) => one.open);
+  for (const one of opened(part)) one.removeAttribute("open");
+  if (part.innerHTML !== fresh.innerHTML) {
+    const sideways = [part, ...part.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
+    part.replaceChildren(...fresh.childNodes);
+    [part, ...part.querySelectorAll(".scroll")].forEach((one, i) => {
+      one.scrollLeft = sideways[i] ?? 0;
+    });
+  }
+  opened(part).forEach((one, i) => {
+    one.open = open[i] ?? false;
+  });
+}
+
+async function keepUp() {
+  try {
+    const answer = document.hidden ? null : await fetch(location.href, { cache: "no-store" });
+    if (answer?.ok) {
+      // made by the same template as the page, with every text escaped; scripts in it are not run
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const part of document.querySelectorAll(LIVE)) {
+        const fresh = page.querySelector(`[data-live="${part.dataset.live}"]`);
+        if (fresh && !isInUse(part)) swap(part, fresh);
+      }
+    }
+  } catch {
+    // the service may be away for a moment
+  }
+  setTimeout(keepUp, BEAT);
+}
+
+if (document.querySelector(LIVE)) setTimeout(keepUp, BEAT);

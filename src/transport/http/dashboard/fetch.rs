@@ -100,7 +100,7 @@ impl Board {
             },
         };
         let told = answers.map.as_ref().err().cloned();
-        Made::Page(journey::page(&picked, &answers), told)
+        Made::Page(journey::page(&self.shop, &picked, &answers), told)
     }
 
     pub(super) async fn kpis_page(&self, query: &str) -> Made {
@@ -111,7 +111,8 @@ impl Board {
         };
         let people = self.known_personas().await;
         let told = known.as_ref().err().cloned();
-        Made::Page(kpis::page(&picked, &known, map.as_ref(), &people), told)
+        let page = kpis::page(&self.shop, &picked, &known, map.as_ref(), &people);
+        Made::Page(page, told)
     }
 
     pub(super) async fn touchpoints_page(&self, query: &str) -> Made {
@@ -122,7 +123,7 @@ impl Board {
         };
         let people = self.known_personas().await;
         let told = map.as_ref().err().cloned();
-        Made::Page(touchpoints::page(&picked, &map, &people), told)
+        Made::Page(touchpoints::page(&self.shop, &picked, &map, &people), told)
     }
 
     pub(super) async fn personas_page(&self) -> Made {
@@ -131,7 +132,7 @@ impl Board {
         let stages = map.map_or_else(|_| Vec::new(), |map| map.stages);
         let stages: Vec<String> = stages.into_iter().map(|stage| stage.stage).collect();
         let told = known.as_ref().err().cloned();
-        Made::Page(personas::page(&known, &stages), told)
+        Made::Page(personas::page(&self.shop, &known, &stages), told)
     }
 
     /// A chart as a file of its own.
@@ -246,7 +247,7 @@ impl Board {
             outcomes: outcomes.map(tonic::Response::into_inner),
         };
         let told = answers.revisions.as_ref().err().cloned();
-        let page = models::page(&answers, self.access.token(), &self.recipes);
+        let page = models::page(&self.shop, &answers, self.access.token(), &self.recipes);
         Made::Page(page, told)
     }
 
@@ -280,7 +281,8 @@ impl Board {
             "" => String::new(),
             query => format!("?{query}"),
         };
-        Made::Page(offers::page(&offers, self.access.token(), &query), told)
+        let page = offers::page(&self.shop, &offers, self.access.token(), &query);
+        Made::Page(page, told)
     }
 
     /// Who is asked about, and the faults of the question.
@@ -309,7 +311,8 @@ impl Board {
             // also whether somebody is known is nobody's business
             let told = is_one.then(|| Status::new(Code::PermissionDenied, "personal data"));
             let nothing = Asked::default();
-            return Made::Page(customer::page(&nothing, &Shown::Hidden), told);
+            let page = customer::page(&self.shop, &self.places, &nothing, &Shown::Hidden);
+            return Made::Page(page, told);
         }
         let shown = match sound {
             Err(status) => Shown::One(Box::new(Err(status))),
@@ -317,11 +320,16 @@ impl Board {
             Ok(()) => Shown::Some(self.some_customers(&asked).await),
         };
         let told = match &shown {
-            Shown::One(known) => known.as_ref().as_ref().err().cloned(),
+            // a page without its timeline says so, but is no answer to keep
+            Shown::One(known) => match known.as_ref() {
+                Ok(known) => known.events.as_ref().err().cloned(),
+                Err(status) => Some(status.clone()),
+            },
             Shown::Some(list) => list.as_ref().err().cloned(),
             Shown::Hidden => None,
         };
-        Made::Page(customer::page(&asked, &shown), told)
+        let page = customer::page(&self.shop, &self.places, &asked, &shown);
+        Made::Page(page, told)
     }
 
     async fn some_customers(&self, asked: &Asked) -> Result<v1::ListCustomersResponse, Status> {
@@ -337,7 +345,8 @@ impl Board {
         list.await.map(tonic::Response::into_inner)
     }
 
-    async fn known(&self, asked: &Asked) -> Result<Known, Status> {
+    /// Somebody, and how to ask for them: a visitor may have turned out to be a customer.
+    async fn customer(&self, asked: &Asked) -> Result<(v1::Customer, Asked), Status> {
         use v1::get_customer_request::Subject;
         let subject = match asked.customer_id.as_str() {
             "" => Subject::VisitorId(asked.visitor_id.clone()),
@@ -348,6 +357,16 @@ impl Board {
         };
         let customer = self.services.customers.get_customer(Request::new(request));
         let customer = customer.await?.into_inner();
+        let asked = Asked {
+            customer_id: customer.customer_id.clone(),
+            visitor_id: customer.visitor_id.clone(),
+            page_token: asked.page_token.clone(),
+        };
+        Ok((customer, asked))
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, Status> {
+        let (customer, asked) = self.customer(asked).await?;
         let question = v1::RecommendRequest {
             customer_id: customer.customer_id.clone(),
             visitor_id: customer.visitor_id.clone(),
@@ -357,11 +376,6 @@ impl Board {
         let api = &self.services.recommendations;
         let explained = api.explain_recommendation(Request::new(question)).await;
         let explained = explained.map(tonic::Response::into_inner);
-        let asked = Asked {
-            customer_id: customer.customer_id.clone(),
-            visitor_id: customer.visitor_id.clone(),
-            page_token: asked.page_token.clone(),
-        };
         let events = self.events(&asked).await;
         let mut ids = ids(&customer, &explained);
         ids.extend(events.iter().flat_map(product_ids));
@@ -400,16 +414,24 @@ impl Board {
         if let Err(status) = faults.into_result(|| ()).map_err(invalid) {
             return Made::Failed(status);
         }
-        let events = match self.events(&asked).await {
-            Ok(page) => page.events,
-            Err(status) => return Made::Failed(status),
-        };
+        let made = self.try_timeline(&asked, is_picture).await;
+        made.unwrap_or_else(Made::Failed)
+    }
+
+    async fn try_timeline(&self, asked: &Asked, is_picture: bool) -> Result<Made, Status> {
+        // who is not known has no timeline, not even an empty one
+        let (_, asked) = self.customer(asked).await?;
+        let events = self.events(&asked).await?.events;
         let ids = events.iter().map(|event| event.product_id.clone());
         let names = self.names(ids.collect()).await;
-        match is_picture {
-            true => Made::Picture(timeline::picture(&events, &self.stages().await, &names)),
+        let wording = timeline::Wording {
+            names: &names,
+            places: &self.places,
+        };
+        Ok(match is_picture {
+            true => Made::Picture(timeline::picture(&events, &self.stages().await, wording)),
             false => Made::Rows(timeline::rows(&events, &names)),
-        }
+        })
     }
 
     /// The name of a persona, if it is known.

@@ -115,6 +115,11 @@ pub(super) fn long_day(time: &prost_types::Timestamp) -> String {
     strftime(time, "%-d %b %Y")
 }
 
+/// `22 Nov`.
+pub(super) fn short_day(time: &prost_types::Timestamp) -> String {
+    strftime(time, "%-d %b")
+}
+
 /// `2026-11-22 14:03 UTC`.
 pub(super) fn moment(time: Option<&prost_types::Timestamp>) -> String {
     time.map_or_else(
@@ -196,6 +201,7 @@ mod tests {
         };
         assert_eq!(day(&time), "2026-11-22");
         assert_eq!(long_day(&time), "22 Nov 2026");
+        assert_eq!(short_day(&time), "22 Nov");
         assert_eq!(moment(Some(&time)), "2026-11-22 14:03 UTC");
         let far = prost_types::Timestamp {
             seconds: i64::MAX,

@@ -4,9 +4,9 @@ use askama::Template;
 use tonic::Status;
 
 use super::asked::Picked;
-use super::format::{about, count, money, share, span, title, words};
+use super::format::{about, count, moment, money, share, span, title, words};
 use super::map;
-use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counting};
+use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counting, is_fresh};
 use super::svg::{Svg, at};
 use super::{line, quality};
 use crate::proto::v1;
@@ -44,11 +44,16 @@ struct JourneyPage {
 
 struct View {
     window: String,
+    /// Until when anything is known.
+    newest: String,
+    is_fresh: bool,
     headline: String,
     /// What else is lost, where more than one place loses too many.
     others: Option<String>,
     subline: String,
     tiles: Vec<Tile>,
+    /// Why some tiles are missing.
+    tile_note: Option<String>,
     map: String,
     downloads: Downloads,
     flows_csv: String,
@@ -61,9 +66,13 @@ struct View {
 
 struct Tile {
     name: String,
+    /// Where its definition and its days are.
+    href: String,
     value: String,
     change: String,
     quality: &'static str,
+    /// Where it counts, if only one touchpoint is looked at.
+    place: Option<String>,
     spark: String,
 }
 
@@ -80,10 +89,10 @@ struct Pain {
 }
 
 /// The page.
-pub(super) fn page(picked: &Picked, answers: &Answers) -> askama::Result<String> {
+pub(super) fn page(shop: &str, picked: &Picked, answers: &Answers) -> askama::Result<String> {
     let map = answers.map.as_ref().ok();
     let notice = |what: &str, status: Option<&Status>| status.map(|s| Notice::of(what, s));
-    let frame = Frame::new(Page::Journey, picked);
+    let frame = Frame::new(Page::Journey, shop, picked);
     let view = map.map(|map| view(picked, answers, map));
     JourneyPage {
         frame,
@@ -109,15 +118,27 @@ fn view(picked: &Picked, answers: &Answers, map: &v1::JourneyMap) -> View {
     let query = picked.query();
     View {
         window: window.map_or_else(String::new, |window| window.words()),
+        newest: {
+            let state = map.count_state.as_ref();
+            moment(state.and_then(|state| state.newest_event_time.as_ref()))
+        },
+        is_fresh: is_fresh(map.count_state.as_ref()),
         headline,
         subline,
         others: others(pains, currency),
         tiles: answers
             .kpis
             .as_ref()
-            .map_or_else(|_| Vec::new(), |kpis| tiles(kpis, &days)),
+            .map_or_else(|_| Vec::new(), |kpis| tiles(picked, kpis, window)),
+        tile_note: (!picked.touchpoint.is_empty()).then(|| {
+            format!(
+                "Figures that count nowhere at “{}” are left out: visits count where they begin, orders where they are \
+                 placed.",
+                words(&picked.touchpoint)
+            )
+        }),
         map: map::picture(map, pains),
-        downloads: Downloads::at("/dashboard/map", &query),
+        downloads: Downloads::at("/dashboard/map", &query, "the journey map"),
         flows_csv: format!("/dashboard/flows.csv{query}"),
         stages: stage_table(map),
         flows: flow_table(map),
@@ -143,6 +164,8 @@ struct Counted {
     ended: &'static str,
     ended_of: &'static str,
     came: &'static str,
+    worth: &'static str,
+    too_many: &'static str,
 }
 
 impl Counted {
@@ -153,12 +176,16 @@ impl Counted {
                 ended: "were lost",
                 ended_of: "were lost",
                 came: "who came",
+                worth: "those would have bought next",
+                too_many: "too many lost",
             },
             _ => Self {
                 who: "visits",
                 ended: "ended",
                 ended_of: "visits ended",
                 came: "visits that came",
+                worth: "as many visits bring on average",
+                too_many: "visits too many ended here",
             },
         }
     }
@@ -204,14 +231,15 @@ fn headline(
         );
         let subline = format!(
             "{} of the {} {} there did not go on: {}. Had it been {} as {}, {} more would have stayed; the money is \
-             what those would have bought next.",
+             what {}.",
             count(worst.lost_count),
             count(worst.passed_count),
             counted.came,
             lost_share(worst),
             share(worst.expected_share),
             reference(worst),
-            number_of_people(worst.extra_lost_count)
+            number_of_people(worst.extra_lost_count),
+            counted.worth
         );
         return (headline, subline);
     }
@@ -241,8 +269,12 @@ fn others(pains: &[v1::PainPoint], currency: &str) -> Option<String> {
                 "" => &pain.stage,
                 touchpoint => touchpoint,
             };
+            let category = match pain.category.as_str() {
+                "" => String::new(),
+                category => format!(" of {category}"),
+            };
             format!(
-                "“{}” ({})",
+                "“{}”{category} ({})",
                 words(place),
                 about(pain.lost_revenue, currency)
             )
@@ -270,7 +302,16 @@ fn lost_share(pain: &v1::PainPoint) -> String {
     }
 }
 
+/// What a pain point is compared with, in a sentence.
 fn reference(pain: &v1::PainPoint) -> &'static str {
+    match pain.comparison() {
+        Comparison::Before => "in the weeks before",
+        Comparison::Elsewhere | Comparison::Unspecified => "elsewhere",
+    }
+}
+
+/// The same in a word.
+fn reference_name(pain: &v1::PainPoint) -> &'static str {
     match pain.comparison() {
         Comparison::Before => "before",
         Comparison::Elsewhere | Comparison::Unspecified => "elsewhere",
@@ -288,26 +329,37 @@ fn compared(found: &v1::ListPainPointsResponse) -> String {
     }
 }
 
-fn tiles(kpis: &v1::GetKpisResponse, days: &str) -> Vec<Tile> {
+fn tiles(picked: &Picked, kpis: &v1::GetKpisResponse, window: Option<Window>) -> Vec<Tile> {
+    let is_one_place = !picked.touchpoint.is_empty();
     let measured = kpis.kpis.iter().filter(|kpi| {
-        let of = |value: Option<&v1::KpiValue>| value.and_then(|v| v.value).is_some();
-        of(kpi.total.as_ref()) || of(kpi.before.as_ref())
+        let is = |value: Option<&v1::KpiValue>| {
+            let value = value.and_then(|value| value.value);
+            // of one touchpoint, what never counts there would be 0 for ever
+            value.is_some_and(|value| !is_one_place || value.abs() > 0.0)
+        };
+        is(kpi.total.as_ref()) || is(kpi.before.as_ref())
     });
-    let before = days.strip_prefix("these ").map_or_else(
-        || "the day before".to_owned(),
-        |days| format!("the {days} before"),
-    );
+    let before = window.map_or(Some("the window before".to_owned()), |window| {
+        window.before()
+    });
     let tiles = measured.take(MAX_TILES).map(|kpi| {
-        let change = quality::change(kpi, &before);
+        let change = quality::change(kpi, before.as_deref());
         let value = kpi.total.and_then(|total| total.value);
         Tile {
             name: kpi.title.clone(),
+            href: format!(
+                "{}{}#{}",
+                Page::Kpis.path(),
+                picked.query(),
+                super::asked::encoded(&kpi.name)
+            ),
             value: value.map_or_else(
                 || super::format::NONE.to_owned(),
                 |value| line::value(kpi.unit(), value, &kpis.currency_code),
             ),
             change: change.text,
             quality: change.quality,
+            place: is_one_place.then(|| format!("Counts {}.", kpi.place_definition)),
             spark: line::small(kpi),
         }
     });
@@ -398,10 +450,11 @@ fn card(number_of: usize, pain: &v1::PainPoint, currency: &str) -> Pain {
     });
     Pain {
         number: number_of,
-        title: pain.title.clone(),
+        title: title(&pain.title),
         cost: format!(
-            "{} too many lost, about {}",
+            "{} {}, about {}",
             number_of_people(pain.extra_lost_count),
+            Counted::of(pain).too_many,
             about(pain.lost_revenue, currency)
         ),
         numbers: format!(
@@ -414,7 +467,10 @@ fn card(number_of: usize, pain: &v1::PainPoint, currency: &str) -> Pain {
             reference(pain)
         ),
         place: place.join(" · "),
-        certainty: format!("false discovery rate {}", share(pain.q_value)),
+        certainty: format!(
+            "of findings as clear as this at most {} in 1,000 are false",
+            count((1_000.0 * pain.q_value).ceil().clamp(1.0, 1_000.0) as i64)
+        ),
         picture: comparison(number_of, pain),
         suggestions: pain.suggestions.clone(),
         paths: paths.collect(),
@@ -450,7 +506,7 @@ fn comparison(number_of: usize, pain: &v1::PainPoint) -> String {
     );
     let rows = [
         ("here", value, "lost", 4.0),
-        (reference(pain), pain.expected_share, "all", 30.0),
+        (reference_name(pain), pain.expected_share, "all", 30.0),
     ];
     for (name, of, class, y) in rows {
         svg.label("small", [78.0, y + 12.0], "end", name);
@@ -513,7 +569,7 @@ pub(super) fn pain_rows(found: &v1::ListPainPointsResponse) -> Vec<Vec<String>> 
             pain.persona_id.clone(),
             pain.persona_name.clone(),
             pain.category.clone(),
-            reference(pain).to_owned(),
+            reference_name(pain).to_owned(),
             pain.passed_count.to_string(),
             pain.lost_count.to_string(),
             text(lost.value),

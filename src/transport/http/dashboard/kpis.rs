@@ -5,7 +5,7 @@ use tonic::Status;
 
 use super::asked::Picked;
 use super::format::{NONE, count};
-use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counting};
+use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counting, is_fresh};
 use super::{line, quality};
 use crate::proto::v1;
 use crate::proto::v1::get_kpis_request::Breakdown;
@@ -24,6 +24,7 @@ struct KpisPage {
     notice: Option<Notice>,
     counting: Option<String>,
     window: String,
+    is_fresh: bool,
     cards: Vec<Card>,
     all_csv: String,
 }
@@ -44,6 +45,7 @@ struct Card {
 
 /// The page.
 pub(super) fn page(
+    shop: &str,
     picked: &Picked,
     kpis: &Result<v1::GetKpisResponse, Status>,
     map: Option<&v1::JourneyMap>,
@@ -53,23 +55,28 @@ pub(super) fn page(
     let window = known.and_then(|known| Window::of(known.count_state.as_ref()));
     let failed = kpis.as_ref().err();
     KpisPage {
-        frame: Frame::new(Page::Kpis, picked),
+        frame: Frame::new(Page::Kpis, shop, picked),
         picker: Picker::new(Page::Kpis, picked, map, personas),
         notice: failed.map(|status| Notice::of("Key figures cannot be shown", status)),
         counting: known.and_then(|known| counting(known.count_state.as_ref())),
         window: window.map_or_else(String::new, |window| window.words()),
-        cards: known.map_or_else(Vec::new, |known| cards(picked, known)),
+        is_fresh: known.is_some_and(|known| is_fresh(known.count_state.as_ref())),
+        cards: known.map_or_else(Vec::new, |known| cards(picked, known, window)),
         all_csv: format!("/dashboard/kpis.csv{}", picked.query()),
     }
     .render()
 }
 
-fn cards(picked: &Picked, known: &v1::GetKpisResponse) -> Vec<Card> {
+fn cards(picked: &Picked, known: &v1::GetKpisResponse, window: Option<Window>) -> Vec<Card> {
+    let before = window.map_or(Some("the window before".to_owned()), |window| {
+        window.before()
+    });
+
     let currency = &known.currency_code;
     let is_by_place = !picked.touchpoint.is_empty()
         || matches!(picked.breakdown(), Breakdown::Touchpoint | Breakdown::Stage);
     let cards = known.kpis.iter().map(|kpi| {
-        let change = quality::change(kpi, "the window before");
+        let change = quality::change(kpi, before.as_deref());
         let samples = kpi.total.map_or(0, |total| total.sample_count);
         let path = format!("/dashboard/kpis/{}", super::asked::encoded(&kpi.name));
         Card {
@@ -82,7 +89,7 @@ fn cards(picked: &Picked, known: &v1::GetKpisResponse) -> Vec<Card> {
             quality: change.quality,
             samples: format!("measured of {}", count(samples)),
             picture: line::picture(kpi, currency),
-            downloads: Downloads::at(&path, &picked.query()),
+            downloads: Downloads::at(&path, &picked.query(), &kpi.title),
             groups: groups(kpi, currency),
         }
     });
@@ -93,19 +100,39 @@ fn groups(kpi: &v1::Kpi, currency: &str) -> Option<Table> {
     if kpi.groups.is_empty() {
         return None;
     }
-    let rows = kpi.groups.iter().take(MAX_GROUPS).map(|group| {
-        let of = group.value.as_ref();
-        let name = match group.title.as_str() {
-            "" => group.key.clone(),
-            title => title.to_owned(),
-        };
-        vec![
-            name,
-            line::with_interval(kpi.unit(), of, currency),
-            of.map_or_else(|| NONE.to_owned(), |of| count(of.sample_count)),
-        ]
-    });
-    let caption = format!("{} by group", kpi.title);
+    // what never counts there is no figure of it
+    let measured = |group: &&v1::KpiGroup| {
+        let value = group.value.as_ref();
+        value.is_some_and(|value| value.value.is_some() && value.sample_count > 0)
+    };
+    let rows = kpi
+        .groups
+        .iter()
+        .filter(measured)
+        .take(MAX_GROUPS)
+        .map(|group| {
+            let of = group.value.as_ref();
+            let name = match group.title.as_str() {
+                // a name of configuration
+                "" => super::format::title(&group.key),
+                name if name == group.key => super::format::title(name),
+                name => name.to_owned(),
+            };
+            vec![
+                name,
+                line::with_interval(kpi.unit(), of, currency),
+                of.map_or_else(|| NONE.to_owned(), |of| count(of.sample_count)),
+            ]
+        });
+    let rest = kpi.groups.iter().filter(|group| !measured(group)).count();
+    let caption = match rest {
+        0 => format!("{} by group", kpi.title),
+        rest => format!(
+            "{} by group; of {} others nothing was measured",
+            kpi.title,
+            count(rest as i64)
+        ),
+    };
     let heads = ["Group", "Value (95 % interval)", "Of"];
     Some(Table::new(&caption, &heads, rows.collect()))
 }

@@ -8,7 +8,7 @@ use crate::proto::v1::kpi::Unit;
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 220.0;
 /// Where the lines are: left, top, right, bottom.
-const FRAME: [f64; 4] = [64.0, 14.0, 626.0, 186.0];
+const FRAME: [f64; 4] = [78.0, 14.0, 626.0, 186.0];
 /// With more days than this only the line is drawn, not its points.
 const MAX_POINTS: usize = 92;
 /// The most days that are drawn.
@@ -129,7 +129,7 @@ pub(super) fn picture(kpi: &v1::Kpi, currency: &str) -> String {
     let step = days.len().div_ceil(6).max(1);
     for (place, day_of) in days.iter().enumerate().step_by(step) {
         if let Some(time) = &day_of.day {
-            let text = super::format::day(time);
+            let text = super::format::short_day(time);
             let anchor = if place == 0 { "start" } else { "middle" };
             svg.label("small", [x(place), bottom + 20.0], anchor, &text);
         }

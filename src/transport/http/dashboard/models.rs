@@ -31,6 +31,8 @@ struct ModelsPage<'a> {
     progress: Progress<'a>,
     notices: Vec<Notice>,
     revisions: Vec<Revision>,
+    /// Whether there is one to go back to.
+    can_roll_back: bool,
     picture: Option<String>,
     downloads: Downloads,
     online: String,
@@ -76,6 +78,7 @@ struct Revision {
 
 /// The page.
 pub(super) fn page(
+    shop: &str,
     answers: &Answers,
     token: &str,
     recipes: &[RecipeFile],
@@ -91,7 +94,7 @@ pub(super) fn page(
     note("Training runs cannot be shown", answers.runs.as_ref().err());
     note("Outcomes cannot be shown", answers.outcomes.as_ref().err());
     let progress = running(&answers.runs, token);
-    let mut frame = Frame::new(Page::Models, &Picked::default());
+    let mut frame = Frame::new(Page::Models, shop, &Picked::default());
     frame.refresh = progress.running.is_some();
     let revisions = answers
         .revisions
@@ -108,7 +111,8 @@ pub(super) fn page(
         progress,
         notices,
         picture: newest(revisions).map(picture),
-        downloads: Downloads::at("/dashboard/models", ""),
+        downloads: Downloads::at("/dashboard/models", "", "what the gate saw"),
+        can_roll_back: revisions.len() > 1,
         revisions: revisions.iter().map(revision).collect(),
         online: online.map_or_else(String::new, told_online),
         recipes,

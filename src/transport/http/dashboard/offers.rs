@@ -47,6 +47,7 @@ struct Row {
 
 /// The page. With `next` there are more.
 pub(super) fn page(
+    shop: &str,
     offers: &Result<(Vec<Used>, String), Status>,
     token: &str,
     query: &str,
@@ -58,11 +59,11 @@ pub(super) fn page(
         (!next.is_empty()).then(|| format!("{}?page_token={}", Page::Offers.path(), encoded(next)));
     let failed = offers.as_ref().err();
     OffersPage {
-        frame: Frame::new(Page::Offers, &Picked::default()),
+        frame: Frame::new(Page::Offers, shop, &Picked::default()),
         token,
         notice: failed.map(|status| Notice::of("Offers cannot be shown", status)),
         picture: has_budget.then(|| picture(known)),
-        downloads: Downloads::at("/dashboard/offers", query),
+        downloads: Downloads::at("/dashboard/offers", query, "offers"),
         rows: known.iter().map(row).collect(),
         more,
     }
@@ -103,6 +104,7 @@ fn kind(offer: &v1::Offer) -> String {
         OfferKind::FreeShipping => with("free shipping", value),
         OfferKind::Gift => with("gift", value),
         OfferKind::LoyaltyPoints => format!("{number_of}points"),
+        OfferKind::EarlyAccess if value.is_none() => "early access".to_owned(),
         OfferKind::EarlyAccess => format!("{number_of}days early access"),
         OfferKind::Referral => with("referral", value),
         OfferKind::Content => "content".to_owned(),
@@ -164,13 +166,27 @@ fn row(used: &Used) -> Row {
             },
         ),
         left,
-        outcomes: format!(
-            "{} sent, {} seen, {} clicked, {} declined",
-            count(outcomes.sent_count),
-            count(outcomes.viewed_count),
-            count(outcomes.selected_count),
-            count(outcomes.declined_count)
-        ),
+        outcomes: told_outcomes(outcomes),
+    }
+}
+
+/// What events said of an offer. What none said is left out: of a mail that is opened nobody knows whether the offer
+/// in it was seen.
+fn told_outcomes(outcomes: v1::OfferOutcomes) -> String {
+    let told = [
+        (outcomes.sent_count, "sent"),
+        (outcomes.viewed_count, "seen"),
+        (outcomes.selected_count, "clicked"),
+        (outcomes.declined_count, "declined"),
+    ];
+    let told: Vec<String> = told
+        .into_iter()
+        .filter(|(many, _)| *many > 0)
+        .map(|(many, what)| format!("{} {what}", count(many)))
+        .collect();
+    match told.is_empty() {
+        true => "nothing yet".to_owned(),
+        false => told.join(", "),
     }
 }
 

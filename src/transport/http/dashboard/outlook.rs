@@ -123,6 +123,7 @@ fn expected(said: &v1::Propensities) -> Vec<(&'static str, String)> {
 mod tests {
     use super::super::customer::{Asked, Known, Shown, page};
     use super::*;
+    use crate::domain::Places;
 
     const HOSTILE: &str = "<script>alert(\"x\")</script>'&";
     const ESCAPED: &str = "&#60;script&#62;alert(&#34;x&#34;)&#60;/script&#62;&#39;&#38;";
@@ -137,7 +138,13 @@ mod tests {
             explained: Ok(v1::ExplainRecommendationResponse::default()),
             names: [("p".to_owned(), HOSTILE.to_owned())].into(),
         };
-        page(&Asked::default(), &Shown::One(Box::new(Ok(known)))).unwrap()
+        page(
+            "",
+            &Places::default(),
+            &Asked::default(),
+            &Shown::One(Box::new(Ok(known))),
+        )
+        .unwrap()
     }
 
     fn customer(text: &str) -> v1::Customer {

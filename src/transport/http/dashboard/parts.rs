@@ -73,7 +73,10 @@ pub(super) struct Link {
 
 /// The frame of a page.
 pub(super) struct Frame {
+    /// What the page is about; the window's title begins with it.
     pub(super) title: String,
+    /// What the shop is called; empty: it does not say.
+    pub(super) shop: String,
     pub(super) links: Vec<Link>,
     pub(super) style: String,
     pub(super) script: String,
@@ -82,8 +85,8 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Of a page; what was picked goes along to the pages that have the same pickers.
-    pub(super) fn new(page: Page, picked: &Picked) -> Self {
+    /// Of a page of a shop; what was picked goes along to the pages that have the same pickers.
+    pub(super) fn new(page: Page, shop: &str, picked: &Picked) -> Self {
         let kept = Picked {
             breakdown: String::new(),
             ..picked.clone()
@@ -98,6 +101,7 @@ impl Frame {
         });
         Self {
             title: page.name().to_owned(),
+            shop: shop.to_owned(),
             links: links.into(),
             style: super::assets::style_href(),
             script: super::assets::script_href(),
@@ -125,15 +129,47 @@ impl Notice {
         let faults = details.bad_request().map_or_else(Vec::new, |bad| {
             let faults = bad.field_violations.iter();
             faults
-                .map(|fault| format!("{}: {}", fault.field, fault.description))
+                .map(|fault| {
+                    format!(
+                        "{}: {}",
+                        labelled(&fault.field),
+                        reworded(&fault.description)
+                    )
+                })
                 .collect()
         });
         Self {
             heading: what.to_owned(),
-            text: status.message().to_owned(),
+            // the message repeats the first of them
+            text: match faults.is_empty() {
+                true => status.message().to_owned(),
+                false => String::new(),
+            },
             faults,
         }
     }
+}
+
+/// What the form calls a field of the API; others stay as they are.
+fn labelled(field: &str) -> &str {
+    match field.rsplit('.').next().unwrap_or(field) {
+        "start_date" | "start_time" => "From",
+        "end_date" | "end_time" => "To",
+        "persona_id" => "Persona",
+        "segment" => "Segment",
+        "touchpoint" => "Touchpoint",
+        "breakdown" => "Breakdown",
+        "customer_id" => "Customer id",
+        "visitor_id" => "Visitor id",
+        "page_token" => "The link to this part",
+        _ => field,
+    }
+}
+
+fn reworded(description: &str) -> String {
+    description
+        .replace("start_time", "“From”")
+        .replace("end_time", "“To”")
 }
 
 /// A table; the first cell of a row is its head.
@@ -284,7 +320,8 @@ impl Picker {
         }
         let window = map.and_then(|map| Window::of(map.count_state.as_ref()));
         let windows = window.map_or_else(Vec::new, |window| {
-            WINDOWS.map(|days| window.link(page, picked, days)).into()
+            let known = WINDOWS.into_iter().filter(|days| window.is_known(*days));
+            known.map(|days| window.link(page, picked, days)).collect()
         });
         Self {
             action: page.path(),
@@ -305,6 +342,8 @@ pub(super) struct Window {
     /// Until when the last day is counted; absent: it is whole.
     until: Option<prost_types::Timestamp>,
     pub(super) days: i64,
+    /// The midnight before the first thing that was counted; absent: the answer does not say.
+    earliest: Option<prost_types::Timestamp>,
 }
 
 impl Window {
@@ -323,11 +362,49 @@ impl Window {
             last,
             until: (!is_whole).then_some(end),
             days,
+            earliest: state?.earliest_time,
         })
     }
 
-    /// `1 Nov 2026 to 28 Nov 2026, 28 days, the last until 14:05`.
+    /// Whether as many days before it lie wholly after the first day that was counted: then it can be compared.
+    pub(super) fn has_before(&self) -> bool {
+        let before = self.start.seconds - self.days * DAY_S;
+        self.earliest
+            .is_none_or(|earliest| before > earliest.seconds)
+    }
+
+    /// What it is compared with, in words; absent: with nothing.
+    pub(super) fn before(&self) -> Option<String> {
+        let before = match self.days {
+            1 => "the day before".to_owned(),
+            days => format!("the {} days before", count(days)),
+        };
+        self.has_before().then_some(before)
+    }
+
+    /// Whether so many days until its end are known.
+    fn is_known(&self, days: i64) -> bool {
+        let first = day_start(&self.last) - (days - 1) * DAY_S;
+        self.earliest
+            .is_none_or(|earliest| first >= earliest.seconds)
+    }
+
+    /// `1 Nov 2026 to 28 Nov 2026, 28 days, the last until 14:05; counted since 20 Oct 2026, so there is no earlier
+    /// window to compare with`.
     pub(super) fn words(&self) -> String {
+        let days = self.days_in_words();
+        match self.earliest.filter(|_| !self.has_before()) {
+            None => days,
+            Some(earliest) => {
+                let since = long_day(&earliest);
+                format!(
+                    "{days}; counted since {since}, so there is no earlier window to compare with"
+                )
+            }
+        }
+    }
+
+    fn days_in_words(&self) -> String {
         let (start, last) = (long_day(&self.start), long_day(&self.last));
         let until = self.until.as_ref().map(clock);
         match (self.days, until) {
@@ -358,6 +435,15 @@ impl Window {
     }
 }
 
+fn day_start(time: &prost_types::Timestamp) -> i64 {
+    time.seconds.div_euclid(DAY_S) * DAY_S
+}
+
+/// Whether the shop has seen nothing at all yet: then pages say what to do first.
+pub(super) fn is_fresh(state: Option<&v1::CountState>) -> bool {
+    state.is_some_and(|state| state.complete && state.newest_event_time.is_none())
+}
+
 /// Says so while the past is being counted.
 pub(super) fn counting(state: Option<&v1::CountState>) -> Option<String> {
     let state = state.filter(|state| !state.complete)?;
@@ -369,16 +455,72 @@ pub(super) fn counting(state: Option<&v1::CountState>) -> Option<String> {
 
 /// The links under a chart.
 pub(super) struct Downloads {
+    /// What they bring, for who hears the links without the chart.
+    pub(super) of: String,
     pub(super) svg: String,
     pub(super) csv: String,
 }
 
 impl Downloads {
     /// Of a chart at `path`, with the same query.
-    pub(super) fn at(path: &str, query: &str) -> Self {
+    pub(super) fn at(path: &str, query: &str, of: &str) -> Self {
         Self {
+            of: of.to_owned(),
             svg: format!("{path}.svg{query}"),
             csv: format!("{path}.csv{query}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A window of whole days that ends at midnight, of a shop that was first seen so many days before its end.
+    fn window(days: i64, known: i64) -> Window {
+        let time = |day: i64| {
+            Some(prost_types::Timestamp {
+                seconds: (20_000 + day) * DAY_S,
+                nanos: 0,
+            })
+        };
+        let state = v1::CountState {
+            complete: true,
+            newest_event_time: time(1),
+            start_time: time(-days),
+            end_time: time(0),
+            earliest_time: time(-known),
+            ..v1::CountState::default()
+        };
+        Window::of(Some(&state)).unwrap()
+    }
+
+    #[test]
+    fn a_window_is_compared_with_what_lies_wholly_after_the_first_day() {
+        // the first day was seen in part
+        assert_eq!(window(28, 56).before(), None);
+        let before = window(28, 57).before();
+        assert_eq!(before.as_deref(), Some("the 28 days before"));
+        assert_eq!(window(1, 3).before().as_deref(), Some("the day before"));
+        assert!(!window(28, 57).words().contains("no earlier window"));
+        let told = window(28, 56).words();
+        assert!(
+            told.ends_with("so there is no earlier window to compare with"),
+            "{told}"
+        );
+        assert!(window(28, 90).is_known(90) && !window(28, 89).is_known(90));
+    }
+
+    #[test]
+    fn faults_are_said_once_in_the_words_of_the_form() {
+        let mut faults = crate::domain::Faults::new();
+        let code = crate::domain::FaultCode::OutOfRange;
+        faults.add("selection.end_time", code, "must not be before start_time");
+        let status = crate::application::AppError::Invalid(faults).into();
+        let notice = Notice::of("It cannot be shown", &status);
+        assert_eq!(notice.text, "");
+        assert_eq!(notice.faults, ["To: must not be before “From”"]);
+        let passing = Notice::of("It cannot be shown", &Status::unavailable("not now"));
+        assert_eq!((&*passing.text, passing.faults.len()), ("not now", 0));
     }
 }

@@ -42,12 +42,13 @@ struct Card {
 
 /// The page; `order` has the stages in the order of the journey, as far as they are known.
 pub(super) fn page(
+    shop: &str,
     personas: &Result<v1::ListPersonasResponse, Status>,
     order: &[String],
 ) -> askama::Result<String> {
     let failed = personas.as_ref().err();
     PersonasPage {
-        frame: Frame::new(Page::Personas, &Picked::default()),
+        frame: Frame::new(Page::Personas, shop, &Picked::default()),
         notice: failed.map(|status| Notice::of("Personas cannot be shown", status)),
         view: personas.as_ref().ok().map(|known| view(known, order)),
     }
@@ -56,7 +57,9 @@ pub(super) fn page(
 
 fn view(known: &v1::ListPersonasResponse, order: &[String]) -> View {
     let told = match known.personas.len() {
-        0 => "No personas have been learned yet: train models first.".to_owned(),
+        0 => "No personas have been learned yet. They come with a training run, once enough customers have bought: \
+              “Train now” on the page Models."
+            .to_owned(),
         many => format!(
             "{many} kinds of customers, found by what they do; {} customers have too little history to say. How well \
              they are told apart: {} (mean silhouette, from −1 to 1).",
@@ -92,7 +95,7 @@ fn view(known: &v1::ListPersonasResponse, order: &[String]) -> View {
     View {
         told,
         picture: picture(known),
-        downloads: Downloads::at("/dashboard/personas", ""),
+        downloads: Downloads::at("/dashboard/personas", "", "customers by persona"),
         cards: cards.collect(),
     }
 }

@@ -12,11 +12,14 @@ pub(super) struct Change {
     pub(super) quality: &'static str,
 }
 
-/// The change of a key figure against `before`: "the 28 days before".
-pub(super) fn change(kpi: &v1::Kpi, before: &str) -> Change {
+/// The change of a key figure against `before`: "the 28 days before"; absent: there is no earlier window.
+pub(super) fn change(kpi: &v1::Kpi, before: Option<&str>) -> Change {
     let same = |text: String| Change {
         text,
         quality: "same",
+    };
+    let Some(before) = before else {
+        return same("no earlier window to compare with".to_owned());
     };
     let (Some(now), Some(then)) = (kpi.total, kpi.before) else {
         return same(format!("no figure for {before}"));
@@ -83,6 +86,7 @@ mod tests {
     #[test]
     fn a_change_is_good_bad_or_chance() {
         let up = ([0.30, 0.28, 0.32], [0.20, 0.18, 0.22]);
+        let change = |kpi: &v1::Kpi, before| super::change(kpi, Some(before));
         let told = change(&kpi(up.0, up.1, true), "before");
         assert_eq!(
             (&*told.text, told.quality),
@@ -97,6 +101,11 @@ mod tests {
         );
         let nothing = v1::Kpi::default();
         assert_eq!(change(&nothing, "before").text, "no figure for before");
+        let alone = super::change(&kpi(up.0, up.1, true), None);
+        assert_eq!(
+            (&*alone.text, alone.quality),
+            ("no earlier window to compare with", "same")
+        );
         let counted = |now: f64| {
             let count = v1::Kpi {
                 unit: Unit::Count.into(),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::customer::named;
 use super::format::{NONE, clock, long_day, moment, money, number, title, words};
 use super::svg::{Svg, at};
+use crate::domain::{EventKind, Places};
 use crate::proto::v1;
 
 const WIDTH: f64 = 960.0;
@@ -14,6 +15,31 @@ const TOP: f64 = 28.0;
 const LANE: f64 = 34.0;
 /// Below the last lane: the days and what the dots mean.
 const FOOT: f64 = 44.0;
+
+/// What steps are told with.
+#[derive(Clone, Copy)]
+pub(super) struct Wording<'a> {
+    /// Names of products by their ids.
+    pub(super) names: &'a HashMap<String, String>,
+    /// The touchpoints of the journey.
+    pub(super) places: &'a Places,
+}
+
+impl Wording<'_> {
+    /// Where a step counts, as the map calls it; with the channel, if it named only that.
+    fn place(&self, event: &v1::Event) -> String {
+        let named = event.touchpoint.as_str();
+        let Some(kind) = EventKind::from_name(&event.event_type) else {
+            return words(named);
+        };
+        let place = self.places.touchpoint(kind, Some(named));
+        let channel = self.places.unaliased(named);
+        match place == channel {
+            true => words(place),
+            false => format!("{} ({})", words(place), words(channel)),
+        }
+    }
+}
 
 /// The steps of a day.
 pub(super) struct Day {
@@ -50,7 +76,7 @@ fn because(event: &v1::Event) -> Vec<&'static str> {
 }
 
 /// The steps by day, the newest first. Of the oldest one it is not known whether it led to another stage.
-pub(super) fn days(events: &[v1::Event], names: &HashMap<String, String>) -> Vec<Day> {
+pub(super) fn days(events: &[v1::Event], wording: Wording<'_>) -> Vec<Day> {
     let events = in_time(events);
     let mut days: Vec<Day> = Vec::new();
     for (place, event) in events.iter().enumerate().rev() {
@@ -59,7 +85,7 @@ pub(super) fn days(events: &[v1::Event], names: &HashMap<String, String>) -> Vec
         let came_to = before.filter(|before| before.stage != event.stage);
         let line = Line {
             time: clock(&time),
-            text: happened(event, names),
+            text: happened(event, wording),
             came_to: came_to.map(|_| words(&event.stage)),
             because: because(event),
         };
@@ -75,12 +101,12 @@ pub(super) fn days(events: &[v1::Event], names: &HashMap<String, String>) -> Vec
     days
 }
 
-fn happened(event: &v1::Event, names: &HashMap<String, String>) -> String {
+fn happened(event: &v1::Event, wording: Wording<'_>) -> String {
     let mut parts = vec![title(&event.event_type)];
     if !event.product_id.is_empty() {
         let quantity = event.quantity.filter(|many| (many - 1.0).abs() > 1e-9);
         let many = quantity.map_or_else(String::new, |many| format!("{} × ", number(many)));
-        parts.push(format!("{many}{}", named(names, &event.product_id)));
+        parts.push(format!("{many}{}", named(wording.names, &event.product_id)));
     }
     if let Some(price) = event.unit_price {
         parts.push(money(price, &event.currency_code));
@@ -98,7 +124,7 @@ fn happened(event: &v1::Event, names: &HashMap<String, String>) -> String {
         parts.push(format!("campaign {}", event.campaign_id));
     }
     if !event.touchpoint.is_empty() {
-        parts.push(format!("at {}", words(&event.touchpoint)));
+        parts.push(format!("at {}", wording.place(event)));
     }
     match parts.is_empty() {
         true => NONE.to_owned(),
@@ -108,11 +134,7 @@ fn happened(event: &v1::Event, names: &HashMap<String, String>) -> String {
 
 /// Draws the steps from left to right, each at the height of the stage after it. `stages` are those of the journey, in
 /// order; what the journey has no more stands below them.
-pub(super) fn picture(
-    events: &[v1::Event],
-    stages: &[String],
-    names: &HashMap<String, String>,
-) -> String {
+pub(super) fn picture(events: &[v1::Event], stages: &[String], wording: Wording<'_>) -> String {
     let events = in_time(events);
     let mut lanes: Vec<&str> = stages.iter().map(String::as_str).collect();
     for event in &events {
@@ -166,7 +188,7 @@ pub(super) fn picture(
         let mut tip = format!(
             "{}: {}",
             moment(event.event_time.as_ref()),
-            happened(event, names)
+            happened(event, wording)
         );
         for why in because(event) {
             tip.push_str(", ");
@@ -257,7 +279,12 @@ mod tests {
 
     #[test]
     fn steps_stand_in_the_order_of_time_with_the_stages_they_led_to() {
-        let days = days(&sample(), &HashMap::new());
+        let (names, places) = (HashMap::new(), Places::default());
+        let wording = Wording {
+            names: &names,
+            places: &places,
+        };
+        let days = days(&sample(), wording);
         let lines: Vec<_> = days.iter().flat_map(|day| &day.events).collect();
         let told: Vec<_> = lines
             .iter()
@@ -274,9 +301,34 @@ mod tests {
     }
 
     #[test]
+    fn a_step_is_where_the_map_has_it() {
+        let recipes = crate::application::recipes::Recipes::embedded().unwrap();
+        let names = HashMap::new();
+        let wording = Wording {
+            names: &names,
+            places: &recipes.places,
+        };
+        let at = |kind: &str, touchpoint: &str| {
+            let mut step = event(0, kind, "");
+            step.touchpoint = touchpoint.to_owned();
+            wording.place(&step)
+        };
+        assert_eq!(at("view_item", "site"), "product page (website)");
+        assert_eq!(at("page_view", "site"), "website");
+        assert_eq!(at("page_view", "search"), "organic search");
+        assert_eq!(at("ad_click", "social_ad"), "social ad");
+        assert_eq!(at("add_to_cart", "sales_team"), "sales team");
+    }
+
+    #[test]
     fn the_picture_has_a_dot_for_each_step_and_the_rows_say_the_same() {
         let stages = ["awareness", "consideration"].map(str::to_owned);
-        let text = picture(&sample(), &stages, &HashMap::new());
+        let (names, places) = (HashMap::new(), Places::default());
+        let wording = Wording {
+            names: &names,
+            places: &places,
+        };
+        let text = picture(&sample(), &stages, wording);
         let read = roxmltree::Document::parse(&text).unwrap();
         let dots = read.descendants().filter(|n| n.has_tag_name("circle"));
         assert_eq!(dots.count(), 3);
@@ -288,7 +340,7 @@ mod tests {
         assert_eq!(kinds, ["event_type", "purchase", "view_item", "page_view"]);
         assert_eq!(rows[0][14..], ["recommended", "with_offer"]);
         assert_eq!(rows[1][14..], ["true", "true"]);
-        let none = picture(&[], &stages, &HashMap::new());
+        let none = picture(&[], &stages, wording);
         assert!(roxmltree::Document::parse(&none).is_ok());
     }
 }

@@ -6,7 +6,7 @@ use tonic::Status;
 use super::asked::Picked;
 use super::format::{NONE, count, cut, money, share, title};
 use super::map::{feeling, flow_rows};
-use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counting};
+use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counting, is_fresh};
 use super::svg::Svg;
 use crate::proto::v1;
 
@@ -28,6 +28,7 @@ struct TouchpointsPage {
     picker: Picker,
     notice: Option<Notice>,
     counting: Option<String>,
+    is_fresh: bool,
     view: Option<View>,
 }
 
@@ -42,6 +43,7 @@ struct View {
 
 /// The page.
 pub(super) fn page(
+    shop: &str,
     picked: &Picked,
     map: &Result<v1::JourneyMap, Status>,
     personas: &[v1::Persona],
@@ -49,10 +51,11 @@ pub(super) fn page(
     let known = map.as_ref().ok();
     let failed = map.as_ref().err();
     TouchpointsPage {
-        frame: Frame::new(Page::Touchpoints, picked),
+        frame: Frame::new(Page::Touchpoints, shop, picked),
         picker: Picker::new(Page::Touchpoints, picked, known, personas),
         notice: failed.map(|status| Notice::of("Touchpoints cannot be shown", status)),
         counting: known.and_then(|map| counting(map.count_state.as_ref())),
+        is_fresh: known.is_some_and(|map| is_fresh(map.count_state.as_ref())),
         view: known.map(|map| view(picked, map)),
     }
     .render()
@@ -75,7 +78,7 @@ fn view(picked: &Picked, map: &v1::JourneyMap) -> View {
     View {
         window: window.map_or_else(String::new, |window| window.words()),
         picture: picture(map),
-        downloads: Downloads::at("/dashboard/touchpoints", &query),
+        downloads: Downloads::at("/dashboard/touchpoints", &query, "the funnel"),
         table: table(map),
         flows: Table::new(
             "The largest moves between touchpoints",
