@@ -27,4 +27,5 @@ pub mod rows;
 pub mod sessions;
 pub mod standard;
 pub mod top;
+pub mod treatment;
 pub mod uplift;

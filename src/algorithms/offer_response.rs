@@ -449,7 +449,7 @@ mod tests {
         }
     }
 
-    /// Of those who come back a third buys; if `in_vain`, of those whom an offer drew in nobody but who would have come.
+    /// Of those who come back a third buys; if `in_vain`, an offer makes nobody buy who would not have come without it.
     fn visited(count: u64, in_vain: bool) -> Vec<OfferRow> {
         let row = |i: u64| {
             // every second one gets none, as beside mailings

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::Array2;
-
 use super::{Exposure, JudgedBy, OfferFigures, Trial};
 use crate::algorithms::bootstrap::Interval;
 use crate::algorithms::offer_response::FittedOfferResponse;
@@ -12,8 +10,7 @@ use crate::algorithms::policy::{
     LoggedDecision, MAX_REWARD, Method, PolicyError, PolicyParams, PolicyReport, Target, Trust,
     evaluate,
 };
-use crate::algorithms::response::{FittedResponse, Kind, ResponseParams};
-use crate::algorithms::standard::Standard;
+use crate::algorithms::treatment::FittedTreatment;
 use crate::application::model::Model;
 use crate::application::train::TrainError;
 
@@ -22,8 +19,6 @@ pub(super) const MIN_JUDGED: usize = 200;
 /// The most exposures that judge, and the most arms of all of them.
 const MAX_JUDGED: usize = 20_000;
 const MAX_JUDGED_ARMS: usize = 100;
-/// A mailing judges if it was about as probable as not: within these (Crump et al. 2009, Dealing with limited overlap).
-const OVERLAP: (f64, f64) = (0.1, 0.9);
 /// How often the judging exposures are drawn for an interval.
 const RESAMPLES: usize = 500;
 
@@ -138,32 +133,16 @@ fn with_propensities(taught: &[Exposure], judging: &[Exposure]) -> Vec<Exposure>
     let is_mailing = |e: &&Exposure| e.propensity.is_none();
     let taught: Vec<&Exposure> = taught.iter().filter(is_mailing).collect();
     let rows: Vec<&[f64]> = taught.iter().map(|e| &e.x[..]).collect();
-    let standard = Standard::of(&rows);
-    let flat: Vec<f64> = rows.iter().flat_map(|row| standard.all(row)).collect();
-    let Ok(matrix) = Array2::from_shape_vec((rows.len(), standard.features()), flat) else {
-        return Vec::new();
-    };
-    let sent: Vec<f64> = taught
-        .iter()
-        .map(|e| f64::from(e.chosen.is_some()))
-        .collect();
-    let fitted = FittedResponse::fit(matrix, &sent, Kind::Chance, &ResponseParams::default());
-    let judged = judging.iter().filter(is_mailing).map(|exposure| {
-        let sent = fitted.expect(&standard.all(&exposure.x));
-        let propensity = match exposure.chosen {
-            Some(_) => sent,
-            None => 1.0 - sent,
-        };
-        Exposure {
+    let sent: Vec<bool> = taught.iter().map(|e| e.chosen.is_some()).collect();
+    let fitted = FittedTreatment::fit(&rows, &sent);
+    let judged = judging.iter().filter(is_mailing).filter_map(|exposure| {
+        let propensity = fitted.propensity(&exposure.x, exposure.chosen.is_some())?;
+        Some(Exposure {
             propensity: Some(propensity),
             ..exposure.clone()
-        }
+        })
     });
-    let overlaps = |e: &Exposure| {
-        let propensity = e.propensity.unwrap_or_default();
-        (OVERLAP.0..=OVERLAP.1).contains(&propensity)
-    };
-    judged.filter(overlaps).collect()
+    judged.collect()
 }
 
 /// What a policy is worth, in money a decision; nothing where the exposures cannot tell.
