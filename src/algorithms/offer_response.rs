@@ -453,7 +453,7 @@ mod tests {
     fn visited(count: u64, in_vain: bool) -> Vec<OfferRow> {
         let row = |i: u64| {
             // every second one gets none, as beside mailings
-            let kind = if i % 2 == 0 {
+            let kind = if i.is_multiple_of(2) {
                 0
             } else {
                 1 + (i / 2 % 9) as usize
