@@ -34,7 +34,7 @@ const PRIOR_BUYERS: f64 = 2.0;
 /// Draws are by beliefs that are surer than a fitted model is, by this factor of its standard deviation: whoever draws
 /// by all of it tries for longer than pays (Chapelle and Li 2011, An empirical evaluation of Thompson sampling:
 /// posterior reshaping). A share of exploration stands beside it.
-const RESHAPED: f64 = 0.25;
+const RESHAPED: f64 = 0.5;
 
 /// What an offer is expected to do for the one who asks, and for the shop.
 #[derive(Debug, Clone, Copy, PartialEq)]
