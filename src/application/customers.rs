@@ -347,8 +347,10 @@ impl Customers {
     /// Those of writing; calling again finishes what was begun.
     pub async fn erase(&self, customer: &CustomerId) -> Result<u64, AppError> {
         let erased = self.ingest.erase(customer.clone()).await;
-        // it would name them until somebody asks next
-        self.trails.forget();
+        // it would name them until somebody asks next; whoever reads the journal for it lets us wait
+        let trails = self.trails.clone();
+        let forgets = tokio::task::spawn_blocking(move || trails.forget());
+        forgets.await.map_err(|_| AppError::Stopping)?;
         erased
     }
 }

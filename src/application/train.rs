@@ -233,7 +233,10 @@ pub fn train(
         questions: [0; 3],
         rival: live
             .and_then(|live| Some((live, live.model.ranking.as_ref()?)))
-            .map(|(live, part)| Rival::new(part, live.model.personas(), &tuned.tuning)),
+            .map(|(live, part)| {
+                let other = (&tuned.tuning, settings.with_personas);
+                Rival::new(part, live.model.personas(), other)
+            }),
         learners: [Aim::Next, Aim::Discover].map(|aim| Learner::new(aim, fit, settings.seed)),
         judge: Judge::new(&[GATE_K], lesson.recipes.len()),
         persona_count: None,

@@ -102,7 +102,14 @@ impl PersonaPopularity {
     pub fn persona_of(&self, view: &View<'_>) -> Option<usize> {
         let teller = self.teller.as_deref()?;
         let subject = view.subject?;
-        let number = view.state.people.customer_number(&subject.id)?;
+        let people = &view.state.people;
+        let number = people.customer_number(&subject.id);
+        // a visitor may have the id of a customer
+        let is_theirs = |&number: &u32| {
+            let customer = people.customers().get(number as usize);
+            customer.is_some_and(|customer| std::ptr::eq(customer, subject))
+        };
+        let number = number.filter(is_theirs)?;
         let told = self.told.get(number as usize);
         match told.filter(|told| told.holds(subject)) {
             Some(told) => told.place(),

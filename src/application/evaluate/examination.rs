@@ -53,6 +53,7 @@ impl<'a> Examination<'a> {
         let mut relations = Relations::new(&tuning);
         let personas = model.as_ref().and_then(|model| model.personas.as_ref());
         relations.tell_by(personas.map(|part| &part.fitted.teller));
+        let has_personas = personas.is_some();
         Self {
             masks: settings.recipes.iter().map(FeatureMask::of).collect(),
             settings,
@@ -64,7 +65,10 @@ impl<'a> Examination<'a> {
             judge: Judge::new(settings.ks, settings.recipes.len()),
             rival: live
                 .and_then(|live| Some((live, live.model.ranking.as_ref()?)))
-                .map(|(live, part)| Rival::new(part, live.model.personas(), &tuning)),
+                .map(|(live, part)| {
+                    let other = (&tuning, has_personas);
+                    Rival::new(part, live.model.personas(), other)
+                }),
             live,
             said: Said::new(settings.recipes.len()),
             answer_ms: Vec::new(),

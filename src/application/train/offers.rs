@@ -195,7 +195,9 @@ enum JudgedBy {
 
 impl JudgedBy {
     fn judges(self, exposure: &Exposure) -> bool {
-        self == Self::Mailings || exposure.propensity.is_some()
+        let is_decision = exposure.propensity.is_some();
+        let has_choice = !exposure.is_held_out && !exposure.arms.is_empty();
+        has_choice && is_decision == (self == Self::Decisions)
     }
 }
 
@@ -216,7 +218,7 @@ struct Trial<'a> {
 }
 
 /// Those that teach, and the last part of the decisions with tokens, with all that came after its first one, which
-/// judges; while these are too few, the last part of all.
+/// judges; while these are too few, the last part of the mailings.
 fn split(all: &[Exposure]) -> (&[Exposure], &[Exposure], JudgedBy) {
     let places = |by: JudgedBy| -> Vec<usize> {
         let judges = |&place: &usize| by.judges(&all[place]);

@@ -16,12 +16,16 @@ pub struct Rival<'a> {
 }
 
 impl<'a> Rival<'a> {
-    /// Beside one that is tuned by `other`; `personas` are those of the live revision.
+    /// Beside one that is tuned by `other` and goes by personas of its own, if `has_personas`; `personas` are those of
+    /// the live revision.
     #[must_use]
-    pub fn new(part: &'a Part<FittedRanking>, personas: Option<&Personas>, other: &Tuning) -> Self {
+    pub fn new(
+        part: &'a Part<FittedRanking>,
+        personas: Option<&Personas>,
+        (other, has_personas): (&Tuning, bool),
+    ) -> Self {
         let tuning = &part.fitted.tuning;
-        // the other one may have other personas
-        let is_own = tuning != other || personas.is_some();
+        let is_own = tuning != other || personas.is_some() || has_personas;
         let own = is_own.then(|| {
             let mut relations = Relations::new(tuning);
             relations.tell_by(personas.map(|personas| &personas.teller));

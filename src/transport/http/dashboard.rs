@@ -194,7 +194,8 @@ impl Board {
             .into_iter()
             .find(|page| Some(page.path()) == typed)
         {
-            return moved(page.path());
+            let asked = if query.is_empty() { "" } else { "?" };
+            return moved(&format!("{}{asked}{query}", page.path()));
         }
         answer(path, self.make(headers, path, query).await)
     }
@@ -341,11 +342,13 @@ fn asset(kind: HeaderValue, text: &'static str) -> Response<Body> {
 }
 
 /// To look at another page instead, by GET.
-fn moved(to: &'static str) -> Response<Body> {
+fn moved(to: &str) -> Response<Body> {
     let mut answer = plain(StatusCode::SEE_OTHER, HTML, Vec::new());
     let headers = answer.headers_mut();
     headers.remove(CONTENT_TYPE);
-    headers.insert(LOCATION, HeaderValue::from_static(to));
+    // what no header can hold was no query of ours
+    let first = HeaderValue::from_static(Page::Journey.path());
+    headers.insert(LOCATION, HeaderValue::from_str(to).unwrap_or(first));
     guarded(answer, PAGE_POLICY)
 }
 

@@ -386,7 +386,7 @@ impl Window {
     fn is_known(&self, days: i64) -> bool {
         let first = day_start(&self.last) - (days - 1) * DAY_S;
         self.earliest
-            .is_none_or(|earliest| first >= earliest.seconds)
+            .is_some_and(|earliest| first >= earliest.seconds)
     }
 
     /// `1 Nov 2026 to 28 Nov 2026, 28 days, the last until 14:05; counted since 20 Oct 2026, so there is no earlier

@@ -38,7 +38,8 @@ pub(super) fn change(kpi: &v1::Kpi, before: Option<&str>) -> Change {
     let size = match kpi.unit() {
         Unit::Share => format!("{} points", share(difference.abs()).trim_end_matches(" %")),
         Unit::Score | Unit::Days | Unit::Unspecified => number(difference.abs()),
-        Unit::Money | Unit::Count if old.abs() < 1e-9 => number(difference.abs()),
+        // shares of what is nothing, or may be less than nothing, say nothing
+        Unit::Money | Unit::Count if old < 1e-9 || value < 0.0 => number(difference.abs()),
         Unit::Money | Unit::Count => share((difference / old).abs()),
     };
     let is_chance = match (now.low, now.high, then.low, then.high) {
@@ -48,6 +49,9 @@ pub(super) fn change(kpi: &v1::Kpi, before: Option<&str>) -> Change {
         // counts are exact, and would still not be the same twice: as a Poisson's, at 95 %
         _ => kpi.unit() == Unit::Count && difference.abs() < 1.96 * (value + old).max(0.0).sqrt(),
     };
+    if kpi.unit() == Unit::Money && now.low.is_none() {
+        return same(format!("{sign}{size} against {before}"));
+    }
     if is_chance {
         return same(format!("{sign}{size} against {before}, within chance"));
     }
