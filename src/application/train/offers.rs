@@ -1,7 +1,7 @@
 //! What offers do, learned from the decisions that came back: each exposure of the history becomes a row when it is
 //! replayed (`replay.rs`), with what was known of the customer at that moment and what they did afterwards
-//! (`exposure.rs`); so does each offer that was mailed without a token (`mailings.rs`). A fitted model must not be surely
-//! worse than what chooses now, by the doubly robust estimate on the last part of the exposures.
+//! (`exposure.rs`); so does each offer that was mailed without a token (`mailings.rs`). A fitted model must not be
+//! surely worse than what chooses now, by the doubly robust estimate on the last part of the exposures.
 
 mod decisions;
 mod exposure;
