@@ -53,7 +53,7 @@ use crate::state::sales::{Sale, Sales};
 use crate::state::subjects::{OfferOutcome, Subject, Visit};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 16;
+const FORMAT: u32 = 17;
 /// How many steps before a new one go together with it.
 const STEP_PARTNERS: usize = 10;
 /// How long ago those steps may be.

@@ -278,7 +278,7 @@ features! {
     Own, "own_refunds" = c.own.refunds.log_1p(),
     Crosses, "own_x_repeat_share" = own(c) * a.repeat_share,
     Crosses, "own_x_baskets" = own(c) * a.baskets.log_1p(),
-    Crosses, "own_x_repeat_rate" = own(c) * repeat_rate(c, a),
+    Crosses, "own_x_repeat_rate" = own(c) * repeat_rate(&c.item, a),
     Crosses, "own_x_recent" = own(c) * c.item.recent.log_1p(),
     Crosses, "own_x_trend" = own(c) * trend(c),
     Crosses, "own_x_basket_size" = own(c) * a.basket_size.log_1p(),
@@ -292,7 +292,7 @@ features! {
     Persona, "persona_popularity" = (c.item.recent * c.persona_lift).log_1p(),
     Persona, "persona_lift" = lift(c),
     Persona, "new_x_persona_lift" = (1.0 - own(c)) * lift(c),
-    Popularity, "item_repeat_rate" = repeat_rate(c, a),
+    Popularity, "item_repeat_rate" = repeat_rate(&c.item, a),
     Popularity, "item_age" = c.item.age_days.log_1p(),
     Popularity, "item_conversion" = ratio(c.item.fast, c.item.browsed + 10.0).log_1p(),
     Taste, "category_affinity" = c.affinity.category,
@@ -358,14 +358,27 @@ impl Standing {
         if c.own.baskets <= 0.0 {
             return Self::default();
         }
-        let rhythm = Rhythm::of(&c.own.gaps, &c.item.gaps, &a.gaps);
-        let (days, again) = (c.own.last_days, again(c.own.baskets, repeat_rate(c, a)));
+        let (rhythm, again) = rhythm(&c.own, &c.item, a);
+        let days = c.own.last_days;
         Self {
             due: rhythm.due(again, days, DUE_DAYS),
             ending: rhythm.due(1.0, days, DUE_DAYS),
             lateness: rhythm.lateness(days).clamp(-4.0, 4.0),
         }
     }
+}
+
+/// The probability that a product that was bought before is bought again within so many days.
+#[must_use]
+pub fn due_within(own: &Own, item: &Item, a: &Asker, days: f64) -> f64 {
+    let (rhythm, again) = rhythm(own, item, a);
+    rhythm.due(again, own.last_days, days)
+}
+
+/// The customer's rhythm with a product, and the probability that it is bought again at all.
+fn rhythm(own: &Own, item: &Item, a: &Asker) -> (Rhythm, f64) {
+    let rhythm = Rhythm::of(&own.gaps, &item.gaps, &a.gaps);
+    (rhythm, again(own.baskets, repeat_rate(item, a)))
 }
 
 fn flag(holds: bool) -> f64 {
@@ -414,8 +427,8 @@ fn lift(c: &Candidate) -> f64 {
 /// The share of buyers who bought again (Amazon, KDD 2018: repeat customer probability), shrunk to
 /// the mean of the shop.
 #[must_use]
-pub fn repeat_rate(c: &Candidate, a: &Asker) -> f64 {
-    (c.item.repeat_buyers + 5.0 * a.mean_repeat_rate) / (c.item.buyers + 5.0)
+pub fn repeat_rate(item: &Item, a: &Asker) -> f64 {
+    (item.repeat_buyers + 5.0 * a.mean_repeat_rate) / (item.buyers + 5.0)
 }
 
 fn reciprocal(rank: u16) -> f64 {
@@ -501,7 +514,7 @@ mod tests {
             ..Asker::default()
         };
         let unknown = Candidate::default();
-        assert!((repeat_rate(&unknown, &asker) - 0.2).abs() < 1e-9);
+        assert!((repeat_rate(&unknown.item, &asker) - 0.2).abs() < 1e-9);
         let item = Item {
             buyers: 95.0,
             repeat_buyers: 95.0,
@@ -511,6 +524,6 @@ mod tests {
             item,
             ..Candidate::default()
         };
-        assert!((repeat_rate(&known, &asker) - 0.96).abs() < 1e-9);
+        assert!((repeat_rate(&known.item, &asker) - 0.96).abs() < 1e-9);
     }
 }

@@ -8,18 +8,26 @@
 //! Athey et al. 2019, The surrogate index). The chance to buy is that to come back times that to buy of those who do (a
 //! hurdle model; Mullahy 1986), each learned in this way. What an offer does to purchases beyond drawing people in has
 //! the parts of the second, drawn to 0 by the same rule: nothing is assumed to go through visits that purchases deny.
+//!
+//! Who buys again what they have run out of comes for that, mostly with or without an offer: it hides what offers do to
+//! everybody else, who comes to look. So where enough is bought again, it has a chance of its own:
+//!
+//! P(buy) = 1 − (1 − P(come for something new) · P(buy it | come)) · (1 − P(buy again)).
 
 mod agreement;
 mod chance;
 mod layout;
 mod nested;
 mod platt;
+mod sums;
 
 pub use agreement::agreement;
-use chance::{Came, FittedChance};
+use chance::{Came, FittedChance, LearnedChance};
 use layout::Layout;
+use nested::Penalty;
 use platt::Platt;
 use serde::{Deserialize, Serialize};
+use sums::Sums;
 
 use super::calibration::expected_error;
 use super::folds::folds;
@@ -34,20 +42,24 @@ const FOLDS: usize = 4;
 /// Chances are this far from 0 and 1 before their log-odds are taken.
 const LEAST_CHANCE: f64 = 1e-9;
 /// The groups of weights that have a penalty of their own: of the features of everybody, then the mark and the
-/// modifiers of all offers, of kinds and of offers. Each begins with the first number; what `true` stands beside is
-/// learned.
-const PENALTIES: [(f64, bool); 7] = [
-    (10.0, true),
+/// modifiers of all offers, of kinds and of offers.
+const PENALTIES: [Penalty; 7] = [
+    Penalty::learned(10.0),
     // one weight shows no spread: an odds ratio of e is usual
-    (1.0, false),
-    (100.0, true),
-    (30.0, true),
-    (100.0, true),
-    (30.0, true),
-    (100.0, true),
+    Penalty::fixed(1.0),
+    Penalty::learned(100.0),
+    Penalty::learned(30.0),
+    Penalty::learned(100.0),
+    Penalty::learned(30.0),
+    Penalty::learned(100.0),
 ];
-/// The penalty of the mark of all offers among those who came back: beyond drawing them in, offers do little as a rule.
-const BEYOND_VISITS: f64 = 10.0;
+/// The same where it is not about coming: beyond drawing people in, offers do little as a rule, and it takes some
+/// evidence to believe more of them.
+const BEYOND_VISITS: [Penalty; 7] = {
+    let little = Penalty::believed(5_000.0, 10.0);
+    let of_all = Penalty::fixed(300.0);
+    [PENALTIES[0], of_all, little, little, little, little, little]
+};
 /// The groups of the marks of all offers, of kinds and of offers; behind each stands that of the modifiers.
 const OF_ALL: usize = 1;
 const OF_KINDS: usize = 3;
@@ -71,10 +83,29 @@ pub struct OfferRow {
     pub modifiers: Vec<f64>,
     /// The offer; absent: none.
     pub arm: Option<OfferArm>,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What somebody did after a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outcome {
     /// They came back: began another visit.
     pub came_back: bool,
-    /// They bought.
-    pub bought: bool,
+    /// One of these visits did more than buy again what they had bought before.
+    pub explored: bool,
+    /// They bought what they had never bought before.
+    pub bought_new: bool,
+    /// They bought again what they had.
+    pub bought_again: bool,
+}
+
+impl Outcome {
+    /// They bought something.
+    #[must_use]
+    pub fn bought(self) -> bool {
+        self.bought_new || self.bought_again
+    }
 }
 
 /// What it expects of a customer before an offer is named.
@@ -82,10 +113,8 @@ pub struct OfferRow {
 pub struct Standing {
     /// A mark and the modifiers: what each part is multiplied by.
     marked: Vec<f64>,
-    /// Without any offer: the log-odds to come back, if that is known, …
-    comes: Option<f64>,
-    /// … and to buy then.
-    buys: f64,
+    /// Without any offer.
+    none: Sums,
 }
 
 /// The fitted learner.
@@ -97,6 +126,9 @@ pub struct FittedOfferResponse {
     comes: Option<FittedChance>,
     /// Who buys: of those who come back, or, without that, of all.
     buys: FittedChance,
+    /// Who buys again what they had bought before; then the two others are about everything else. Absent where too
+    /// little is bought again.
+    again: Option<FittedChance>,
     calibration: Option<Platt>,
 }
 
@@ -120,38 +152,48 @@ impl FittedOfferResponse {
         keep_on: &mut dyn FnMut() -> bool,
     ) -> Option<(Self, FitQuality)> {
         let lesson = Lesson::of(rows, seed);
-        let bought: Vec<bool> = rows.iter().map(|row| row.bought).collect();
+        let bought: Vec<bool> = rows.iter().map(|row| row.outcome.bought()).collect();
         let share = bought.iter().filter(|&&b| b).count() as f64 / bought.len().max(1) as f64;
         let base_log_loss = log_loss(std::iter::repeat_n(share, bought.len()), &bought);
-        let (mut penalties, mut places) = (PENALTIES, (0..rows.len()).collect::<Vec<usize>>());
+        let told = Told::of(rows);
+        let all: Vec<usize> = (0..rows.len()).collect();
         let mut comes = None;
-        if lesson.has_visits() {
-            let came = rows.iter().map(OfferRow::came).collect();
-            let came = Came::of(&lesson, places.clone(), came);
-            comes = Some(came.learn(&lesson, &penalties, keep_on)?);
-            penalties[OF_ALL].0 = BEYOND_VISITS;
-            places.retain(|&place| rows[place].came());
+        let (mut penalties, mut places) = (&PENALTIES, all.clone());
+        if has_visits(&told) {
+            let came = Came::of(&lesson, all.clone(), told.came.clone());
+            comes = Some(came.learn(&lesson, penalties, keep_on)?);
+            penalties = &BEYOND_VISITS;
+            places.retain(|&place| told.came[place]);
         }
-        let came = places.iter().map(|&place| bought[place]).collect();
-        let came = Came::of(&lesson, places, came);
-        let buys = came.learn(&lesson, &penalties, keep_on)?;
+        let came = places.iter().map(|&place| told.bought[place]).collect();
+        let buys = Came::of(&lesson, places, came).learn(&lesson, penalties, keep_on)?;
+        let mut again = None;
+        if let Some(came) = told.again {
+            again = Some(Came::of(&lesson, all, came).learn(&lesson, &BEYOND_VISITS, keep_on)?);
+        }
+        let own = |learned: &LearnedChance| learned.fitted.clone();
         let mut fitted = Self {
             standard: lesson.standard.clone(),
             layout: lesson.layout.clone(),
-            comes: comes.as_ref().map(|learned| learned.fitted.clone()),
-            buys: buys.fitted.clone(),
+            comes: comes.as_ref().map(own),
+            buys: own(&buys),
+            again: again.as_ref().map(own),
             calibration: None,
         };
         let said = rows.iter().enumerate().map(|(place, row)| {
             let fold = usize::from(lesson.fold_of[place]);
             let marked = lesson.layout.marked(&lesson.z[place]);
-            let of = |held: &[FittedChance]| {
-                let held = &held[fold];
+            let of = |learned: &LearnedChance| {
+                let held = &learned.held_back[fold];
                 let effect = lesson.layout.effect(&held.effects, &marked, row.arm);
                 held.none(&lesson.z[place]) + effect
             };
-            let comes = comes.as_ref().map(|learned| of(&learned.held_back));
-            log_odds(chance_of(comes, of(&buys.held_back)))
+            let sums = Sums {
+                comes: comes.as_ref().map(of),
+                buys: of(&buys),
+                again: again.as_ref().map(of),
+            };
+            log_odds(sums.chance())
         });
         let said: Vec<f64> = said.collect();
         let loss = log_loss(said.iter().map(|&sum| chance(sum)), &bought);
@@ -178,9 +220,13 @@ impl FittedOfferResponse {
     }
 
     fn standing_of(&self, z: &[f64]) -> Standing {
+        let none = |fitted: &FittedChance| fitted.none(z);
         Standing {
-            comes: self.comes.as_ref().map(|comes| comes.none(z)),
-            buys: self.buys.none(z),
+            none: Sums {
+                comes: self.comes.as_ref().map(none),
+                buys: none(&self.buys),
+                again: self.again.as_ref().map(none),
+            },
             marked: self.layout.marked(z),
         }
     }
@@ -188,37 +234,48 @@ impl FittedOfferResponse {
     /// The calibrated probability that they buy with an offer, or with none.
     #[must_use]
     pub fn expect(&self, standing: &Standing, arm: Option<OfferArm>) -> f64 {
-        let (comes, buys) = self.sums(standing, arm);
-        chance(self.odds(log_odds(chance_of(comes, buys))))
+        chance(self.expect_odds(standing, arm))
+    }
+
+    /// The log-odds of [`Self::expect`].
+    #[must_use]
+    pub fn expect_odds(&self, standing: &Standing, arm: Option<OfferArm>) -> f64 {
+        self.odds(log_odds(self.sums(standing, arm).chance()))
     }
 
     /// By how much that may be off with an offer, as far as its effect goes: a standard deviation. That of the log-odds
-    /// of each of the two chances is √(uᵀ Σ u) by the Laplace approximation, and where an arm has no part yet, that of
-    /// those which have one; ln P is the sum of theirs.
+    /// of each of the chances is √(uᵀ Σ u) by the Laplace approximation, and where an arm has no part yet, that of
+    /// those which have one; they are taken for independent.
     #[must_use]
     pub fn deviation(&self, standing: &Standing, arm: OfferArm) -> f64 {
-        let (comes, buys) = self.sums(standing, Some(arm));
-        let of = |fitted: &FittedChance, sum: f64| {
-            let variance = fitted.variance(&self.layout, &standing.marked, arm);
-            (1.0 - chance(sum)).powi(2) * variance
-        };
-        let mut variance = of(&self.buys, buys);
-        if let (Some(fitted), Some(sum)) = (&self.comes, comes) {
-            variance += of(fitted, sum);
-        }
-        let said = chance_of(comes, buys);
+        let sums = self.sums(standing, Some(arm));
+        let of = |fitted: &FittedChance| fitted.variance(&self.layout, &standing.marked, arm);
+        let variance = sums.variance(&Sums {
+            comes: self.comes.as_ref().map(of),
+            buys: of(&self.buys),
+            again: self.again.as_ref().map(of),
+        });
+        let said = sums.chance();
         let slope = self.calibration.map_or(1.0, |platt| platt.slope);
         let told = chance(self.odds(log_odds(said)));
-        // from ln P to its log-odds, and from the calibrated log-odds to a chance
-        told * (1.0 - told) * slope * variance.max(0.0).sqrt() / (1.0 - said).max(LEAST_CHANCE)
+        // from a chance to its log-odds, and from the calibrated log-odds to a chance
+        let spread = (said * (1.0 - said)).max(LEAST_CHANCE);
+        told * (1.0 - told) * slope * variance.max(0.0).sqrt() / spread
     }
 
-    /// The log-odds of both chances.
-    fn sums(&self, standing: &Standing, arm: Option<OfferArm>) -> (Option<f64>, f64) {
-        let effect = |of: &FittedChance| self.layout.effect(&of.effects, &standing.marked, arm);
-        let comes = self.comes.as_ref().zip(standing.comes);
-        let comes = comes.map(|(fitted, none)| none + effect(fitted));
-        (comes, standing.buys + effect(&self.buys))
+    /// The log-odds of the chances.
+    fn sums(&self, standing: &Standing, arm: Option<OfferArm>) -> Sums {
+        let with = |fitted: &FittedChance, none: f64| {
+            none + self.layout.effect(&fitted.effects, &standing.marked, arm)
+        };
+        let given = |fitted: &Option<FittedChance>, none: Option<f64>| {
+            fitted.as_ref().zip(none).map(|(f, none)| with(f, none))
+        };
+        Sums {
+            comes: given(&self.comes, standing.none.comes),
+            buys: with(&self.buys, standing.none.buys),
+            again: given(&self.again, standing.none.again),
+        }
     }
 
     fn odds(&self, sum: f64) -> f64 {
@@ -227,11 +284,43 @@ impl FittedOfferResponse {
     }
 }
 
-impl OfferRow {
-    /// Whoever buys is there.
-    fn came(&self) -> bool {
-        self.came_back || self.bought
+/// What is learned of the rows.
+struct Told {
+    /// Who came; of everything that is not bought again, if that is learned apart.
+    came: Vec<bool>,
+    /// Who bought, the same.
+    bought: Vec<bool>,
+    /// Who bought again, where that is told often enough.
+    again: Option<Vec<bool>>,
+}
+
+impl Told {
+    fn of(rows: &[OfferRow]) -> Self {
+        let all = |told: fn(Outcome) -> bool| rows.iter().map(|row| told(row.outcome)).collect();
+        let again: Vec<bool> = all(|outcome| outcome.bought_again);
+        let count = again.iter().filter(|&&again| again).count();
+        // whoever buys is there
+        match count >= MIN_ARM_ROWS && rows.len() - count >= MIN_ARM_ROWS {
+            true => Self {
+                came: all(|outcome| outcome.explored || outcome.bought_new),
+                bought: all(|outcome| outcome.bought_new),
+                again: Some(again),
+            },
+            false => Self {
+                came: all(|outcome| outcome.came_back || outcome.bought()),
+                bought: all(Outcome::bought),
+                again: None,
+            },
+        }
     }
+}
+
+/// True if visits say more than purchases do.
+fn has_visits(told: &Told) -> bool {
+    let both = || told.came.iter().zip(&told.bought);
+    let looked = both().filter(|&(&came, &bought)| came && !bought).count();
+    let stayed_away = both().filter(|&(&came, _)| !came).count();
+    looked >= MIN_ARM_ROWS && stayed_away >= MIN_ARM_ROWS
 }
 
 /// Rows as they are learned from.
@@ -253,7 +342,7 @@ impl<'a> Lesson<'a> {
         let z: Vec<Vec<f64>> = rows.iter().map(inputs).collect();
         let strata = rows.iter().map(|row| {
             let arm = row.arm.map_or(0, |arm| 1 + u32::from(arm.kind));
-            2 * arm + u32::from(row.bought)
+            2 * arm + u32::from(row.outcome.bought())
         });
         Self {
             fold_of: folds(&strata.collect::<Vec<u32>>(), FOLDS, seed),
@@ -264,18 +353,6 @@ impl<'a> Lesson<'a> {
             z,
         }
     }
-
-    /// True if visits say more than purchases do.
-    fn has_visits(&self) -> bool {
-        let looked = self.rows.iter().filter(|row| row.came() && !row.bought);
-        let stayed_away = self.rows.iter().filter(|row| !row.came());
-        looked.count() >= MIN_ARM_ROWS && stayed_away.count() >= MIN_ARM_ROWS
-    }
-}
-
-/// To come back, if that is known apart, and to buy.
-fn chance_of(comes: Option<f64>, buys: f64) -> f64 {
-    comes.map_or(1.0, chance) * chance(buys)
 }
 
 /// ln(p/(1 − p)), within bounds.
@@ -290,7 +367,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// From log-odds.
-fn chance(sum: f64) -> f64 {
+#[must_use]
+pub fn chance(sum: f64) -> f64 {
     1.0 / (1.0 + (-sum).exp())
 }
 
@@ -320,11 +398,20 @@ mod tests {
                     kind: 1,
                     offer: arm as u32,
                 }),
-                came_back: number(i) < if works { 0.5 } else { 0.2 },
-                bought: number(i) < if works { 0.5 } else { 0.2 },
+                outcome: outcome(number(i) < if works { 0.5 } else { 0.2 }),
             }
         };
         (0..count).map(row).collect()
+    }
+
+    /// Whoever comes buys.
+    fn outcome(came: bool) -> Outcome {
+        Outcome {
+            came_back: came,
+            explored: came,
+            bought_new: came,
+            bought_again: false,
+        }
     }
 
     fn fit(rows: &[OfferRow]) -> (FittedOfferResponse, FitQuality) {
@@ -392,8 +479,7 @@ mod tests {
                     kind: arm as u8,
                     offer: arm as u32,
                 }),
-                came_back: number(i * 10 + 9) < if works { 0.3 } else { 0.2 },
-                bought: number(i * 10 + 9) < if works { 0.3 } else { 0.2 },
+                outcome: outcome(number(i * 10 + 9) < if works { 0.3 } else { 0.2 }),
             }
         };
         (0..count).map(row).collect()
@@ -471,8 +557,12 @@ mod tests {
                     kind: kind as u8,
                     offer: kind as u32,
                 }),
-                came_back,
-                bought: buys && number(i * 10 + 2) < 1.0 / 3.0,
+                outcome: Outcome {
+                    came_back,
+                    explored: came_back,
+                    bought_new: buys && number(i * 10 + 2) < 1.0 / 3.0,
+                    bought_again: false,
+                },
             }
         };
         (0..count).map(row).collect()
@@ -501,13 +591,60 @@ mod tests {
         let arrives = |group, kind| (drawn_in(group, kind) - 1.0 / 3.0) / 3.0;
         let rows = visited(20_000, false);
         let mut blind = rows.clone();
-        blind.iter_mut().for_each(|row| row.came_back = row.bought);
+        for row in &mut blind {
+            row.outcome = outcome(row.outcome.bought());
+        }
         let (told, blind) = (off(&rows, arrives), off(&blind, arrives));
         // whom offers draw in in vain they do not make buy
         let in_vain = off(&visited(60_000, true), |_, _| 0.0);
         println!("off by {told}, without visits {blind}, where it is in vain {in_vain}");
         assert!(told < 0.8 * blind, "{told} {blind}");
         assert!(in_vain < 0.01, "{in_vain}");
+    }
+
+    #[test]
+    fn what_is_bought_again_anyway_does_not_hide_what_offers_do_to_others() {
+        let arrives = |group, kind| (drawn_in(group, kind) - 1.0 / 3.0) / 3.0;
+        // half of the people buy again what they have run out of, half of the weeks, whatever they were sent
+        let mut rows = visited(20_000, false);
+        for (row, i) in rows.iter_mut().zip(0u64..) {
+            let is_due = number(i * 10 + 4) < 0.5;
+            row.x.push(f64::from(is_due));
+            row.outcome.bought_again = is_due && number(i * 10 + 5) < 0.5;
+            row.outcome.came_back |= row.outcome.bought_again;
+        }
+        let mut mixed = rows.clone();
+        for row in &mut mixed {
+            row.outcome = Outcome {
+                explored: row.outcome.came_back,
+                bought_new: row.outcome.bought(),
+                bought_again: false,
+                ..row.outcome
+            };
+        }
+        // of those who are not due purchases rise by all that an offer does, of the others by half of it
+        let off = |rows: &[OfferRow]| {
+            let (fitted, _) = fit(rows);
+            let mut squares = Vec::new();
+            for group in 0..3 {
+                let mut modifiers = vec![0.0; 3];
+                modifiers[group] = 1.0;
+                for (due, share) in [(0.0, 1.0), (1.0, 0.5)] {
+                    let standing = fitted.standing(&[0.5, due], &modifiers).unwrap();
+                    for kind in 1..10u8 {
+                        let offer = u32::from(kind);
+                        let told = fitted.expect(&standing, Some(OfferArm { kind, offer }));
+                        let told = told - fitted.expect(&standing, None);
+                        let expected = share * arrives(group, usize::from(kind));
+                        squares.push((told - expected).powi(2));
+                    }
+                }
+            }
+            (squares.iter().sum::<f64>() / squares.len() as f64).sqrt()
+        };
+        let (told, mixed) = (off(&rows), off(&mixed));
+        println!("off by {told}, mixed {mixed}");
+        assert!(told < 0.8 * mixed, "{told} {mixed}");
     }
 
     #[test]
@@ -525,8 +662,7 @@ mod tests {
             x: vec![count as f64, 1e300],
             modifiers: Vec::new(),
             arm,
-            came_back: bought,
-            bought,
+            outcome: outcome(bought),
         };
         let arm = Some(OfferArm { kind: 3, offer: 4 });
         let strange: [Vec<OfferRow>; 5] = [

@@ -14,6 +14,8 @@
 //! Ktena et al. 2019, section 3). So nothing waits for outcomes, and the model predicts b = p / (1 + p) for a true
 //! probability p: p = b / (1 − b), and the log-odds of b are the logarithm of p.
 
+pub mod offers;
+
 use linfa::Dataset;
 use linfa::dataset::Pr;
 use linfa_ftrl::Ftrl;
@@ -152,6 +154,14 @@ impl Prequential {
         self.squared_gain = self.squared_gain * FADING + gain * gain;
     }
 
+    /// The mean gain; 0 before there is one.
+    fn mean(&self) -> f64 {
+        match self.weight > 0.0 {
+            true => self.gain / self.weight,
+            false => 0.0,
+        }
+    }
+
     /// Whether the gain is one, by [`MIN_ERRORS`] and [`MIN_GAIN`].
     fn is_gain(&self) -> bool {
         if self.weight <= 0.0 {
@@ -233,10 +243,7 @@ impl Online {
     /// The mean gain of the order part in log-loss, over about the last 5,000 examples; 0 before there are any.
     #[must_use]
     pub fn gain(&self) -> f64 {
-        match self.prequential.weight > 0.0 {
-            true => self.prequential.gain / self.prequential.weight,
-            false => 0.0,
-        }
+        self.prequential.mean()
     }
 }
 

@@ -210,7 +210,16 @@ pub struct Outcomes {
     pub no_offer: OfferCounts,
     /// Events with the token of an answer for somebody else.
     pub other_subjects: u64,
-    /// Impressions the online ranker learned from, and those of which something became.
+    /// How the online ranker stands: its examples are impressions, and those of which something became.
+    pub ranker: OnlineStanding,
+    /// How the online model of offers stands: its examples are decisions, and those after which something was bought.
+    pub online_offers: OnlineStanding,
+}
+
+/// How an online model stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OnlineStanding {
+    /// What it learned from: all, and those of which something came.
     pub examples: (u64, u64),
     /// Its gain in log-loss.
     pub gain: f64,
@@ -223,6 +232,7 @@ impl Outcomes {
     #[must_use]
     pub fn of(state: &State) -> Self {
         let attributed = &state.attributed;
+        let offers_online = &state.exposures.online;
         let all = |counts: &crate::state::attributed::EffectCounts| {
             Effect::ALL.map(|effect| counts.of(effect))
         };
@@ -244,9 +254,16 @@ impl Outcomes {
                 .collect(),
             origins: origins.filter(|(_, counts)| *counts != [0; 4]).collect(),
             other_subjects: attributed.other_subjects(),
-            examples: attributed.online.examples(),
-            gain: attributed.online.gain(),
-            is_active: attributed.online.is_active(),
+            ranker: OnlineStanding {
+                examples: attributed.online.examples(),
+                gain: attributed.online.gain(),
+                is_active: attributed.online.is_active(),
+            },
+            online_offers: OnlineStanding {
+                examples: offers_online.examples(),
+                gain: offers_online.gain(),
+                is_active: offers_online.is_active(),
+            },
         }
     }
 }

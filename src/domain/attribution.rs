@@ -152,9 +152,18 @@ pub struct OfferDecision {
     pub others: Vec<u32>,
     /// They never get an offer.
     pub is_held_out: bool,
+    /// The log-odds that the batch model gave them to buy with the first offer, or, where there is none, without any:
+    /// as [`Shown::quantised`] has them; absent: no model was asked.
+    pub base: Option<i16>,
 }
 
 impl OfferDecision {
+    /// The log-odds to buy by the model's word.
+    #[must_use]
+    pub fn log_odds(&self) -> Option<f64> {
+        self.base.map(|base| f64::from(base) / BASE_PARTS)
+    }
+
     /// The arm that was chosen, and its probability if it is known: the first offer, or none.
     #[must_use]
     pub fn arm(&self) -> (Option<u32>, Option<f64>) {

@@ -529,7 +529,7 @@ fn candidate(
 }
 
 /// What the shop as a whole says of a product.
-fn item(view: &View<'_>, product: u32) -> Item {
+pub(super) fn item(view: &View<'_>, product: u32) -> Item {
     let item = view.state.products.item(product);
     let born = item.first.unwrap_or(view.now);
     Item {

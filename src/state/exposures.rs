@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::algorithms::offer_response::OfferArm;
+use crate::algorithms::online::Setting;
+use crate::algorithms::online::offers::OnlineOffers;
 use crate::domain::attribution::short_hash;
 use crate::domain::time::DAY_MS;
 use crate::domain::{
@@ -50,6 +53,17 @@ pub struct Place {
     pub stage: u32,
     /// [`short_hash`] of the placement.
     pub placement: u32,
+}
+
+impl Place {
+    /// As online models know it.
+    #[must_use]
+    pub fn setting(self) -> Setting {
+        Setting {
+            stage: self.stage,
+            placement: self.placement,
+        }
+    }
 }
 
 /// The trials of an arm: in all, and by place.
@@ -104,6 +118,8 @@ struct Open {
     /// The hash of the offer; none: there was none.
     offer: Option<u32>,
     place: Place,
+    /// The log-odds that a model gave them to buy.
+    base: Option<f32>,
 }
 
 /// How often each effect came.
@@ -136,6 +152,8 @@ pub struct Exposures {
     /// By when they are counted, and their number.
     open: BTreeMap<(Timestamp, u64), Open>,
     remembered: Remembered,
+    /// What learns from their trials.
+    pub online: OnlineOffers,
 }
 
 impl Exposures {
@@ -148,6 +166,14 @@ impl Exposures {
     #[must_use]
     pub fn of_kind(&self, kind: OfferKind) -> Trials {
         self.kinds[kind as usize]
+    }
+
+    /// What a model said of a decision is held against what came of it.
+    fn learn(&mut self, open: &Open, arm: Option<OfferArm>, bought: bool) {
+        if let Some(base) = open.base {
+            let setting = open.place.setting();
+            self.online.learn(setting, arm, f64::from(base), bought);
+        }
     }
 
     /// Exposures whose horizon has not ended.
@@ -196,12 +222,12 @@ impl State {
         if is_first && effect == OfferEffect::Exposure {
             self.exposures.count += 1;
             if teaches(decision) {
-                self.open_trial(event, attribution, arm);
+                self.open_trial(event, attribution, decision);
             }
         }
     }
 
-    fn open_trial(&mut self, event: &Event, attribution: &Attribution, offer: Option<u32>) {
+    fn open_trial(&mut self, event: &Event, attribution: &Attribution, decision: &OfferDecision) {
         let who = match &event.subject {
             Who::Customer { customer, .. } => (true, customer.as_str().into()),
             Who::Visitor(visitor) => (false, visitor.as_str().into()),
@@ -211,11 +237,12 @@ impl State {
         let open = Open {
             who,
             from: event.time,
-            offer,
+            offer: decision.arm().0,
             place: Place {
                 stage: short_hash(&attribution.stage),
                 placement: attribution.placement,
             },
+            base: decision.log_odds().map(|base| base as f32),
         };
         let number = self.exposures.count;
         self.exposures.open.insert((ends.max(known), number), open);
@@ -258,14 +285,20 @@ impl State {
             })
         });
         match (open.offer, number) {
-            (None, _) => self.exposures.none.add(open.place, bought, false),
-            (Some(_), Some(number)) => {
+            (None, _) => {
+                self.exposures.none.add(open.place, bought, false);
+                self.exposures.learn(&open, None, bought);
+            }
+            (Some(offer), Some(number)) => {
                 self.offers
                     .trials_mut(number)
                     .add(open.place, bought, redeemed);
                 let listing = self.offers.item(number).listing.as_ref();
                 if let Some(kind) = listing.map(|listing| listing.terms.benefit.kind()) {
                     self.exposures.kinds[kind as usize].add(bought, redeemed);
+                    let kind = kind as u8;
+                    let arm = Some(OfferArm { kind, offer });
+                    self.exposures.learn(&open, arm, bought);
                 }
             }
             // an offer of which nothing is known any more

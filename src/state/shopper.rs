@@ -1,14 +1,18 @@
 //! What is known of a customer when it is decided which offer they get, in numbers: the same code for training and for
 //! serving.
 
+use crate::algorithms::features::due_within;
 use crate::domain::journey::Step;
 use crate::domain::time::DAY_MS;
 use crate::domain::{EventKind, Outcome, StageIndex};
+use crate::state::candidates;
+use crate::state::exposures::HORIZON_DAYS;
 use crate::state::sales::Sale;
+use crate::state::tuning::Tuning;
 use crate::state::view::View;
 
 /// The names of the features, in the order of [`features`]; a mark for each stage follows them.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 17] = [
     "bought",
     "days_since_purchase",
     "orders",
@@ -23,12 +27,19 @@ pub const NAMES: [&str; 14] = [
     "share_redeemed",
     "offers_last_month",
     "tenure_days",
+    "visits_per_month",
+    "goods_due",
+    "log_goods_due",
 ];
 
 /// Whoever has never come or bought is as somebody who last did so long ago.
 const NEVER_DAYS: f64 = 1_000.0;
 /// A purchase counts as late up to so many usual gaps.
 const MOST_LATE: f64 = 4.0;
+/// Within so many days it counts what is due by its own rhythm: as long as an offer works.
+const DUE_DAYS: f64 = HORIZON_DAYS as f64;
+/// Who is due for nothing is as if this much was.
+const NOTHING_DUE: f64 = 0.01;
 
 /// What is known of who asks, at the moment of the question, in the stage of the answer. `basket` is what theirs
 /// brings, see [`crate::state::sales::Sales::basket_of`]. Every number is finite.
@@ -78,12 +89,19 @@ pub fn features(view: &View<'_>, stage: Option<StageIndex>, basket: Option<Sale>
             .take_while(|step| step.time >= oldest);
         lately.filter(own).count() as f64
     };
-    let in_cart = view.stepped();
-    let in_cart = in_cart.iter().filter(|(_, steps)| steps.in_cart);
+    let stepped = view.stepped();
+    let in_cart = stepped.iter().filter(|(_, steps)| steps.in_cart);
     let cart = in_cart.filter_map(|&(product, _)| {
         let listing = state.products.item(product).listing.as_deref();
         Sale::of(1.0, None, listing)
     });
+    let own = view.own(&Tuning::default());
+    let asker = view.asker(&own, &stepped);
+    let due = own
+        .iter()
+        .map(|(product, own)| due_within(own, &candidates::item(view, *product), &asker, DUE_DAYS));
+    let due: f64 = due.sum();
+    let visits = subject.map_or(0.0, |subject| f64::from(subject.habits.visits()));
     let relative = |money: f64, to: f64| if to > 0.0 { (money / to).max(0.0) } else { 0.0 };
     let cart: f64 = cart.map(|sale| relative(sale.price, usual.price)).sum();
     let margin = basket.map_or(1.0, |basket| relative(basket.margin, usual.margin));
@@ -102,6 +120,9 @@ pub fn features(view: &View<'_>, stage: Option<StageIndex>, basket: Option<Sale>
         redeemed / (orders + 1.0),
         shown.ln_1p(),
         tenure.ln_1p(),
+        (30.0 * visits / tenure.max(30.0)).ln_1p(),
+        due.ln_1p(),
+        (due + NOTHING_DUE).ln(),
     ];
     let stages = (0..state.journey().stages.len() as u8).map(|place| {
         let is_it = stage == Some(StageIndex(place));

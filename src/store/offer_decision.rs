@@ -17,6 +17,7 @@ pub(super) fn to_wire(decision: &OfferDecision) -> wire::OfferDecision {
             .flat_map(|o| o.to_le_bytes())
             .collect(),
         held_out: decision.is_held_out,
+        base: decision.base.map(i32::from),
     }
 }
 
@@ -35,6 +36,7 @@ pub(super) fn from_wire(decision: &wire::OfferDecision) -> Option<OfferDecision>
         none: decision.none,
         others,
         is_held_out: decision.held_out,
+        base: decision.base.map(i16::try_from).transpose().ok()?,
     })
 }
 

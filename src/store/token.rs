@@ -248,6 +248,7 @@ mod tests {
                 none: if offers == 0 { 0.125 } else { 0.0 },
                 others: (0..others).map(|other| !other).collect(),
                 is_held_out: others == 3,
+                base: (others == 2).then_some(i16::MIN),
             }),
             ..answer(10)
         };

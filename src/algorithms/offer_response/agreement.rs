@@ -27,7 +27,10 @@ pub fn agreement(fitted: &FittedOfferResponse, rows: &[OfferRow]) -> Option<f64>
         .map(|row| row.arm.and_then(place).map_or(0, |place| place as u32 + 1))
         .collect();
     let used: Vec<usize> = (0..rows.len()).filter(|&r| is_in(&rows[r])).collect();
-    let outcome: Vec<f64> = rows.iter().map(|row| f64::from(row.bought)).collect();
+    let outcome: Vec<f64> = rows
+        .iter()
+        .map(|row| f64::from(row.outcome.bought()))
+        .collect();
     let data = Data {
         encoded: &encoded,
         rows: &used,

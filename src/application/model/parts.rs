@@ -12,7 +12,7 @@ use crate::domain::{Fingerprint, Timestamp};
 use crate::state::tuning::Tuning;
 
 /// Grows with every change of the features or the format.
-const FORMAT: u32 = 11;
+const FORMAT: u32 = 12;
 
 /// A part of a model, by what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -22,8 +22,8 @@ use crate::application::reserve::{self, Choice, Granted, Pick, Wish};
 use crate::application::shop::Shop;
 use crate::domain::attribution::{MAX_DECIDED, short_hash};
 use crate::domain::{
-    Benefit, CampaignId, Currency, Micros, OfferDecision, OfferId, OfferRules, Offered, StageIndex,
-    Subject as Owner,
+    Benefit, CampaignId, Currency, Micros, OfferDecision, OfferId, OfferRules, Offered, Shown,
+    StageIndex, Subject as Owner,
 };
 use crate::state::State;
 use crate::state::offers::{Item, Listing};
@@ -68,6 +68,8 @@ pub struct RankedOffer {
     pub probability: f64,
     /// The probabilities to buy with it and without any, where they were learned.
     pub bought: Option<[f64; 2]>,
+    /// The log-odds to buy with it by the fitted model, and what the online model adds; absent: none is live.
+    pub odds: Option<[f64; 2]>,
     /// Shown only because no other offer can be.
     pub fallback: bool,
 }
@@ -349,7 +351,11 @@ fn chosen(
     for (offer, probability) in answered.iter_mut().zip(probabilities) {
         offer.probability = probability;
     }
-    let decision = (most > 0).then(|| decision(&answered, &all[..draw.arms.len()], draw.none));
+    let without = scoring.chooser.as_ref().and_then(Chooser::without_odds);
+    let decision = (most > 0).then(|| OfferDecision {
+        base: base_of(&answered, without),
+        ..decision(&answered, &all[..draw.arms.len()], draw.none)
+    });
     let owner = owner(&asked.prepared.question.who);
     let wish = owner.filter(|_| answer.must_reserve).map(|subject| Wish {
         subject,
@@ -528,7 +534,18 @@ fn decision(answered: &[RankedOffer], arms: &[RankedOffer], none: f64) -> OfferD
         others: others.take(MAX_DECIDED).collect(),
         offers,
         is_held_out: false,
+        base: None,
     }
+}
+
+/// The log-odds to buy that a fitted model gave them as they are answered, as tokens keep it: with the first offer, or
+/// without any.
+fn base_of(answered: &[RankedOffer], without: Option<f64>) -> Option<i16> {
+    let odds = match answered.first() {
+        Some(first) => first.odds.map(|[base, _]| base),
+        None => without,
+    };
+    odds.map(Shown::quantised)
 }
 
 /// Whose a reservation would be.
@@ -561,6 +578,7 @@ fn ranked(
         reservation: None,
         probability,
         bought: offer.prospect.map(|found| [found.bought, found.without]),
+        odds: offer.prospect.and_then(|found| found.odds),
         fallback: terms.fallback,
     }
 }

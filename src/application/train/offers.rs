@@ -245,7 +245,10 @@ fn too_few(exposures: &[Exposure]) -> Option<String> {
     }
     for (side, has_offer) in [("without an offer", false), ("with an offer", true)] {
         let of_side = || exposures.iter().filter(|e| e.chosen.is_some() == has_offer);
-        let (rows, bought) = (of_side().count(), of_side().filter(|e| e.bought).count());
+        let (rows, bought) = (
+            of_side().count(),
+            of_side().filter(|e| e.outcome.bought()).count(),
+        );
         if rows < least_of_side || bought < MIN_BOUGHT_OF_SIDE {
             return Some(format!(
                 "{rows} exposures {side}, {bought} who bought; {MIN_ROWS_OF_SIDE} and {MIN_BOUGHT_OF_SIDE} are needed"

@@ -113,6 +113,7 @@ pub(super) mod tests {
                     none: 0.0,
                     others: hashes.to_vec(),
                     is_held_out: is_theirs,
+                    base: is_theirs.then_some(-512),
                 }),
             }
         })

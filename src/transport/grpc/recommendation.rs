@@ -403,6 +403,7 @@ fn render_offer(rank: usize, offer: &RankedOffer) -> v1::RecommendedOffer {
         campaign_id: text(offer.campaign.as_ref(), |id| id.as_str()),
         purchase_probability: offer.bought.map(|[with, _]| with),
         purchase_probability_without: offer.bought.map(|[_, without]| without),
+        online: offer.odds.map(|[_, online]| online),
     }
 }
 
@@ -488,7 +489,8 @@ fn render_outcomes(outcomes: &Outcomes) -> v1::GetRecommendationOutcomesResponse
     };
     let stages = outcomes.stages.iter();
     let origins = outcomes.origins.iter();
-    let (impressions, learned) = outcomes.examples;
+    let (impressions, learned) = outcomes.ranker.examples;
+    let offers = outcomes.online_offers;
     v1::GetRecommendationOutcomesResponse {
         by_stage: stages
             .map(|(name, all)| (name.clone(), counts(*all)))
@@ -506,8 +508,14 @@ fn render_outcomes(outcomes: &Outcomes) -> v1::GetRecommendationOutcomesResponse
         online: Some(v1::OnlineRanker {
             impression_count: count64(impressions),
             outcome_count: count64(learned),
-            gain: outcomes.gain,
-            active: outcomes.is_active,
+            gain: outcomes.ranker.gain,
+            active: outcomes.ranker.is_active,
+        }),
+        online_offers: Some(v1::OnlineOffers {
+            decision_count: count64(offers.examples.0),
+            purchase_count: count64(offers.examples.1),
+            gain: offers.gain,
+            active: offers.is_active,
         }),
     }
 }

@@ -177,6 +177,7 @@ fn attributions() -> impl Strategy<Value = Attribution> {
             none: 0.25,
             others: Vec::new(),
             is_held_out: false,
+            base: (decision % 2 == 0).then_some(-384),
         }),
     })
 }

@@ -198,6 +198,7 @@ mod tests {
             reservation: None,
             probability: 0.0,
             bought: None,
+            odds: None,
             fallback: false,
         }
     }

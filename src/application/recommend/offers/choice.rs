@@ -4,13 +4,13 @@
 //! Thompson sampling: of each arm (an offer, or none) at this stage and placement it is believed how many of those whom
 //! it reaches buy within a week; the probability of an arm to be drawn is that of being the best in money.
 //! A fitted model, once one is live, says it of each customer, and how sure that is, so that an arm of which little was
-//! seen, of people like this, is still tried.
+//! seen, of people like this, is still tried; what came of decisions since then corrects it (`algorithms/online`).
 
 use super::scorer::{ExpectedValue, OfferCandidate, OfferQuestion, OfferScorer, cost, deal};
 use crate::algorithms::choice::{
-    Belief, Chance, Rate, best_probabilities, drawn, explored, number,
+    Belief, Chance, Rate, best_probabilities, drawn, explored, number, plausible,
 };
-use crate::algorithms::offer_response::{FittedOfferResponse, OfferArm, Standing};
+use crate::algorithms::offer_response::{FittedOfferResponse, OfferArm, Standing, chance};
 use crate::domain::attribution::short_hash;
 use crate::domain::recipe::MIN_EXPLORE;
 use crate::domain::{Micros, OfferRules};
@@ -43,6 +43,9 @@ pub(super) struct Prospect {
     pub(super) bought: f64,
     /// The same without any.
     pub(super) without: f64,
+    /// The log-odds of [`Self::bought`] by the fitted model alone, and what outcomes since then add to them; absent:
+    /// none is live.
+    pub(super) odds: Option<[f64; 2]>,
     /// What it brings more than no offer, in micros: P(buy | offer) · (margin − P(redeemed | bought, offer) · cost) −
     /// P(buy | none) · margin.
     pub(super) value: f64,
@@ -80,6 +83,7 @@ struct Learned<'a> {
     response: &'a FittedOfferResponse,
     standing: Standing,
     without: f64,
+    without_odds: f64,
 }
 
 impl<'a> Chooser<'a> {
@@ -98,11 +102,12 @@ impl<'a> Chooser<'a> {
             margin: gain,
         };
         let learned = learned.map(|(response, standing)| {
-            let without = response.expect(&standing, None);
+            let without_odds = response.expect_odds(&standing, None);
             Learned {
                 response,
                 standing,
-                without,
+                without: chance(without_odds),
+                without_odds,
             }
         });
         Self {
@@ -124,10 +129,13 @@ impl<'a> Chooser<'a> {
         let earned = margin - redeemed * self.cost(listing);
         if let Some(learned) = &self.learned {
             let arm = arm_of(item, listing);
-            let bought = learned.response.expect(&learned.standing, Some(arm));
+            let odds = learned.response.expect_odds(&learned.standing, Some(arm));
+            let online = state.exposures.online.correction(self.place.setting(), arm);
+            let bought = chance(odds + online);
             return Prospect {
                 bought,
                 without: learned.without,
+                odds: Some([odds, online]),
                 value: bought * earned - learned.without * margin,
                 belief: Expected::Fitted {
                     arm,
@@ -147,6 +155,7 @@ impl<'a> Chooser<'a> {
         Prospect {
             bought: chance.mean,
             without: self.none.mean,
+            odds: None,
             value: belief.mean - self.none.mean * margin,
             belief: Expected::Counted(belief),
         }
@@ -160,7 +169,7 @@ impl<'a> Chooser<'a> {
                     |learned: &Learned<'_>| learned.response.deviation(&learned.standing, arm);
                 Belief {
                     mean,
-                    deviation: RESHAPED * self.learned.as_ref().map_or(0.0, off) * earned.abs(),
+                    deviation: self.learned.as_ref().map_or(0.0, off) * earned.abs(),
                 }
             }
         }
@@ -168,6 +177,11 @@ impl<'a> Chooser<'a> {
 
     fn cost(&self, listing: &Listing) -> f64 {
         cost_with(&self.question, &self.basket, listing)
+    }
+
+    /// The log-odds to buy without any offer, by the fitted model; absent: none is live.
+    pub(super) fn without_odds(&self) -> Option<f64> {
+        self.learned.as_ref().map(|learned| learned.without_odds)
     }
 
     /// The probability of each arm, none last.
@@ -185,8 +199,16 @@ impl<'a> Chooser<'a> {
             },
         };
         let beliefs = arms.iter().map(|arm| self.belief(&arm.belief));
-        let beliefs: Vec<Belief> = beliefs.chain([none]).collect();
-        explored(&best_probabilities(&beliefs), self.explore)
+        let mut beliefs: Vec<Belief> = beliefs.chain([none]).collect();
+        let mut open = plausible(&beliefs);
+        // what they do by themselves has to be known of everybody
+        open[arms.len()] = true;
+        if self.learned.is_some() {
+            for belief in &mut beliefs {
+                belief.deviation *= RESHAPED;
+            }
+        }
+        explored(&best_probabilities(&beliefs), &open, self.explore)
     }
 }
 

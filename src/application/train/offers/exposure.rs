@@ -1,6 +1,6 @@
 //! One decision about offers that reached somebody, with what was known of them then and what came of it.
 
-use crate::algorithms::offer_response::{OfferArm, OfferRow};
+use crate::algorithms::offer_response::{OfferArm, OfferRow, Outcome as Came};
 use crate::algorithms::sessions::SILENCE_MS;
 use crate::application::history::Ahead;
 use crate::application::offer_effects::modifiers;
@@ -16,6 +16,7 @@ use crate::state::offers::Listing;
 use crate::state::people::Person;
 use crate::state::sales::{Sale, USUAL_MARGIN};
 use crate::state::shopper;
+use crate::state::subjects::Subject;
 use crate::state::view::View;
 
 /// One offer that could have been.
@@ -35,6 +36,8 @@ pub(super) struct Exposure {
     pub(super) x: Vec<f64>,
     /// When they had last been there.
     pub(super) last_step: Option<Timestamp>,
+    /// What they had bought until then: numbers of products, sorted.
+    pub(super) own: Vec<u32>,
     /// What effects differ by: by the personas that are learned with, and by those of the live model.
     pub(super) modifiers: Vec<f64>,
     pub(super) live_modifiers: Vec<f64>,
@@ -50,9 +53,8 @@ pub(super) struct Exposure {
     pub(super) is_spoiled: bool,
     /// What the plain order would have answered.
     pub(super) plain: Option<usize>,
-    /// They began another visit before the horizon ended.
-    pub(super) came_back: bool,
-    pub(super) bought: bool,
+    /// What they did before the horizon ended.
+    pub(super) outcome: Came,
     pub(super) redeemed: bool,
     /// Margin less what was redeemed, in micros.
     pub(super) earned: f64,
@@ -64,8 +66,7 @@ impl Exposure {
             x: self.x.clone(),
             modifiers: self.modifiers.clone(),
             arm: self.chosen.map(|place| self.arms[place].arm),
-            came_back: self.came_back,
-            bought: self.bought,
+            outcome: self.outcome,
         }
     }
 
@@ -75,6 +76,8 @@ impl Exposure {
         let offer = self.chosen.map(|place| self.arms[place].arm.offer);
         let mut sold = Sale::default();
         let mut last = self.last_step;
+        let mut outcome = Came::default();
+        let mut visit = Visit::default();
         // every price is what was paid, as events say it, after the offer
         let mut is_paid = true;
         let is_mailed = self.propensity.is_none();
@@ -83,10 +86,19 @@ impl Exposure {
                 break;
             }
             let is_after = event.time > self.time;
+            let product = event.product.as_ref();
+            let product = product.and_then(|product| state.products.number(product.as_str()));
+            let is_own = product.is_some_and(|product| self.own.binary_search(&product).is_ok());
             if is_of_visit(event.kind) {
                 // what goes on after the exposure had begun before it
                 let begins = last.is_none_or(|last| event.time.ms() - last.ms() > SILENCE_MS);
-                self.came_back |= is_after && begins;
+                outcome.came_back |= is_after && begins;
+                if begins {
+                    outcome.explored |= std::mem::take(&mut visit).explores();
+                    visit.is_counted = is_after;
+                }
+                visit.buys |= event.kind == EventKind::Purchase;
+                visit.sees_other |= event.product.is_some() && !is_own;
                 last = last.max(Some(event.time));
             }
             if is_mailed && !is_after {
@@ -99,10 +111,10 @@ impl Exposure {
             self.is_spoiled |= is_mailed && event.kind == EventKind::OfferSent && event.time < end;
             let named = event.offer.as_ref().map(|id| short_hash(id.as_str()));
             match (event.kind, &event.product) {
-                (EventKind::Purchase, Some(product)) => {
-                    self.bought = true;
-                    let number = state.products.number(product.as_str());
-                    let listing = number.and_then(|n| state.products.item(n).listing.as_deref());
+                (EventKind::Purchase, Some(_)) => {
+                    outcome.bought_again |= is_own;
+                    outcome.bought_new |= !is_own;
+                    let listing = product.and_then(|n| state.products.item(n).listing.as_deref());
                     let sale = Sale::of(event.quantity, event.unit_price, listing);
                     let sale = sale.unwrap_or_default();
                     sold.price += sale.price;
@@ -115,6 +127,8 @@ impl Exposure {
                 _ => {}
             }
         }
+        outcome.explored |= visit.explores();
+        self.outcome = outcome;
         let listing = offer.and_then(|hash| state.offers.of_hash(hash));
         let listing = listing.and_then(|number| state.offers.item(number).listing.as_deref());
         let shows_in_price =
@@ -190,6 +204,7 @@ impl Moment {
             time,
             x,
             last_step: subject.and_then(|subject| subject.habits.last),
+            own: own_products(subject, time),
             modifiers: modifiers(&view, personas.own),
             live_modifiers: modifiers(&view, personas.live),
             margin: basket.margin,
@@ -199,12 +214,43 @@ impl Moment {
             propensity: None,
             is_held_out: false,
             is_spoiled: false,
-            came_back: false,
-            bought: false,
+            outcome: Came::default(),
             redeemed: false,
             earned: 0.0,
         })
     }
+}
+
+/// A visit after an exposure.
+#[derive(Debug, Default)]
+struct Visit {
+    /// It began after the exposure.
+    is_counted: bool,
+    buys: bool,
+    /// It was about a product that they had never bought.
+    sees_other: bool,
+}
+
+impl Visit {
+    /// True unless it did nothing but buy again what had been bought before.
+    fn explores(&self) -> bool {
+        self.is_counted && (self.sees_other || !self.buys)
+    }
+}
+
+/// The products that somebody had bought until then, by number.
+fn own_products(subject: Option<&Subject>, time: Timestamp) -> Vec<u32> {
+    let mut own = Vec::new();
+    if let Some(subject) = subject {
+        let past = subject
+            .baskets
+            .partition_point(|basket| basket.time <= time);
+        let lines = (0..past).flat_map(|place| subject.lines_of(place));
+        own.extend(lines.map(|line| line.product));
+        own.sort_unstable();
+        own.dedup();
+    }
+    own
 }
 
 /// The personas by which effects may differ. What kinds there are may be known later than an exposure; which of them

@@ -30,7 +30,10 @@ pub(super) struct Redeemed {
 impl Redeemed {
     pub(super) fn of(exposures: &[Exposure]) -> Self {
         let mut by_offer: BTreeMap<u32, [f64; 2]> = BTreeMap::new();
-        for exposure in exposures.iter().filter(|exposure| exposure.bought) {
+        for exposure in exposures
+            .iter()
+            .filter(|exposure| exposure.outcome.bought())
+        {
             if let Some(place) = exposure.chosen {
                 let counts = by_offer.entry(exposure.arms[place].arm.offer).or_default();
                 counts[0] += 1.0;

@@ -88,7 +88,7 @@ pub fn holdout_trial(lesson: Lesson<'_>, since: Timestamp) -> HoldoutTrial {
         with_offer: decisions.iter().filter(|e| e.chosen.is_some()).count(),
         arms: ["held out", "may get offers"].map(str::to_owned),
         arm: rows.iter().map(|e| u32::from(!e.is_held_out)).collect(),
-        outcome: rows.iter().map(|e| f64::from(e.bought)).collect(),
+        outcome: rows.iter().map(|e| f64::from(e.outcome.bought())).collect(),
         value: rows.iter().map(|e| e.earned / 1e6).collect(),
         features: features(&state, &rows),
     }
