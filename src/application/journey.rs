@@ -56,6 +56,8 @@ pub struct CountState {
     pub grouped: Timestamp,
     /// The midnight before the first thing that was counted; absent: nothing was.
     pub earliest: Option<Timestamp>,
+    /// The first day that is kept, at midnight, if the window that was asked for begins before it.
+    pub first_kept: Option<Timestamp>,
 }
 
 /// The window and the filters of a question, as the counters know them.
@@ -63,6 +65,8 @@ pub struct CountState {
 struct Scope {
     first: Day,
     last: Day,
+    /// The first day that is kept, if a day before it was asked for.
+    first_kept: Option<Day>,
     /// By group: whether it is looked at.
     groups: Vec<bool>,
     /// The number of the touchpoint; `Some(None)`: one that was never met.
@@ -215,6 +219,7 @@ impl JourneyReports {
                 end: self.counted_until(scope.last, newest),
                 grouped: followed.grouped,
                 earliest: followed.journeys.table.first_day().map(midnight),
+                first_kept: scope.first_kept.map(midnight),
             },
             journeys: &followed.journeys,
             groups: followed.grouping.groups(),
@@ -288,9 +293,10 @@ impl JourneyReports {
             segment.is_none_or(|place| group.segments >> place & 1 == 1)
                 && persona.is_none_or(of_persona)
         };
+        let kept = newest.saturating_sub(KEPT_DAYS);
         Scope {
-            // older days are not kept
-            first: first.max(newest.saturating_sub(KEPT_DAYS)).min(last),
+            first: first.max(kept).min(last),
+            first_kept: (first < kept).then_some(kept),
             last: last.min(newest.max(first)),
             groups: followed.grouping.groups().iter().map(is_in).collect(),
             place,

@@ -260,6 +260,7 @@ pub(super) fn render_state(state: &CountState) -> v1::CountState {
         end_time: Some(render_time(state.end)),
         grouped_time: Some(render_time(state.grouped)),
         earliest_time: state.earliest.map(render_time),
+        first_kept_time: state.first_kept.map(render_time),
     }
 }
 
@@ -286,6 +287,7 @@ fn render_stage(stage: MapStage) -> v1::JourneyStage {
         moved_on_count: stage.moved_on,
         moved_back_count: stage.moved_back,
         left_count: stage.left,
+        left_elsewhere_count: stage.left_elsewhere,
         joined_count: stage.joined,
         here_count: stage.here,
         step_count: stage.steps,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use http::header::HeaderMap;
 use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
 
 use super::asked::Picked;
 use super::customer::{self, Asked, Known, MAX_EVENTS, Shown};
@@ -31,12 +32,37 @@ fn invalid(faults: Faults) -> Status {
     AppError::Invalid(faults).into()
 }
 
-/// What was asked for, if nothing is wrong with it.
-fn sound(picked: Picked, faults: Faults) -> Result<Picked, Status> {
-    faults.into_result(|| picked).map_err(invalid)
+/// A refusal, and beside its faults those of another one.
+fn with_faults_of(refused: &Status, other: &Status) -> Status {
+    let (mut details, more) = (refused.get_error_details(), other.get_error_details());
+    let mut faults = details
+        .bad_request()
+        .map_or_else(Vec::new, |bad| bad.field_violations.clone());
+    let more = more
+        .bad_request()
+        .map_or_else(Vec::new, |bad| bad.field_violations.clone());
+    faults.extend(more);
+    let told: Vec<String> = faults
+        .iter()
+        .map(|fault| format!("{}: {}", fault.field, fault.description))
+        .collect();
+    details.set_bad_request(faults);
+    Status::with_error_details(refused.code(), told.join("; "), details)
 }
 
 impl Board {
+    /// What was asked for, if nothing is wrong with it; else every fault, also of names that only the journey knows.
+    async fn sound(&self, picked: &Picked, faults: Faults) -> Result<(), Status> {
+        let Err(faults) = faults.into_result(|| ()) else {
+            return Ok(());
+        };
+        let refused = invalid(faults);
+        Err(match self.map(picked).await {
+            Err(other) if other.code() == Code::InvalidArgument => with_faults_of(&refused, &other),
+            _ => refused,
+        })
+    }
+
     async fn map(&self, picked: &Picked) -> Result<v1::JourneyMap, Status> {
         let request = v1::GetJourneyMapRequest {
             selection: Some(picked.selection()),
@@ -82,8 +108,8 @@ impl Board {
 
     pub(super) async fn journey_page(&self, query: &str) -> Made {
         let (picked, faults) = Picked::parse(query);
-        let answers = match sound(picked.clone(), faults) {
-            Ok(picked) => {
+        let answers = match self.sound(&picked, faults).await {
+            Ok(()) => {
                 // one after the other: each is quick, and they would wait for the same lock
                 journey::Answers {
                     map: self.map(&picked).await,
@@ -105,8 +131,8 @@ impl Board {
 
     pub(super) async fn kpis_page(&self, query: &str) -> Made {
         let (picked, faults) = Picked::parse(query);
-        let (known, map) = match sound(picked.clone(), faults) {
-            Ok(picked) => (self.kpis(&picked).await, self.map(&picked).await.ok()),
+        let (known, map) = match self.sound(&picked, faults).await {
+            Ok(()) => (self.kpis(&picked).await, self.map(&picked).await.ok()),
             Err(status) => (Err(status), None),
         };
         let people = self.known_personas().await;
@@ -117,8 +143,8 @@ impl Board {
 
     pub(super) async fn touchpoints_page(&self, query: &str) -> Made {
         let (picked, faults) = Picked::parse(query);
-        let map = match sound(picked.clone(), faults) {
-            Ok(picked) => self.map(&picked).await,
+        let map = match self.sound(&picked, faults).await {
+            Ok(()) => self.map(&picked).await,
             Err(status) => Err(status),
         };
         let people = self.known_personas().await;
@@ -154,7 +180,7 @@ impl Board {
             "/dashboard/personas" => personas::picture(&self.personas().await?),
             _ => {
                 let (picked, faults) = Picked::parse(query);
-                let picked = sound(picked, faults)?;
+                self.sound(&picked, faults).await?;
                 match chart {
                     "/dashboard/map" => {
                         let pains = self.pains(&picked, 0).await.unwrap_or_default();
@@ -199,7 +225,7 @@ impl Board {
             "/dashboard/personas" => personas::rows(&self.personas().await?),
             _ => {
                 let (picked, faults) = Picked::parse(query);
-                let picked = sound(picked, faults)?;
+                self.sound(&picked, faults).await?;
                 match chart {
                     "/dashboard/map" => map::rows(&self.map(&picked).await?),
                     "/dashboard/flows" => map::flow_rows(&self.map(&picked).await?.stage_flows),

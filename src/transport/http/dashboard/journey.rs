@@ -54,6 +54,8 @@ struct View {
     tiles: Vec<Tile>,
     /// Why some tiles are missing.
     tile_note: Option<String>,
+    /// What the map shows of one touchpoint.
+    map_note: Option<String>,
     map: String,
     downloads: Downloads,
     flows_csv: String,
@@ -108,7 +110,7 @@ pub(super) fn page(shop: &str, picked: &Picked, answers: &Answers) -> askama::Re
 
 fn view(picked: &Picked, answers: &Answers, map: &v1::JourneyMap) -> View {
     let window = Window::of(map.count_state.as_ref());
-    let days = window.map_or_else(|| "this window".to_owned(), |w| span_of_days(w.days));
+    let days = window.map_or_else(|| "in this window".to_owned(), |w| span_of_days(w.days));
     let none = v1::ListPainPointsResponse::default();
     let found = answers.pains.as_ref().unwrap_or(&none);
     let pains = &found.pain_points[..found.pain_points.len().min(MAX_PAINS)];
@@ -137,6 +139,14 @@ fn view(picked: &Picked, answers: &Answers, map: &v1::JourneyMap) -> View {
                 words(&picked.touchpoint)
             )
         }),
+        map_note: (!picked.touchpoint.is_empty()).then(|| {
+            format!(
+                "Of one touchpoint: who came to “{0}” in a stage, where they came from and where they went then. “Lost \
+                 here” were last seen at “{0}”, as the key figures and the pain points count them; “lost elsewhere” \
+                 came there, too, but did something else last.",
+                words(&picked.touchpoint)
+            )
+        }),
         map: map::picture(map, pains),
         downloads: Downloads::at("/dashboard/map", &query, "the journey map"),
         flows_csv: format!("/dashboard/flows.csv{query}"),
@@ -151,10 +161,11 @@ fn view(picked: &Picked, answers: &Answers, map: &v1::JourneyMap) -> View {
     }
 }
 
+/// When, in a sentence.
 fn span_of_days(days: i64) -> String {
     match days {
-        1 => "this day".to_owned(),
-        days => format!("these {} days", count(days)),
+        1 => "on this day".to_owned(),
+        days => format!("in these {} days", count(days)),
     }
 }
 
@@ -223,7 +234,8 @@ fn headline(
             persona => format!("{} ({persona})", counted.who),
         };
         let headline = format!(
-            "In {days} {} more {who} {} {place} than {}: about {}",
+            "{} {} more {who} {} {place} than {}: about {}",
+            title(days),
             number_of_people(worst.extra_lost_count),
             counted.ended,
             reference(worst),
@@ -246,7 +258,7 @@ fn headline(
     let most = map.stages.iter().max_by_key(|stage| stage.left_count);
     let (stage, left) = most.map_or(("", 0), |stage| (stage.stage.as_str(), stage.left_count));
     let where_most = format!(
-        "Most people leave in {}: {} in {days}.",
+        "Most people are lost in {}: {} {days}.",
         words(stage),
         count(left)
     );
@@ -392,7 +404,14 @@ fn stage_table(map: &v1::JourneyMap) -> Table {
             count(stage.returned_count),
             count(stage.moved_on_count),
             count(stage.moved_back_count),
-            count(stage.left_count),
+            match stage.left_elsewhere_count {
+                0 => count(stage.left_count),
+                elsewhere => format!(
+                    "{} here, {} elsewhere",
+                    count(stage.left_count),
+                    count(elsewhere)
+                ),
+            },
             count(stage.here_count),
             stay.map_or_else(|| super::format::NONE.to_owned(), span),
             span(stage.horizon_seconds),

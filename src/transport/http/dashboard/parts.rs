@@ -344,6 +344,8 @@ pub(super) struct Window {
     pub(super) days: i64,
     /// The midnight before the first thing that was counted; absent: the answer does not say.
     earliest: Option<prost_types::Timestamp>,
+    /// The first day that is kept, if an older one was asked for.
+    first_kept: Option<prost_types::Timestamp>,
 }
 
 impl Window {
@@ -363,6 +365,7 @@ impl Window {
             until: (!is_whole).then_some(end),
             days,
             earliest: state?.earliest_time,
+            first_kept: state?.first_kept_time,
         })
     }
 
@@ -392,7 +395,13 @@ impl Window {
     /// `1 Nov 2026 to 28 Nov 2026, 28 days, the last until 14:05; counted since 20 Oct 2026, so there is no earlier
     /// window to compare with`.
     pub(super) fn words(&self) -> String {
-        let days = self.days_in_words();
+        let mut days = self.days_in_words();
+        if let Some(first) = &self.first_kept {
+            let first = long_day(first);
+            days.push_str(&format!(
+                "; days before {first} were asked for, but are no longer kept"
+            ));
+        }
         match self.earliest.filter(|_| !self.has_before()) {
             None => days,
             Some(earliest) => {
@@ -509,6 +518,17 @@ mod tests {
             "{told}"
         );
         assert!(window(28, 90).is_known(90) && !window(28, 89).is_known(90));
+        let cut = Window {
+            first_kept: Some(window(28, 57).start),
+            ..window(28, 57)
+        };
+        let told = cut.words();
+        assert!(
+            told.ends_with(
+                "28 days; days before 6 Sep 2024 were asked for, but are no longer kept"
+            ),
+            "{told}"
+        );
     }
 
     #[test]
