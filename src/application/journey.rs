@@ -186,6 +186,18 @@ impl JourneyReports {
         personas::report(&self.keeper.shop)
     }
 
+    /// What was learned of ways in, with these called as the map calls them.
+    #[must_use]
+    pub fn spoken(&self, learned: &str) -> String {
+        self.places.spoken(learned)
+    }
+
+    /// The code of the currency that money is told in; empty: it is not said.
+    #[must_use]
+    pub fn currency(&self) -> String {
+        main_currency(&self.keeper.read().journeys)
+    }
+
     /// What was counted for a selection, without any figures.
     ///
     /// # Errors
@@ -207,6 +219,13 @@ impl JourneyReports {
             return Err(faults.into());
         }
         let newest = followed.journeys.newest();
+        let personas = followed.grouping.personas().iter();
+        let personas: Vec<PersonaName> = personas
+            .map(|persona| PersonaName {
+                id: persona.id.clone(),
+                name: self.places.spoken(&persona.name),
+            })
+            .collect();
         let asked = Asked {
             state: CountState {
                 complete: is_all,
@@ -223,7 +242,7 @@ impl JourneyReports {
             },
             journeys: &followed.journeys,
             groups: followed.grouping.groups(),
-            personas: followed.grouping.personas(),
+            personas: &personas,
             segments: self.segments(),
             places: &self.places,
             scope,
@@ -304,6 +323,12 @@ impl JourneyReports {
     }
 }
 
+fn main_currency(journeys: &Journeys) -> String {
+    let main = journeys.main_currency();
+    main.map_or("", |number| journeys.currencies.name(number))
+        .to_owned()
+}
+
 fn unknown(what: &str, name: &str, names: &[&str]) -> String {
     match names {
         [] => format!("there is no {what} yet"),
@@ -325,9 +350,7 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// The code of the currency that money is told in; empty: it is not said.
     fn currency(&self) -> String {
-        let main = self.journeys.main_currency();
-        main.map_or("", |number| self.journeys.currencies.name(number))
-            .to_owned()
+        main_currency(self.journeys)
     }
 
     fn stage_names(&self) -> impl Iterator<Item = &str> {

@@ -558,6 +558,7 @@ impl JourneyService for Sample {
             },
             unassigned_count: 230,
             model_revision: "r".to_owned(),
+            currency_code: "EUR".to_owned(),
             silhouette: self.absurdly(0.38),
         }))
     }

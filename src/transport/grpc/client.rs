@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use crate::domain::{OfferKind, Timestamp};
 use crate::proto::v1;
@@ -284,6 +284,35 @@ impl Client {
         };
         let answered = self.offers.batch_upsert_offers(request).await;
         answered.map_err(failed("BatchUpsertOffers")).map(|_| ())
+    }
+
+    /// Sets the budgets of an offer to those of `limits`, and leaves all else of it as it is; an offer that is not there
+    /// any more is left alone.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_budget(&mut self, id: &str, limits: TermLimits) -> Result<(), ClientError> {
+        let budgets = [
+            limits.budget_units.map(|_| "budget_units"),
+            limits.budget_amount.map(|_| "budget_amount"),
+        ];
+        let request = v1::UpdateOfferRequest {
+            offer: Some(v1::Offer {
+                offer_id: id.to_owned(),
+                budget_units: limits.budget_units,
+                budget_amount: limits.budget_amount,
+                ..v1::Offer::default()
+            }),
+            update_mask: Some(prost_types::FieldMask {
+                paths: budgets.into_iter().flatten().map(str::to_owned).collect(),
+            }),
+            ..v1::UpdateOfferRequest::default()
+        };
+        match self.offers.update_offer(request).await {
+            Ok(_) => Ok(()),
+            Err(gone) if matches!(gone.code(), Code::NotFound | Code::FailedPrecondition) => Ok(()),
+            Err(other) => Err(failed("UpdateOffer")(other)),
+        }
     }
 
     /// What each of at most 1,000 customers should be sent through a channel: one offer, or none.

@@ -154,11 +154,8 @@ impl Board {
 
     pub(super) async fn personas_page(&self) -> Made {
         let known = self.personas().await;
-        let map = self.map(&Picked::default()).await;
-        let stages = map.map_or_else(|_| Vec::new(), |map| map.stages);
-        let stages: Vec<String> = stages.into_iter().map(|stage| stage.stage).collect();
         let told = known.as_ref().err().cloned();
-        Made::Page(personas::page(&self.shop, &known, &stages), told)
+        Made::Page(personas::page(&self.shop, &known, &self.stages), told)
     }
 
     /// A chart as a file of its own.
@@ -406,24 +403,40 @@ impl Board {
         let mut ids = ids(&customer, &explained);
         ids.extend(events.iter().flat_map(product_ids));
         let names = self.names(ids).await;
-        let stages = self.stages().await;
+        let dropped = explained
+            .as_ref()
+            .is_ok_and(|told| !told.dropped_offers.is_empty());
+        let offers = match dropped {
+            true => self.offer_names().await,
+            false => HashMap::new(),
+        };
         let persona = self.persona_name(&customer.persona_id).await;
         Ok(Known {
             asked,
             customer,
             persona,
             events,
-            stages,
+            stages: self.stages.clone(),
             explained,
             names,
+            offers,
         })
     }
 
-    /// The stages of the journey, for pictures, which go without where they are not known.
-    async fn stages(&self) -> Vec<String> {
-        let map = self.map(&Picked::default()).await;
-        let stages = map.map_or_else(|_| Vec::new(), |map| map.stages);
-        stages.into_iter().map(|stage| stage.stage).collect()
+    /// The names of the first offers there are; the others are called by their ids.
+    async fn offer_names(&self) -> HashMap<String, String> {
+        let request = v1::ListOffersRequest {
+            page_size: MAX_OFFERS,
+            ..v1::ListOffersRequest::default()
+        };
+        let list = self
+            .services
+            .offers
+            .list_offers(Request::new(request))
+            .await;
+        let offers = list.map_or_else(|_| Vec::new(), |list| list.into_inner().offers);
+        let names = offers.into_iter().map(|offer| (offer.offer_id, offer.name));
+        names.collect()
     }
 
     /// One customer's timeline as a file.
@@ -455,7 +468,7 @@ impl Board {
             places: &self.places,
         };
         Ok(match is_picture {
-            true => Made::Picture(timeline::picture(&events, &self.stages().await, wording)),
+            true => Made::Picture(timeline::picture(&events, &self.stages, wording)),
             false => Made::Rows(timeline::rows(&events, &names)),
         })
     }

@@ -242,7 +242,7 @@ fn headline(
             about(worst.lost_revenue, currency)
         );
         let subline = format!(
-            "{} of the {} {} there did not go on: {}. Had it been {} as {}, {} more would have stayed; the money is \
+            "{} of the {} {} there did not go on: {}. Had it been {} as {}, {} more would have gone on; the money is \
              what {}.",
             count(worst.lost_count),
             count(worst.passed_count),
@@ -460,12 +460,15 @@ fn card(number_of: usize, pain: &v1::PainPoint, currency: &str) -> Pain {
         format!("; 95 % interval {} to {}", share(low), share(high))
     });
     let paths = pain.example_paths.iter().map(|path| {
-        let steps: Vec<String> = path
-            .steps
-            .iter()
-            .map(|step| step.replace('@', " at ").replace('_', " "))
-            .collect();
-        steps.join(" → ")
+        let runs = path.steps.chunk_by(|a, b| a == b);
+        let steps = runs.map(|run| {
+            let step = run[0].replace('@', " at ").replace('_', " ");
+            match run.len() {
+                1 => step,
+                times => format!("{step} ({times} times)"),
+            }
+        });
+        steps.collect::<Vec<_>>().join(" → ")
     });
     Pain {
         number: number_of,

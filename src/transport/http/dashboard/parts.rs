@@ -5,7 +5,7 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use super::asked::{BREAKDOWNS, Picked};
-use super::format::{clock, count, day, day_after, long_day, share, title};
+use super::format::{clock, count, day, day_after, drawn, long_day, share, title};
 use crate::proto::v1;
 
 /// The pages, in the order of the navigation.
@@ -58,6 +58,11 @@ impl Page {
         }
     }
 
+    /// Whether it shows what is counted, and nothing of one person.
+    fn is_live(self) -> bool {
+        self.has_picker() || matches!(self, Self::Personas | Self::Offers)
+    }
+
     /// Whether what is looked at is picked there.
     pub(super) fn has_picker(self) -> bool {
         matches!(self, Self::Journey | Self::Kpis | Self::Touchpoints)
@@ -82,6 +87,10 @@ pub(super) struct Frame {
     pub(super) script: String,
     /// Whether the page asks for itself again where there is no JavaScript.
     pub(super) refresh: bool,
+    /// Whether what is counted moves by itself where there is.
+    pub(super) live: bool,
+    /// When it was made.
+    pub(super) drawn: String,
 }
 
 impl Frame {
@@ -106,6 +115,8 @@ impl Frame {
             style: super::assets::style_href(),
             script: super::assets::script_href(),
             refresh: false,
+            live: page.is_live(),
+            drawn: drawn(std::time::SystemTime::now()),
         }
     }
 }
