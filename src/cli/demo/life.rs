@@ -201,6 +201,8 @@ fn live(
         let (starts, ends) = (moment(end - DAY), moment(end + i64::from(LIVE_DAYS) * DAY));
         let terms = OfferKind::ALL.map(|kind| Terms {
             limits: limits(kind, growth(made, 0)),
+            // also on pages, not in mails alone
+            channel: String::new(),
             ..offer_terms(kind, starts, ends)
         });
         let put = persists(told, PAUSES, say, || {

@@ -92,7 +92,7 @@ pub struct Terms {
     pub currency: String,
     /// The campaign it belongs to.
     pub campaign: String,
-    /// The channel it is shown in.
+    /// The channel it is shown in; empty: any.
     pub channel: String,
     /// From when on it holds.
     pub start: Timestamp,
@@ -268,7 +268,10 @@ impl Client {
             unit_cost: terms.unit_cost,
             currency_code: terms.currency.clone(),
             campaign_id: terms.campaign.clone(),
-            channels: vec![terms.channel.clone()],
+            channels: Some(terms.channel.clone())
+                .filter(|channel| !channel.is_empty())
+                .into_iter()
+                .collect(),
             start_time: Some(render_time(terms.start)),
             end_time: Some(render_time(terms.end)),
             budget_units: terms.limits.budget_units,
@@ -286,8 +289,8 @@ impl Client {
         answered.map_err(failed("BatchUpsertOffers")).map(|_| ())
     }
 
-    /// Sets the budgets of an offer to those of `limits`, and leaves all else of it as it is; an offer that is not there
-    /// any more is left alone.
+    /// Sets the budgets of an offer to those of `limits`, and leaves all else of it as it is; one that is not there any
+    /// more is left alone.
     ///
     /// # Errors
     /// [`ClientError`].

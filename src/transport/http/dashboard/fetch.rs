@@ -181,7 +181,11 @@ impl Board {
                 match chart {
                     "/dashboard/map" => {
                         let pains = self.pains(&picked, 0).await.unwrap_or_default();
-                        map::picture(&self.map(&picked).await?, &pains.pain_points)
+                        map::picture(
+                            &self.map(&picked).await?,
+                            &pains.pain_points,
+                            &picked.touchpoint,
+                        )
                     }
                     "/dashboard/touchpoints" => touchpoints::picture(&self.map(&picked).await?),
                     _ => match self.kpi_of(chart, &picked).await? {

@@ -147,7 +147,7 @@ fn view(picked: &Picked, answers: &Answers, map: &v1::JourneyMap) -> View {
                 words(&picked.touchpoint)
             )
         }),
-        map: map::picture(map, pains),
+        map: map::picture(map, pains, &picked.touchpoint),
         downloads: Downloads::at("/dashboard/map", &query, "the journey map"),
         flows_csv: format!("/dashboard/flows.csv{query}"),
         stages: stage_table(map),

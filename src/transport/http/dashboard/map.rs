@@ -49,8 +49,9 @@ impl Flows<'_> {
     }
 }
 
-/// Draws it. Pins are numbered in the order of `pains`.
-pub(super) fn picture(map: &v1::JourneyMap, pains: &[v1::PainPoint]) -> String {
+/// Draws it. Pins are numbered in the order of `pains`. Of one `touchpoint`, if one was picked.
+pub(super) fn picture(map: &v1::JourneyMap, pains: &[v1::PainPoint], touchpoint: &str) -> String {
+    let is_one_place = !touchpoint.is_empty();
     let stages = &map.stages[..map.stages.len().min(MAX_STAGES)];
     let flows = Flows(
         map.stage_flows
@@ -69,8 +70,8 @@ pub(super) fn picture(map: &v1::JourneyMap, pains: &[v1::PainPoint]) -> String {
     let nodes = place(stages, &flows, scale);
     backward(&mut svg, stages, &nodes, &flows, scale);
     let nodes = forward(&mut svg, stages, nodes, &flows, scale);
-    people(&mut svg, stages, nodes, scale);
-    names(&mut svg, stages);
+    people(&mut svg, stages, nodes, scale, is_one_place);
+    names(&mut svg, stages, is_one_place);
     mood(&mut svg, stages);
     pins(&mut svg, stages, pains);
     svg.finish()
@@ -266,7 +267,13 @@ fn band(x1: f64, y1: f64, x2: f64, y2: f64, high: f64) -> String {
 }
 
 /// The stages themselves, who comes from outside, and who is lost.
-fn people(svg: &mut Svg, stages: &[v1::JourneyStage], nodes: Vec<Node>, scale: f64) {
+fn people(
+    svg: &mut Svg,
+    stages: &[v1::JourneyStage],
+    nodes: Vec<Node>,
+    scale: f64,
+    is_one_place: bool,
+) {
     for (stage, mut node) in stages.iter().zip(nodes) {
         let comes = [
             (stage.new_count, "new", "new"),
@@ -285,7 +292,7 @@ fn people(svg: &mut Svg, stages: &[v1::JourneyStage], nodes: Vec<Node>, scale: f
             svg.path(class, &from_sky(node.x, y, wide, outside), &tip);
             outside += wide;
         }
-        lost(svg, stage, &mut node, scale);
+        lost(svg, stage, &mut node, scale, is_one_place);
         let tip = format!(
             "{}: {} came, {} are here now",
             title(&stage.stage),
@@ -302,10 +309,10 @@ fn people(svg: &mut Svg, stages: &[v1::JourneyStage], nodes: Vec<Node>, scale: f
 }
 
 /// Who is lost: at the touchpoint that was asked for, outside; having come there, but lost elsewhere, inside of it.
-fn lost(svg: &mut Svg, stage: &v1::JourneyStage, node: &mut Node, scale: f64) {
+fn lost(svg: &mut Svg, stage: &v1::JourneyStage, node: &mut Node, scale: f64, is_one_place: bool) {
     let name = title(&stage.stage);
     let elsewhere = stage.left_elsewhere_count.max(0);
-    let here = if elsewhere > 0 { " here" } else { "" };
+    let here = if is_one_place { " here" } else { "" };
     let told = [
         (stage.left_count, "left", format!("lost{here}")),
         (elsewhere, "aside", "lost elsewhere".to_owned()),
@@ -359,7 +366,7 @@ fn from_sky(x: f64, y: f64, wide: f64, outside: f64) -> String {
 }
 
 /// The names of the stages, and how many came.
-fn names(svg: &mut Svg, stages: &[v1::JourneyStage]) {
+fn names(svg: &mut Svg, stages: &[v1::JourneyStage], is_one_place: bool) {
     for (i, stage) in stages.iter().enumerate() {
         let x = column(i, stages.len()) + NODE / 2.0;
         svg.label(
@@ -368,7 +375,12 @@ fn names(svg: &mut Svg, stages: &[v1::JourneyStage]) {
             "middle",
             &cut(&title(&stage.stage), 18),
         );
-        let came = format!("{} came", count(stage.entered_count));
+        // where others only go to, or come from
+        let came = match (is_one_place, stage.entered_count) {
+            (true, 0) => "nobody came there".to_owned(),
+            (true, people) => format!("{} came there", count(people)),
+            (false, people) => format!("{} came", count(people)),
+        };
         svg.label("soft", [x, 152.0], "middle", &came);
         let new = match (stage.new_count, stage.returned_count) {
             (0, 0) => String::new(),

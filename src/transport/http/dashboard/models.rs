@@ -174,8 +174,8 @@ fn run(run: &v1::TrainingRun) -> Run {
 
 fn told_online(online: &v1::OnlineRanker) -> String {
     if online.impression_count == 0 {
-        return "Nothing was measured yet: no event has said what became of an answer, by bringing its token back. Until \
-                then answers are as the model makes them."
+        return "Nothing was measured yet: no event has said what became of an answer, by bringing its token back. \
+                Until then answers are as the model makes them."
             .to_owned();
     }
     let state = match online.active {
@@ -419,7 +419,6 @@ mod tests {
             outcome_count: 31,
             gain: 0.0125,
             active: true,
-            ..v1::OnlineRanker::default()
         };
         let some = told_online(&some);
         for part in [

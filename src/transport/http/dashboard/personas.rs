@@ -114,41 +114,36 @@ fn told_trait(of: &v1::PersonaTrait, currency: &str) -> String {
         "" => &of.feature,
         text => text,
     };
-    let told = |value| measured(&of.feature, value, currency);
+    let unit = unit(&of.feature);
+    let told = |value| match &*of.feature {
+        "basket_value" => money(value, currency),
+        _ if unit.starts_with(" of ") => share(value),
+        _ => number(value),
+    };
     format!(
-        "{text}: {}, against {} of all customers",
+        "{text}: {}{unit} (all customers: {})",
         told(of.value),
         told(of.mean)
     )
 }
 
-/// What of somebody is a share of their visits, orders or lines.
-const SHARES: [&str; 7] = [
-    "new_products",
-    "offers_redeemed",
-    "office_hours",
-    "evenings",
-    "nights",
-    "weekends",
-    "orders_per_visit",
-];
-
-/// A value of a feature, in its unit.
-fn measured(feature: &str, value: f64, currency: &str) -> String {
-    let is_part = feature.starts_with("share:") || feature.starts_with("way:");
-    let unit = match feature {
-        _ if is_part || SHARES.contains(&feature) => return share(value),
-        "basket_value" => return money(value, currency),
+/// What stands behind a value of a feature; shares are of something.
+fn unit(feature: &str) -> &'static str {
+    match feature {
+        "office_hours" | "evenings" | "nights" | "weekends" | "orders_per_visit" => " of visits",
+        "offers_redeemed" => " of orders",
+        "new_products" => " of what they buy",
         "price_level" => " standard deviations from the usual price",
         "units_per_line" => " units",
         "lines_per_order" => " products",
+        _ if feature.starts_with("way:") => " of visits",
+        _ if feature.starts_with("share:") => " of what they buy",
         _ if feature.ends_with("_days") => " days",
         _ if feature.ends_with("_per_month") => " a month",
         _ if feature.ends_with("_per_visit") => " a visit",
         _ if feature.ends_with("_per_order") => " an order",
         _ => "",
-    };
-    format!("{}{unit}", number(value))
+    }
 }
 
 /// How many are where now, in the order of the journey.
@@ -232,6 +227,7 @@ pub(super) fn rows(known: &v1::ListPersonasResponse) -> Vec<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algorithms::personas::Scale;
 
     #[test]
     fn a_trait_is_told_in_its_unit() {
@@ -254,17 +250,16 @@ mod tests {
             told("visits_per_month", 1.82, 2.28),
             told("something_new", 1.5, 2.0),
         ];
-        let told = told.map(|text| text.replace(" of all customers", ""));
         assert_eq!(
             told,
             [
-                "so: 7.3 %, against 4.9 %",
-                "so: 50.0 %, against 25.0 %",
-                "so: 28.3 %, against 9.8 %",
-                "so: €247, against €105",
-                "so: 12.3 days, against 30.0 days",
-                "so: 1.82 a month, against 2.28 a month",
-                "so: 1.50, against 2.00",
+                "so: 7.3 % of visits (all customers: 4.9 %)",
+                "so: 50.0 % of what they buy (all customers: 25.0 %)",
+                "so: 28.3 % of visits (all customers: 9.8 %)",
+                "so: €247 (all customers: €105)",
+                "so: 12.3 days (all customers: 30.0)",
+                "so: 1.82 a month (all customers: 2.28)",
+                "so: 1.50 (all customers: 2.00)",
             ]
         );
     }
@@ -273,10 +268,15 @@ mod tests {
     #[test]
     fn every_share_is_known_as_one() {
         let columns = crate::state::profile::Assortment::default().columns();
-        let shares = columns
-            .into_iter()
-            .filter(|column| column.scale == crate::algorithms::personas::Scale::Share);
-        let shares: Vec<String> = shares.map(|column| column.name).collect();
-        assert_eq!(shares, SHARES);
+        for column in columns {
+            let is_share = matches!(column.scale, Scale::Share | Scale::Part);
+            let told = unit(&column.name);
+            assert_eq!(
+                told.starts_with(" of "),
+                is_share,
+                "{}: {told}",
+                column.name
+            );
+        }
     }
 }
