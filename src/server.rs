@@ -270,6 +270,10 @@ impl Service {
             hosts: self.settings.dashboard.hosts.clone(),
             shop_name: self.settings.dashboard.shop_name.clone(),
             places: self.places.clone(),
+            stages: {
+                let stages = &self.shop.settings.fold.journey.stages;
+                stages.iter().map(|stage| stage.name.clone()).collect()
+            },
             recipes: self
                 .recipe_files
                 .iter()

@@ -103,10 +103,11 @@ impl Customers {
     /// Over a shop.
     #[must_use]
     pub fn new(shop: Arc<Shop>, ingest: Ingest) -> Self {
+        let idle_days = shop.settings.fold.visitor_idle_days;
         Self {
             shop,
             ingest,
-            trails: Arc::default(),
+            trails: Arc::new(Trails::new(idle_days)),
             places: Places::new(),
         }
     }
@@ -347,9 +348,12 @@ impl Customers {
     /// Those of writing; calling again finishes what was begun.
     pub async fn erase(&self, customer: &CustomerId) -> Result<u64, AppError> {
         let erased = self.ingest.erase(customer.clone()).await;
-        // it would name them until somebody asks next; whoever reads the journal for it lets us wait
-        let trails = self.trails.clone();
-        let forgets = tokio::task::spawn_blocking(move || trails.forget());
+        // it would name them until then; whoever reads the journal for it lets us wait
+        let (trails, journal) = (self.trails.clone(), self.shop.journal.clone());
+        let (customer, is_changed) = (customer.clone(), matches!(erased, Ok(gone) if gone > 0));
+        let forgets = tokio::task::spawn_blocking(move || {
+            trails.forget(&customer, is_changed, &*journal);
+        });
         forgets.await.map_err(|_| AppError::Stopping)?;
         erased
     }

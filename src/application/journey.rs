@@ -56,6 +56,8 @@ pub struct CountState {
     pub grouped: Timestamp,
     /// The midnight before the first thing that was counted; absent: nothing was.
     pub earliest: Option<Timestamp>,
+    /// The first day that is kept, at midnight, if the window that was asked for begins before it.
+    pub first_kept: Option<Timestamp>,
 }
 
 /// The window and the filters of a question, as the counters know them.
@@ -63,6 +65,8 @@ pub struct CountState {
 struct Scope {
     first: Day,
     last: Day,
+    /// The first day that is kept, if a day before it was asked for.
+    first_kept: Option<Day>,
     /// By group: whether it is looked at.
     groups: Vec<bool>,
     /// The number of the touchpoint; `Some(None)`: one that was never met.
@@ -182,6 +186,18 @@ impl JourneyReports {
         personas::report(&self.keeper.shop)
     }
 
+    /// What was learned of ways in, with these called as the map calls them.
+    #[must_use]
+    pub fn spoken(&self, learned: &str) -> String {
+        self.places.spoken(learned)
+    }
+
+    /// The code of the currency that money is told in; empty: it is not said.
+    #[must_use]
+    pub fn currency(&self) -> String {
+        main_currency(&self.keeper.read().journeys)
+    }
+
     /// What was counted for a selection, without any figures.
     ///
     /// # Errors
@@ -203,6 +219,13 @@ impl JourneyReports {
             return Err(faults.into());
         }
         let newest = followed.journeys.newest();
+        let personas = followed.grouping.personas().iter();
+        let personas: Vec<PersonaName> = personas
+            .map(|persona| PersonaName {
+                id: persona.id.clone(),
+                name: self.places.spoken(&persona.name),
+            })
+            .collect();
         let asked = Asked {
             state: CountState {
                 complete: is_all,
@@ -215,10 +238,11 @@ impl JourneyReports {
                 end: self.counted_until(scope.last, newest),
                 grouped: followed.grouped,
                 earliest: followed.journeys.table.first_day().map(midnight),
+                first_kept: scope.first_kept.map(midnight),
             },
             journeys: &followed.journeys,
             groups: followed.grouping.groups(),
-            personas: followed.grouping.personas(),
+            personas: &personas,
             segments: self.segments(),
             places: &self.places,
             scope,
@@ -288,14 +312,21 @@ impl JourneyReports {
             segment.is_none_or(|place| group.segments >> place & 1 == 1)
                 && persona.is_none_or(of_persona)
         };
+        let kept = newest.saturating_sub(KEPT_DAYS);
         Scope {
-            // older days are not kept
-            first: first.max(newest.saturating_sub(KEPT_DAYS)).min(last),
+            first: first.max(kept).min(last),
+            first_kept: (first < kept).then_some(kept),
             last: last.min(newest.max(first)),
             groups: followed.grouping.groups().iter().map(is_in).collect(),
             place,
         }
     }
+}
+
+fn main_currency(journeys: &Journeys) -> String {
+    let main = journeys.main_currency();
+    main.map_or("", |number| journeys.currencies.name(number))
+        .to_owned()
 }
 
 fn unknown(what: &str, name: &str, names: &[&str]) -> String {
@@ -319,9 +350,7 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// The code of the currency that money is told in; empty: it is not said.
     fn currency(&self) -> String {
-        let main = self.journeys.main_currency();
-        main.map_or("", |number| self.journeys.currencies.name(number))
-            .to_owned()
+        main_currency(self.journeys)
     }
 
     fn stage_names(&self) -> impl Iterator<Item = &str> {

@@ -70,6 +70,23 @@ impl Places {
         described.map_or(name, |described| &described.name)
     }
 
+    /// What was learned of ways in, with these called as the map calls them: who "often come by site" come by website.
+    #[must_use]
+    pub fn spoken(&self, learned: &str) -> String {
+        let mut text = learned.to_owned();
+        for described in &self.touchpoints {
+            for (alias, lead) in described
+                .aliases
+                .iter()
+                .flat_map(|alias| ["isitors by ", "come by "].map(|lead| (alias, lead)))
+            {
+                let [from, to] = [alias, &described.name].map(|name| name.replace('_', " "));
+                text = with_word(&text, &format!("{lead}{from}"), &format!("{lead}{to}"));
+            }
+        }
+        text
+    }
+
     /// The stage a touchpoint belongs to.
     #[must_use]
     pub fn home(&self, touchpoint: &str) -> Option<StageIndex> {
@@ -91,6 +108,18 @@ impl Places {
         }
         names
     }
+}
+
+/// `text` with `to` in the place of `from`, where the phrase ends with that.
+fn with_word(text: &str, from: &str, to: &str) -> String {
+    let mut parts = text.split(from);
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_end = part.is_empty() || part.starts_with([';', ':', '.']);
+        whole.push_str(if is_end { to } else { from });
+        whole.push_str(part);
+    }
+    whole
 }
 
 #[cfg(test)]
@@ -131,5 +160,35 @@ mod tests {
         assert_eq!(places.horizon_ms(StageIndex(0)), DAY_MS);
         assert_eq!(places.horizon_ms(StageIndex(9)), DEFAULT_HORIZON_MS);
         assert_eq!(places.names(), ["organic_search", "cart", "website"]);
+    }
+
+    #[test]
+    fn ways_in_are_called_as_the_map_calls_them() {
+        let described = |name: &str, aliases: &[&str]| Described {
+            name: name.into(),
+            kinds: KindSet::default(),
+            aliases: aliases.iter().map(|&alias| alias.into()).collect(),
+        };
+        let places = Places {
+            touchpoints: vec![
+                described("website", &["site", "web"]),
+                described("organic_search", &["search"]),
+            ],
+            ..Places::default()
+        };
+        let told = [
+            "Visitors by search",
+            "Visitors by search ad",
+            "Often come by site; rarely come by sitemap; come by web.",
+        ];
+        let spoken = told.map(|text| places.spoken(text));
+        assert_eq!(
+            spoken,
+            [
+                "Visitors by organic search",
+                "Visitors by search ad",
+                "Often come by website; rarely come by sitemap; come by website.",
+            ]
+        );
     }
 }

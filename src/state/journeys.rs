@@ -30,7 +30,7 @@ use crate::state::journeys::names::Names;
 use crate::state::journeys::table::{KEPT_DAYS, Table, day_of};
 
 /// Grows with every change of what the fold computes: an older checkpoint is folded anew.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The most touchpoints that are told apart.
 pub const MAX_TOUCHPOINTS: u16 = 256;
 /// The most categories that are told apart.

@@ -121,6 +121,30 @@ class WithJavaScript(Page):
         self.browser.execute_script("document.activeElement.blur()")
         self.waits_for(lambda: not part("map").endswith("stale"))
 
+    def test_other_pages_of_counts_keep_up(self):
+        stale = "for (const part of document.querySelectorAll('[data-live]')) part.append('stale')"
+        kept = lambda: [part.get_attribute("data-live") for part in self.all("[data-live]")
+                        if part.get_attribute("textContent").endswith("stale")]
+        for path in ["/dashboard/kpis", "/dashboard/touchpoints", "/dashboard/personas", "/dashboard/offers"]:
+            with self.subTest(path):
+                self.open(path)
+                drawn = self.one("[data-live=drawn]").text
+                self.assertIn(" UTC", drawn)
+                self.browser.execute_script("scrollTo(0, 40)")
+                down = self.browser.execute_script("return scrollY")
+                self.browser.execute_script(stale)
+                in_use = []
+                if path == "/dashboard/offers":
+                    button = self.one("[data-live=offers] button")
+                    self.browser.execute_script("arguments[0].focus({preventScroll: true})", button)
+                    in_use = ["offers"]
+                self.waits_for(lambda: kept() == in_use)
+                self.assertNotEqual(self.one("[data-live=drawn]").text, drawn)
+                self.assertEqual(self.browser.execute_script("return scrollY"), down)
+        # one customer is not asked for again and again
+        self.open(f"/dashboard/customers?customer_id={CUSTOMER}")
+        self.assertEqual(self.all("[data-live]"), [])
+
     def test_it_fits_a_phone(self):
         size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
         self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

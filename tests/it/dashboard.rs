@@ -536,7 +536,7 @@ async fn customers_are_shown_on_this_machine_and_else_only_if_told() {
         "aria-label=\"these steps as SVG\"",
         "<h3>1 Jan 2026</h3>",
         "<dt>Health</dt><dd>Active: ",
-        "To be won back: review (1 to 5) of 1.00 for &#60;script&#62;",
+        "To be won back: review (1 to 5) of 1 for &#60;script&#62;",
         "What would be recommended now",
         "one_off",
     ] {

@@ -93,6 +93,102 @@ async fn of_one_touchpoint_only_what_counts_there_is_told() {
         page.contains("Figures that count nowhere at “cart” are left out"),
         "{page}"
     );
+    // one word for one number: who was last seen there, and who was not
+    let everywhere = get(face.addr, "/dashboard").await.text();
+    for told in [
+        " lost here</text>",
+        " lost elsewhere</text>",
+        "“Lost here” were last seen at “cart”",
+    ] {
+        assert!(
+            page.contains(told) && !everywhere.contains(told),
+            "{told}: {page}"
+        );
+    }
+    assert!(everywhere.contains(" lost</text>"), "{everywhere}");
+    let map = get(face.addr, "/dashboard/map.svg?touchpoint=cart")
+        .await
+        .text();
+    assert_eq!(map.matches("class=\"aside\"").count(), 6, "{map}");
+    assert!(roxmltree::Document::parse(&map).is_ok());
+    let rows = get(face.addr, "/dashboard/map.csv?touchpoint=cart")
+        .await
+        .text();
+    assert!(rows.contains(",left,left_elsewhere,joined,"), "{rows}");
+    face.stop().await;
+    harness.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn faults_of_dates_and_of_names_are_told_together() {
+    let (harness, _, face) = started(Sample::default()).await;
+    for path in ["/dashboard", "/dashboard/kpis", "/dashboard/touchpoints"] {
+        let path = format!("{path}?start_date=soon&persona_id=nobody");
+        let page = get(face.addr, &path).await;
+        assert_eq!(page.code, 400);
+        let text = check_page(&page, &path);
+        for told in [
+            "<li>From: must be a day",
+            "<li>Persona: there is no persona",
+        ] {
+            assert_eq!(text.matches(told).count(), 1, "{told}: {text}");
+        }
+    }
+    let file = get(
+        face.addr,
+        "/dashboard/map.csv?start_date=soon&persona_id=nobody",
+    )
+    .await;
+    assert_eq!(file.code, 400);
+    let text = file.text();
+    assert!(
+        text.contains("start_date") && text.contains("there is no persona"),
+        "{text}"
+    );
+    face.stop().await;
+    harness.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_window_that_was_cut_says_so() {
+    let (harness, _, face) = started(Sample::default()).await;
+    let told = "days before 20 Nov 2023 were asked for, but are no longer kept";
+    for path in ["/dashboard", "/dashboard/kpis", "/dashboard/touchpoints"] {
+        let cut = get(face.addr, &format!("{path}?start_date=2020-01-01")).await;
+        assert_eq!(cut.code, 200);
+        assert!(cut.text().contains(told), "{}", cut.text());
+        let whole = get(face.addr, &format!("{path}?start_date=2026-01-01")).await;
+        assert!(!whole.text().contains("no longer kept"), "{}", whole.text());
+    }
+    face.stop().await;
+    harness.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_page_says_when_it_was_drawn_and_those_of_counts_move() {
+    let (harness, _, face) = started(Sample::default()).await;
+    for (path, moves) in [
+        ("/dashboard", true),
+        ("/dashboard/kpis", true),
+        ("/dashboard/touchpoints", true),
+        ("/dashboard/personas", true),
+        ("/dashboard/offers", true),
+        ("/dashboard/customers", false),
+        ("/dashboard/models", false),
+        ("/dashboard/nowhere", false),
+    ] {
+        let page = check_page(&get(face.addr, path).await, path);
+        let drawn = page
+            .split(">Drawn ")
+            .nth(1)
+            .and_then(|rest| rest.split(" UTC.<").next());
+        // as 22 Nov 2026, 14:03:07
+        assert!(
+            drawn.is_some_and(|drawn| (20..=21).contains(&drawn.len())),
+            "{path}: {drawn:?}"
+        );
+        assert_eq!(page.contains("data-live="), moves, "{path}");
+    }
     face.stop().await;
     harness.stop().await.unwrap();
 }

@@ -44,6 +44,10 @@ struct Look {
     days: i64,
     /// What share of everybody it is about.
     share: f64,
+    /// Whether it is about one touchpoint.
+    is_one_place: bool,
+    /// Whether days were asked for that are not kept.
+    is_cut: bool,
 }
 
 impl Sample {
@@ -61,7 +65,8 @@ impl Sample {
             time.map(|time| time.seconds.div_euclid(DAY_S) * DAY_S)
         };
         let last_s = day(selection.end_time).unwrap_or(LAST_DAY_S);
-        let start_s = day(selection.start_time).unwrap_or(last_s - 27 * DAY_S);
+        let asked_s = day(selection.start_time).unwrap_or(last_s - 27 * DAY_S);
+        let start_s = asked_s.max(LAST_DAY_S - 1_098 * DAY_S);
         let share = match selection.persona_id.as_str() {
             "" => 1.0,
             "p1" => 0.31,
@@ -105,6 +110,8 @@ impl Sample {
             start_s,
             days: (last_s - start_s) / DAY_S + 1,
             share,
+            is_one_place: !selection.touchpoint.is_empty(),
+            is_cut: start_s > asked_s,
         })
     }
 
@@ -118,6 +125,7 @@ impl Sample {
             end_time: time(look.start_s + look.days * DAY_S),
             grouped_time: None,
             earliest_time: time(LAST_DAY_S - 100 * DAY_S),
+            first_kept_time: look.is_cut.then(|| time(look.start_s)).flatten(),
         }
     }
 
@@ -225,6 +233,7 @@ impl Sample {
                     moved_on_count: on,
                     moved_back_count: back,
                     left_count: left,
+                    left_elsewhere_count: if look.is_one_place { left / 2 } else { 0 },
                     joined_count: 0,
                     here_count: here,
                     step_count: entered,
@@ -549,6 +558,7 @@ impl JourneyService for Sample {
             },
             unassigned_count: 230,
             model_revision: "r".to_owned(),
+            currency_code: "EUR".to_owned(),
             silhouette: self.absurdly(0.38),
         }))
     }

@@ -19,7 +19,7 @@ use hands::{Counts, World, ending_text, origin_text, recount};
 use history::{Act, Known, catalog, history, products, record, settings};
 
 /// Everything that the recount knows: all that answers are made of, and carts last.
-const RECOUNTED: [Measure; 37] = [
+const RECOUNTED: [Measure; 39] = [
     Measure::Began,
     Measure::Ended,
     Measure::Reached,
@@ -55,8 +55,10 @@ const RECOUNTED: [Measure; 37] = [
     Measure::CreditedProducts,
     Measure::OfferSquares,
     Measure::OfferProducts,
+    Measure::Again,
     Measure::CartsBought,
     Measure::CartsAbandoned,
+    Measure::CartsUsed,
 ];
 
 fn fold_of(records: &[Record], settings: JourneySettings, groups: &dyn Groups) -> Journeys {
@@ -84,7 +86,9 @@ fn detail(journeys: &Journeys, key: Key) -> String {
     };
     let currency = |number: u16| journeys.currencies.name(number);
     match key.measure {
-        Measure::Began | Measure::Reached => origin_text(Origin::of_code(key.detail)),
+        Measure::Began | Measure::Reached | Measure::Again => {
+            origin_text(Origin::of_code(key.detail))
+        }
         Measure::Ended | Measure::Passed => ending_text(Ending::of_code(key.detail)),
         Measure::Known => format!("{:?}", Arm::split(key.detail).0),
         Measure::Stayed | Measure::SecondOrders => key.detail.to_string(),
@@ -212,7 +216,7 @@ fn the_histories_know_every_way_to_begin_and_to_end() {
 #[test]
 fn visitors_who_turn_out_to_be_somebody_are_counted_once() {
     // two carts that turn out to be one are told by a test of their own
-    let measures: Vec<Measure> = RECOUNTED[..35].to_vec();
+    let measures: Vec<Measure> = RECOUNTED[..36].to_vec();
     for seed in 1_000..1_300 {
         compare(seed, true, &measures);
     }

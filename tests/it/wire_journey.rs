@@ -303,6 +303,27 @@ async fn a_story_is_drawn_and_measured() {
         figures(stage(&checkout, "decision")),
         [1, 0, 0, 1, 0, 0, 0, 0]
     );
+    // where they came from, and where they went
+    let flows = checkout.stage_flows.iter();
+    let flows = flows.map(|flow| (flow.from.as_str(), flow.to.as_str(), flow.count));
+    assert_eq!(
+        flows.collect::<Vec<_>>(),
+        [
+            ("consideration", "decision", 1),
+            ("decision", "purchase", 1)
+        ]
+    );
+    // of those who came to the product page ben was last seen elsewhere
+    let selection = v1::JourneySelection {
+        touchpoint: "product_page".to_owned(),
+        ..v1::JourneySelection::default()
+    };
+    let page = map(&mut clients, selection).await;
+    let lost = |name: &str| {
+        let stage = stage(&page, name);
+        (stage.left_count, stage.left_elsewhere_count)
+    };
+    assert_eq!([lost("consideration"), lost("decision")], [(0, 0), (0, 0)]);
     newest_first(&mut clients).await;
     harness.stop().await.unwrap();
 
@@ -403,6 +424,15 @@ async fn only_whole_days_count_and_only_times_that_were_seen_are_compared() {
         kpi(&later.kpis, "time_to_second_purchase").value,
         139.0 / 24.0,
     );
+    // three years are kept, and who asks for more hears so
+    let first_kept = |answer: &v1::GetKpisResponse| answer.count_state.unwrap().first_kept_time;
+    assert_eq!(first_kept(&later), None);
+    let long = measured(&mut clients, days(-1_500, 70)).await;
+    let first = Some(time(24 * (70 - 1_098)));
+    assert_eq!(first_kept(&long), first);
+    assert_eq!(long.count_state.unwrap().start_time, first);
+    let just = measured(&mut clients, days(70 - 1_098, 70)).await;
+    assert_eq!(first_kept(&just), None);
     let decided = measured(&mut clients, days(61, 70)).await;
     let again = kpi(&decided.kpis, "repeat_purchase_rate");
     assert_eq!((again.value, again.sample_count), (None, 0));

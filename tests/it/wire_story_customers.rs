@@ -386,7 +386,7 @@ impl Iterator for Reader<'_> {
                 body: RecordBody::Redacted,
             };
             let is_over = !goes_on || Instant::now() > self.journal.until;
-            (!is_over).then_some(Ok((Position(u64::MAX), record)))
+            (!is_over).then(|| Ok((self.journal.inner.end(), record)))
         };
         self.records.next().or_else(nothing)
     }
@@ -411,7 +411,10 @@ impl Journal for Endless {
     }
 
     fn end(&self) -> Position {
-        self.inner.end()
+        match self.endless.load(Ordering::SeqCst) {
+            true => Position(u64::MAX),
+            false => self.inner.end(),
+        }
     }
 
     fn erase(&self, positions: &[Position]) -> Result<u64, JournalError> {

@@ -1,20 +1,35 @@
 //! Where in the journal somebody's events stand, so that who asks for one customer does not read all of it.
 //!
 //! Made from the journal when it is first asked for, and brought up to date before each answer: only what is new is
-//! read. An erasure has it made anew, so that it names nobody who is gone. Memory: the two to four bytes of a position
-//! for each event, and about a hundred for each person.
+//! read, by one at a time and under no lock, so that who needs none of it goes on. An erasure takes out who is gone.
+//!
+//! Memory: the two to four bytes of a position for each event, and about a hundred for each person. Visitors who did
+//! nothing for so long that State forgets them are let go, too: a filter of fixed size says that there may have been
+//! one, and then the old part of the journal is read for who asks.
 
-use std::collections::HashMap;
+mod let_go;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use foldhash::quality::FixedState;
 
+use self::let_go::LetGo;
 use crate::application::error::AppError;
 use crate::application::ownership::{Ownership, identification};
 use crate::application::recommend::Who;
-use crate::domain::{CustomerId, Position, Record, RecordBody, Subject, VisitorId};
+use crate::domain::time::DAY_MS;
+use crate::domain::{CustomerId, Position, Record, RecordBody, Subject, Timestamp, VisitorId};
 use crate::store::Journal;
+
+/// So many records are taken in under one hold of the lock.
+const AT_ONCE: usize = 1_024;
+/// Every so many records, visitors are let go.
+const SWEEP_EVERY: u64 = 65_536;
+/// Who waits until somebody else has read looks so often whether they are still wanted.
+const LOOK_UP: Duration = Duration::from_millis(50);
 
 /// What is somebody's in the journal, and where their events and kept answers stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,20 +67,36 @@ impl Theirs {
 }
 
 /// Everybody's.
-#[derive(Debug, Default)]
-pub(super) struct Trails(Mutex<Kept>);
+#[derive(Debug)]
+pub(super) struct Trails {
+    kept: RwLock<Kept>,
+    /// Whether somebody reads the journal for it.
+    is_read: Mutex<bool>,
+    /// Somebody has read some of it.
+    moved: Condvar,
+    /// Visitors who did nothing for so long are let go.
+    idle_ms: i64,
+    sweep_every: u64,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
     epoch: u64,
     /// What stands before is known.
     next: Position,
+    newest: Option<Timestamp>,
+    /// The first moment of a day, by the newest event until then, with the position that began it; oldest first.
+    days: VecDeque<(Timestamp, Position)>,
     /// By the hash of an id.
-    trails: HashMap<u64, Trail, FixedState>,
+    customers: HashMap<u64, Trail, FixedState>,
+    visitors: HashMap<u64, Trail, FixedState>,
+    let_go: LetGo,
+    /// Of these the hashes of those whose positions were read again.
+    found: HashSet<u64, FixedState>,
     /// By visitor: who they turned out to be, and from where on; only changes.
     turns: HashMap<VisitorId, Vec<(Position, CustomerId)>, FixedState>,
     /// By customer: who ever turned out to be them.
-    visitors: HashMap<CustomerId, Vec<VisitorId>, FixedState>,
+    devices: HashMap<CustomerId, BTreeSet<VisitorId>, FixedState>,
 }
 
 /// Ascending positions, each as its distance from the one before, seven bits a byte.
@@ -113,13 +144,54 @@ fn hash_of_visitor(id: &VisitorId) -> u64 {
     FixedState::default().hash_one(("visitor", id.as_str()))
 }
 
+/// Says that nobody reads any more when it goes.
+struct Reading<'a>(&'a Trails);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        *self
+            .0
+            .is_read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = false;
+        self.0.moved.notify_all();
+    }
+}
+
 impl Trails {
-    /// Forgets everything; it is made anew when it is asked for.
-    pub(super) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+    /// Of nobody yet. Visitors who did nothing for `idle_days` are let go.
+    pub(super) fn new(idle_days: u32) -> Self {
+        Self {
+            kept: RwLock::default(),
+            is_read: Mutex::default(),
+            moved: Condvar::new(),
+            idle_ms: i64::from(idle_days) * DAY_MS,
+            sweep_every: SWEEP_EVERY,
+        }
     }
 
-    /// What is somebody's in `journal`. Reads what is new in it: blocking.
+    /// Takes out a customer who was erased from `journal`; `is_changed` says whether anything of theirs was there.
+    /// Waits for who reads the journal: blocking.
+    pub(super) fn forget(&self, customer: &CustomerId, is_changed: bool, journal: &dyn Journal) {
+        let _reading = self.waits_to_read();
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        let before = kept.epoch;
+        kept.forget(customer);
+        // another erasure that nobody told of is found by its epoch
+        if is_changed && journal.epoch() == before + 1 {
+            kept.epoch = before + 1;
+        }
+    }
+
+    fn waits_to_read(&self) -> Reading<'_> {
+        let is_read = self.is_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = self.moved.wait_while(is_read, |is_read| *is_read);
+        *free.unwrap_or_else(PoisonError::into_inner) = true;
+        Reading(self)
+    }
+
+    /// What is somebody's in `journal`, with all that it held when it was asked for. Reads what is new in it, or waits
+    /// until somebody else has: blocking.
     ///
     /// # Errors
     /// `DataLoss`; `Stopping` if nobody waits any more: what was read until then is kept.
@@ -129,39 +201,159 @@ impl Trails {
         journal: &dyn Journal,
         gone: &dyn Fn() -> bool,
     ) -> Result<Theirs, AppError> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let epoch = journal.epoch();
-        if kept.epoch != epoch {
-            *kept = Kept {
-                epoch,
-                ..Kept::default()
+        let end = journal.end();
+        let mut found = loop {
+            {
+                let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+                if kept.epoch == journal.epoch() && kept.next >= end {
+                    break kept.theirs(who);
+                }
+            }
+            let is_read = self.is_read.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut is_read = match *is_read {
+                false => is_read,
+                true => {
+                    let waited = self.moved.wait_timeout(is_read, LOOK_UP);
+                    drop(waited.unwrap_or_else(PoisonError::into_inner));
+                    if gone() {
+                        return Err(AppError::Stopping);
+                    }
+                    continue;
+                }
             };
+            *is_read = true;
+            drop(is_read);
+            let reading = Reading(self);
+            self.read_until(end, journal, gone)?;
+            drop(reading);
+        };
+        if let Some((before, visitors)) = found.unknown {
+            let old = read_old(before, visitors, journal, gone)?;
+            let all = old.values().flatten().copied().collect();
+            found.theirs.positions = merged(all, found.theirs.positions);
+            let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+            kept.find_again(old);
         }
-        for read in journal.read_from(kept.next) {
+        Ok(found.theirs)
+    }
+
+    /// Reads what stands before `end`. Only who has said that they read may.
+    fn read_until(
+        &self,
+        end: Position,
+        journal: &dyn Journal,
+        gone: &dyn Fn() -> bool,
+    ) -> Result<(), AppError> {
+        let epoch = journal.epoch();
+        let next = {
+            let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+            if kept.epoch != epoch {
+                *kept = Kept {
+                    epoch,
+                    ..Kept::default()
+                };
+            }
+            kept.next
+        };
+        let mut batch: Vec<(Position, Record)> = Vec::with_capacity(AT_ONCE);
+        let take = |batch: &mut Vec<(Position, Record)>, next: Option<Position>| {
+            let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+            for (position, record) in batch.drain(..) {
+                kept.take(position, &record);
+                kept.next = Position(position.0.saturating_add(1));
+                if kept.next.0.is_multiple_of(self.sweep_every) {
+                    kept.sweep(self.idle_ms);
+                }
+            }
+            kept.next = kept.next.max(next.unwrap_or_default());
+            drop(kept);
+            self.moved.notify_all();
+        };
+        for read in journal.read_from(next) {
             if gone() {
+                take(&mut batch, None);
                 return Err(AppError::Stopping);
             }
             let (position, record) = read?;
-            kept.take(position, &record);
-            kept.next = Position(position.0.saturating_add(1));
+            if position >= end {
+                break;
+            }
+            batch.push((position, record));
+            if batch.len() == AT_ONCE {
+                take(&mut batch, None);
+            }
         }
-        Ok(kept.theirs(who))
+        take(&mut batch, Some(end));
+        Ok(())
     }
+}
+
+/// Where records of each of these visitors stand before `before`: ascending. Reads all of that.
+fn read_old(
+    before: Position,
+    visitors: Vec<VisitorId>,
+    journal: &dyn Journal,
+    gone: &dyn Fn() -> bool,
+) -> Result<HashMap<VisitorId, Vec<Position>>, AppError> {
+    let none = visitors.into_iter().map(|visitor| (visitor, Vec::new()));
+    let mut positions: HashMap<VisitorId, Vec<Position>> = none.collect();
+    for read in journal.read_from(Position(0)) {
+        if gone() {
+            return Err(AppError::Stopping);
+        }
+        let (position, record) = read?;
+        if position >= before {
+            break;
+        }
+        if let Some(Subject::Visitor(visitor)) = subject(&record)
+            && let Some(theirs) = positions.get_mut(visitor)
+        {
+            theirs.push(position);
+        }
+    }
+    Ok(positions)
+}
+
+fn merged(mut some: Vec<Position>, mut others: Vec<Position>) -> Vec<Position> {
+    some.append(&mut others);
+    some.sort_unstable();
+    some.dedup();
+    some
+}
+
+/// Whose a record is that pages tell of.
+fn subject(record: &Record) -> Option<&Subject> {
+    match &record.body {
+        RecordBody::Event(event) => Some(&event.subject),
+        RecordBody::AnswerKept(kept) => Some(&kept.subject),
+        _ => None,
+    }
+}
+
+/// What is known of somebody.
+struct Found {
+    theirs: Theirs,
+    /// Visitors who may have been let go, and before where that which they did stands.
+    unknown: Option<(Position, Vec<VisitorId>)>,
 }
 
 impl Kept {
     fn take(&mut self, position: Position, record: &Record) {
-        let subject = match &record.body {
-            RecordBody::Event(event) => Some(&event.subject),
-            RecordBody::AnswerKept(kept) => Some(&kept.subject),
-            _ => None,
-        };
-        if let Some(subject) = subject {
-            let hash = match subject {
-                Subject::Customer { customer, .. } => hash_of_customer(customer),
-                Subject::Visitor(visitor) => hash_of_visitor(visitor),
+        if let Some(subject) = subject(record) {
+            let trail = match subject {
+                Subject::Customer { customer, .. } => {
+                    self.customers.entry(hash_of_customer(customer))
+                }
+                Subject::Visitor(visitor) => self.visitors.entry(hash_of_visitor(visitor)),
             };
-            self.trails.entry(hash).or_default().push(position);
+            trail.or_default().push(position);
+        }
+        if let RecordBody::Event(event) = &record.body {
+            self.newest = self.newest.max(Some(event.time));
+            let last = self.days.back().map(|day| day.0);
+            if last.is_none_or(|last| event.time >= last.plus_ms(DAY_MS)) {
+                self.days.push_back((event.time, position));
+            }
         }
         if let Some((visitor, customer)) = identification(record) {
             self.identify(position, visitor, customer);
@@ -178,160 +370,100 @@ impl Kept {
             let first = vec![(position, customer.clone())];
             self.turns.insert(visitor.clone(), first);
         }
-        let visitors = self.visitors.entry(customer.clone()).or_default();
-        if !visitors.contains(visitor) {
-            visitors.push(visitor.clone());
+        let devices = self.devices.entry(customer.clone()).or_default();
+        devices.insert(visitor.clone());
+    }
+
+    /// Lets those go who are nobody's and did nothing for `idle_ms` before the newest event.
+    fn sweep(&mut self, idle_ms: i64) {
+        let Some(newest) = self.newest else { return };
+        let oldest = newest.plus_ms(-idle_ms);
+        // what stands before a day that begins earlier is older than that
+        let mut before = None;
+        while let Some(&(begin, position)) = self.days.front().filter(|day| day.0 < oldest) {
+            before = Some(position);
+            self.days.pop_front();
+            if self.days.front().is_none_or(|next| next.0 >= oldest) {
+                self.days.push_front((begin, position));
+                break;
+            }
+        }
+        let Some(before) = before else { return };
+        let owned: HashSet<u64, FixedState> = self.turns.keys().map(hash_of_visitor).collect();
+        let let_go = &mut self.let_go;
+        self.visitors.retain(|hash, trail| {
+            let is_idle = trail.last.is_none_or(|last| last < before) && !owned.contains(hash);
+            if is_idle {
+                let_go.add(*hash, before);
+            }
+            !is_idle
+        });
+    }
+
+    /// Keeps where records of visitors stand who had been let go, if they turned out to be somebody: those stay.
+    fn find_again(&mut self, old: HashMap<VisitorId, Vec<Position>>) {
+        for (visitor, positions) in old {
+            if !self.turns.contains_key(&visitor) {
+                continue;
+            }
+            let hash = hash_of_visitor(&visitor);
+            let trail = self.visitors.entry(hash).or_default();
+            let all = merged(positions, trail.positions().collect());
+            *trail = Trail::default();
+            all.into_iter().for_each(|position| trail.push(position));
+            self.found.insert(hash);
         }
     }
 
-    fn theirs(&self, who: &Who) -> Theirs {
+    /// What is left once a customer is erased: their records, and that visitors turned out to be them, are gone.
+    fn forget(&mut self, customer: &CustomerId) {
+        self.customers.remove(&hash_of_customer(customer));
+        for visitor in self.devices.remove(customer).unwrap_or_default() {
+            let Some(turns) = self.turns.get_mut(&visitor) else {
+                continue;
+            };
+            turns.retain(|turn| turn.1 != *customer);
+            turns.dedup_by(|later, earlier| later.1 == earlier.1);
+            if turns.is_empty() {
+                self.turns.remove(&visitor);
+                self.visitors.remove(&hash_of_visitor(&visitor));
+            }
+        }
+    }
+
+    fn theirs(&self, who: &Who) -> Found {
         let (customer, visitors) = match who {
             Who::Customer(customer) => {
-                let visitors = self.visitors.get(customer).map(Vec::as_slice);
-                (Some(customer), visitors.unwrap_or_default())
+                let visitors = self.devices.get(customer).into_iter().flatten();
+                (Some(customer), visitors.collect())
             }
-            Who::Visitor(visitor) => (None, std::slice::from_ref(visitor)),
-            Who::Nobody => (None, &[][..]),
+            Who::Visitor(visitor) => (None, vec![visitor]),
+            Who::Nobody => (None, Vec::new()),
         };
-        let turns = visitors.iter().flat_map(|visitor| {
+        let turns = visitors.iter().flat_map(|&visitor| {
             let turns = self.turns.get(visitor).map(Vec::as_slice);
             let turns = turns.unwrap_or_default().iter();
             turns.map(move |(position, customer)| (*position, visitor, customer))
         });
         let ownership = Ownership::of_turns(who, turns);
-        let hashes = customer.map(hash_of_customer).into_iter();
-        let hashes = hashes.chain(visitors.iter().map(hash_of_visitor));
-        let trails = hashes.filter_map(|hash| self.trails.get(&hash));
-        let mut positions: Vec<Position> = trails.flat_map(Trail::positions).collect();
-        positions.sort_unstable();
-        positions.dedup();
-        Theirs {
-            ownership,
-            positions,
+        let own = customer.and_then(|id| self.customers.get(&hash_of_customer(id)));
+        let hashes = visitors.iter().map(|visitor| hash_of_visitor(visitor));
+        let trails = hashes.filter_map(|hash| self.visitors.get(&hash));
+        let positions = own.into_iter().chain(trails).flat_map(Trail::positions);
+        let let_go = visitors.iter().filter(|visitor| {
+            let hash = hash_of_visitor(visitor);
+            self.let_go.may_have(hash) && !self.found.contains(&hash)
+        });
+        let let_go: Vec<VisitorId> = let_go.map(|&visitor| visitor.clone()).collect();
+        Found {
+            theirs: Theirs {
+                ownership,
+                positions: merged(positions.collect(), Vec::new()),
+            },
+            unknown: (!let_go.is_empty()).then_some((self.let_go.before, let_go)),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::domain::{EventDraft, Timestamp};
-    use crate::store::MemoryJournal;
-
-    fn customer(number: u8) -> CustomerId {
-        CustomerId::trusted(format!("c{number}"))
-    }
-
-    fn visitor(number: u8) -> VisitorId {
-        VisitorId::trusted(format!("v{number}"))
-    }
-
-    /// An event of a customer, a visitor or both; an identification, if both and not `is_event`.
-    fn body(number: usize, (who, on, is_event): (u8, u8, bool)) -> RecordBody {
-        let customer_id = (who > 0).then(|| customer(who));
-        let visitor_id = (on > 0 || who == 0).then(|| visitor(on));
-        if let (Some(customer), Some(visitor), false) = (&customer_id, &visitor_id, is_event) {
-            return RecordBody::VisitorIdentified {
-                visitor: visitor.clone(),
-                customer: customer.clone(),
-            };
-        }
-        let draft = EventDraft {
-            event_id: &number.to_string(),
-            event_type: "page_view",
-            time: Some(Ok(Timestamp::from_ms(1_300_000_000_000))),
-            customer_id: customer_id.as_ref().map_or("", CustomerId::as_str),
-            visitor_id: visitor_id.as_ref().map_or("", VisitorId::as_str),
-            ..EventDraft::default()
-        };
-        let event = draft.check(Timestamp::MAX, |_| 0).unwrap();
-        RecordBody::Event(Box::new(event))
-    }
-
-    fn everybody() -> impl Iterator<Item = Who> {
-        let customers = (1..4).map(|number| Who::Customer(customer(number)));
-        customers.chain((0..4).map(|number| Who::Visitor(visitor(number))))
-    }
-
-    /// What reading all of the journal finds.
-    fn read_through(journal: &MemoryJournal, who: &Who) -> (Ownership, Vec<Position>) {
-        let all = || journal.read_from(Position(0));
-        let ownership = Ownership::of(who, all()).unwrap();
-        let theirs = all().map(Result::unwrap).filter(|(position, record)| {
-            matches!(record.body, RecordBody::Event(_)) && ownership.holds(*position, record)
-        });
-        let positions = theirs.map(|(position, _)| position).collect();
-        (ownership, positions)
-    }
-
-    fn assert_found(trails: &Trails, journal: &MemoryJournal) {
-        for who in everybody() {
-            let found = trails.of(&who, journal, &|| false).unwrap();
-            let (ownership, wanted) = read_through(journal, &who);
-            assert_eq!(found.ownership, ownership, "{who:?}");
-            let read = journal.read_at(found.positions_from(0)).map(Result::unwrap);
-            let read = read.filter(|(position, record)| found.holds(*position, record));
-            let read: Vec<Position> = read.map(|(position, _)| position).collect();
-            assert_eq!(read, wanted, "{who:?}");
-            let (before, after) = (found.positions_before(7), found.positions_from(7));
-            assert_eq!([before, after].concat(), found.positions);
-            assert!(before.iter().all(|position| position.0 < 7));
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(128))]
-
-        #[test]
-        fn it_finds_what_reading_everything_finds(
-            acts in proptest::collection::vec((0..4_u8, 0..4_u8, any::<bool>()), 1..40),
-            asked_at in 0..40_usize,
-            erased in 1..4_u8,
-        ) {
-            let (journal, trails) = (MemoryJournal::new(), Trails::default());
-            for (number, act) in acts.into_iter().enumerate() {
-                let recorded_at = Timestamp::default();
-                let body = body(number, act);
-                journal.append(&[Record { recorded_at, body }]).unwrap();
-                if number == asked_at {
-                    assert_found(&trails, &journal);
-                }
-            }
-            assert_found(&trails, &journal);
-            let gone = crate::application::ownership::positions(&journal, &customer(erased)).unwrap();
-            journal.erase(&gone).unwrap();
-            assert_found(&trails, &journal);
-        }
-    }
-
-    #[test]
-    fn what_was_read_before_somebody_went_away_is_kept() {
-        let (journal, trails) = (MemoryJournal::new(), Trails::default());
-        for number in 0..10 {
-            let recorded_at = Timestamp::default();
-            let body = body(number, (1, 0, true));
-            journal.append(&[Record { recorded_at, body }]).unwrap();
-        }
-        let left = std::cell::Cell::new(4);
-        let gone = || left.replace(left.get() - 1) == 0;
-        let who = Who::Customer(customer(1));
-        let ended = trails.of(&who, &journal, &gone);
-        assert!(matches!(ended, Err(AppError::Stopping)));
-        assert_eq!(trails.0.lock().unwrap().next, Position(4));
-        assert_found(&trails, &journal);
-    }
-
-    #[test]
-    fn distances_come_back_as_positions() {
-        let wanted = [0, 1, 127, 128, 255, 16_511, 1 << 40, u64::MAX].map(Position);
-        let mut trail = Trail::default();
-        for position in wanted {
-            trail.push(position);
-            trail.push(position);
-        }
-        assert_eq!(trail.positions().collect::<Vec<_>>(), wanted);
-        assert_eq!(trail.distances.len(), 1 + 1 + 1 + 1 + 1 + 2 + 6 + 10);
-    }
-}
+mod tests;

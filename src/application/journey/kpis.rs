@@ -158,8 +158,9 @@ const ALL: &[Made] = &[
                      by the day on which that was decided.",
         unit: Unit::Share,
         more_is_better: false,
-        place: "where the cart was used last before that was decided",
-        of: |t| Figure::share(t.carts_abandoned, t.carts_abandoned + t.carts_bought),
+        place: "at every touchpoint where the cart was used, as abandoned only at the last one; and in the \
+                stage after that use",
+        of: |t| Figure::share(t.carts_abandoned, t.carts),
     },
     Made {
         name: "orders",

@@ -54,8 +54,10 @@ pub struct MapStage {
     pub moved_on: i64,
     /// Stays that ended with a move to an earlier stage.
     pub moved_back: i64,
-    /// Stays that ended because nothing happened.
+    /// Stays that ended because nothing happened; with a touchpoint in the question those that were last seen there.
     pub left: i64,
+    /// With a touchpoint in the question: stays that came there and were lost, but last seen elsewhere.
+    pub left_elsewhere: i64,
     /// Stays of visitors who turned out to be a customer.
     pub joined: i64,
     /// Stays that are open at the end of the window.
@@ -243,6 +245,11 @@ impl Sums {
                 if key.measure == Measure::Ended && ending == Ending::Left {
                     place.left_here += value;
                     *self.place_flows.entry((key.place, NO_PLACE)).or_default() += value;
+                    // who is lost is lost where they were last seen, whatever is asked for
+                    stage.left += value;
+                    stage.left_elsewhere -= i64::from(by_place) * value;
+                    let flow = self.stage_flows.entry((Some(key.stage), None));
+                    *flow.or_default() += value;
                 }
                 if key.measure == Measure::Passed {
                     place.stays += value;
@@ -253,15 +260,22 @@ impl Sums {
                 if (key.measure == Measure::Passed) != by_place {
                     return;
                 }
+                if let (true, Ending::To(to)) = (by_place, ending) {
+                    let flow = self.stage_flows.entry((Some(key.stage), Some(to)));
+                    *flow.or_default() += value;
+                }
                 match ending {
                     Ending::To(to) if to > key.stage => stage.moved_on += value,
                     Ending::To(_) => stage.moved_back += value,
-                    Ending::Left => {
-                        stage.left += value;
-                        let flow = self.stage_flows.entry((Some(key.stage), None));
-                        *flow.or_default() += value;
-                    }
+                    Ending::Left => stage.left_elsewhere += i64::from(by_place) * value,
                     Ending::Joined => stage.joined += value,
+                }
+            }
+            // of a move whose stays both came to the touchpoint, each end was counted
+            Measure::Again if by_place => {
+                if let Origin::From(from) = Origin::of_code(key.detail) {
+                    let flow = self.stage_flows.entry((Some(from), Some(key.stage)));
+                    *flow.or_default() -= value;
                 }
             }
             Measure::Stayed if !by_place => {

@@ -377,6 +377,7 @@ mod tests {
                 end: midnight(first + last),
                 grouped: Timestamp::default(),
                 earliest: None,
+                first_kept: None,
             },
             journeys: &journeys,
             groups: &groups,
@@ -386,6 +387,7 @@ mod tests {
             scope: Scope {
                 first: first + 7,
                 last: first + last,
+                first_kept: None,
                 groups: vec![true; 3],
                 place: None,
             },

@@ -56,7 +56,8 @@ pub(super) struct Tally {
     pub(super) left: i64,
     pub(super) visits: i64,
     pub(super) visits_with_order: i64,
-    pub(super) carts_bought: i64,
+    /// Carts that were bought or abandoned; with a touchpoint in the question those that were used there.
+    pub(super) carts: i64,
     pub(super) carts_abandoned: i64,
     pub(super) sold: Sold,
     pub(super) credited: Part,
@@ -125,8 +126,14 @@ impl Tally {
             Measure::Ended if Ending::of_code(key.detail) == Ending::Left => self.left += value,
             Measure::Visits => self.visits += value,
             Measure::VisitsWithOrder => self.visits_with_order += value,
-            Measure::CartsBought => self.carts_bought += value,
-            Measure::CartsAbandoned => self.carts_abandoned += value,
+            Measure::CartsBought if !by_place => self.carts += value,
+            Measure::CartsAbandoned => {
+                self.carts_abandoned += value;
+                if !by_place {
+                    self.carts += value;
+                }
+            }
+            Measure::CartsUsed if by_place => self.carts += value,
             Measure::Orders
             | Measure::Revenue
             | Measure::CostedRevenue

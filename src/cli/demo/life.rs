@@ -19,6 +19,12 @@ use crate::transport::grpc::client::{Client, EventFields, TermLimits, Terms};
 const MADE: &str = "demo-shop.json";
 /// So many days are lived after the history; then the shop stands still.
 const LIVE_DAYS: u32 = 365;
+/// After so many of them budgets grow, so that offers do not run dry one after the other.
+const RENEWAL_DAYS: i64 = 28;
+/// By so much of what there was at first.
+const RENEWED: f64 = 0.25;
+/// Customers of a shop for which budgets are as [`limits`] says; those of larger ones are larger.
+const USUAL_CUSTOMERS: u32 = 2_000;
 /// How often what has happened meanwhile is written.
 const BEAT: Duration = Duration::from_millis(500);
 /// Events of one call.
@@ -194,7 +200,9 @@ fn live(
         let moment = |time: i64| Timestamp::from_ms(time * 1_000);
         let (starts, ends) = (moment(end - DAY), moment(end + i64::from(LIVE_DAYS) * DAY));
         let terms = OfferKind::ALL.map(|kind| Terms {
-            limits: limits(kind),
+            limits: limits(kind, growth(made, 0)),
+            // also on pages, not in mails alone
+            channel: String::new(),
             ..offer_terms(kind, starts, ends)
         });
         let put = persists(told, PAUSES, say, || {
@@ -204,8 +212,26 @@ fn live(
             return Ok(());
         }
     }
+    let mut renewed = 0;
     while let Some((begins, events)) = days.next() {
         let started = Instant::now();
+        let renewals = (begins - end) / (RENEWAL_DAYS * DAY);
+        if renewals > renewed {
+            for kind in OfferKind::ALL {
+                let limits = limits(kind, growth(made, renewals));
+                if limits.budget_units.is_none() && limits.budget_amount.is_none() {
+                    continue;
+                }
+                let id = offer_terms(kind, Timestamp::default(), Timestamp::default()).id;
+                let set = persists(told, PAUSES, say, || {
+                    Ok(runtime.block_on(client.set_budget(&id, limits))?)
+                });
+                if set.is_none() {
+                    return Ok(());
+                }
+            }
+            renewed = renewals;
+        }
         let mut waiting = events.into_iter().peekable();
         // a day that was begun before goes on where it was
         let begun = (newest - begins).clamp(0, DAY);
@@ -244,31 +270,38 @@ fn live(
     Ok(())
 }
 
+/// How much larger budgets are, after so many renewals, than in a usual shop at first.
+fn growth(made: &Made, renewals: i64) -> f64 {
+    let size = f64::from(made.customers) / f64::from(USUAL_CUSTOMERS);
+    size.max(1.0) * (1.0 + RENEWED * renewals as f64)
+}
+
 /// What there is of an offer: some have a budget in pieces, some in money, some are capped, and some have no end. What
 /// was redeemed in the history counts.
-fn limits(kind: OfferKind) -> TermLimits {
+fn limits(kind: OfferKind, growth: f64) -> TermLimits {
     let none = TermLimits::default();
+    let units = |usual: f64| Some((usual * growth).round() as i64);
     match kind {
         OfferKind::Percentage => TermLimits {
-            budget_units: Some(120),
+            budget_units: units(120.0),
             cap_shown: Some((2, 30)),
             ..none
         },
         OfferKind::Amount => TermLimits {
-            budget_amount: Some(1_500.0),
+            budget_amount: Some((1_500.0 * growth).round()),
             cap_per_customer: Some(1),
             ..none
         },
         OfferKind::BuyXGetY => TermLimits {
-            budget_units: Some(80),
+            budget_units: units(80.0),
             ..none
         },
         OfferKind::FreeShipping => TermLimits {
-            budget_amount: Some(500.0),
+            budget_amount: Some((500.0 * growth).round()),
             ..none
         },
         OfferKind::Gift => TermLimits {
-            budget_units: Some(90),
+            budget_units: units(90.0),
             cap_per_customer: Some(1),
             ..none
         },
@@ -370,13 +403,34 @@ mod tests {
 
     #[test]
     fn offers_have_budgets_in_pieces_and_in_money_and_caps() {
-        let all = OfferKind::ALL.map(limits);
+        let all = OfferKind::ALL.map(|kind| limits(kind, growth(&made(), 0)));
         let many = |is: fn(&TermLimits) -> bool| all.iter().filter(|limits| is(limits)).count();
         assert_eq!(many(|limits| limits.budget_units.is_some()), 3);
         assert_eq!(many(|limits| limits.budget_amount.is_some()), 2);
         assert_eq!(many(|limits| limits.cap_per_customer.is_some()), 2);
         assert_eq!(many(|limits| limits.cap_shown.is_some()), 1);
         assert_eq!(many(|limits| *limits == TermLimits::default()), 4);
+        // each 28 days there is more of what has a budget, and caps stay
+        let later = OfferKind::ALL.map(|kind| limits(kind, growth(&made(), 4)));
+        for (first, later) in all.iter().zip(&later) {
+            assert_eq!(
+                later.budget_units,
+                first.budget_units.map(|units| 2 * units)
+            );
+            assert_eq!(
+                later.budget_amount,
+                first.budget_amount.map(|amount| 2.0 * amount)
+            );
+            assert_eq!(later.cap_per_customer, first.cap_per_customer);
+        }
+        let large = Made {
+            customers: 20_000,
+            ..made()
+        };
+        assert_eq!(
+            limits(OfferKind::Gift, growth(&large, 0)).budget_units,
+            Some(900)
+        );
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub(super) struct Stay {
     origin: u16,
     /// The touchpoints it came to, in order of their numbers.
     passed: Vec<u16>,
+    /// Those of the stay before, if that ended with the move to this one.
+    before: Vec<u16>,
 }
 
 impl Stay {
@@ -86,8 +88,23 @@ impl Stay {
         let first = self.passed.first().copied().unwrap_or(NO_PLACE);
         changes.add(day, self.spot(first).key(Measure::Began, self.origin), sign);
         for &place in &self.passed {
-            let key = self.spot(place).key(Measure::Reached, self.origin);
-            changes.add(day, key, sign);
+            self.write_reached(place, day, sign, changes);
+        }
+    }
+
+    fn write_reached(&self, place: u16, day: Day, sign: i64, changes: &mut Changes) {
+        let spot = self.spot(place);
+        changes.add(day, spot.key(Measure::Reached, self.origin), sign);
+        if self.before.binary_search(&place).is_ok() {
+            changes.add(day, spot.key(Measure::Again, self.origin), sign);
+        }
+    }
+
+    /// Comes to a touchpoint, if it has not yet.
+    fn reach(&mut self, place: u16, day: Day, changes: &mut Changes) {
+        if let Err(at) = self.passed.binary_search(&place) {
+            self.passed.insert(at, place);
+            self.write_reached(place, day, 1, changes);
         }
     }
 
@@ -116,12 +133,14 @@ pub(super) struct Pending {
 }
 
 /// An open cart.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Cart {
-    pub(super) begun: (Day, Spot),
-    pub(super) last: Timestamp,
+    begun: (Day, Spot),
+    last: Timestamp,
     /// Where it was used last.
-    pub(super) spot: Spot,
+    spot: Spot,
+    /// By touchpoint where it was used: when last, and where that counts.
+    used: Vec<(Timestamp, Spot)>,
 }
 
 impl Cart {
@@ -129,9 +148,25 @@ impl Cart {
         day_from(self.last.plus_ms(CART_MS))
     }
 
-    pub(super) fn write_end(&self, sign: i64, changes: &mut Changes) {
+    /// Counts that it is abandoned if nothing follows, or takes that back.
+    fn write_end(&self, sign: i64, changes: &mut Changes) {
         let key = self.spot.key(Measure::CartsAbandoned, 0);
         changes.add(self.day(), key, sign);
+        self.write_used(self.day(), sign, changes);
+    }
+
+    fn write_used(&self, day: Day, sign: i64, changes: &mut Changes) {
+        for (_, spot) in &self.used {
+            changes.add(day, spot.key(Measure::CartsUsed, 0), sign);
+        }
+    }
+
+    fn note(&mut self, time: Timestamp, spot: Spot) {
+        match self.used.iter_mut().find(|used| used.1.place == spot.place) {
+            Some(used) if used.0 <= time => *used = (time, spot),
+            Some(_) => {}
+            None => self.used.push((time, spot)),
+        }
     }
 }
 
@@ -233,9 +268,7 @@ impl Course {
 
     /// Lets happen what time alone has done until `now`.
     pub(super) fn settle(&mut self, now: Timestamp) {
-        if self.cart.is_some_and(|cart| midnight(cart.day()) <= now) {
-            self.cart = None;
-        }
+        self.cart.take_if(|cart| midnight(cart.day()) <= now);
         let due = |pending: &&Pending| midnight(pending.day) <= now;
         let due = self.pending.iter().take_while(due).count();
         for Pending { day, to } in self.pending.drain(..due) {
@@ -322,21 +355,18 @@ impl Course {
         let day = day_of(time);
         let turn = match (&mut self.stay, self.has_left) {
             (Some(stay), false) if stay.stage == stage => {
-                if let Err(at) = stay.passed.binary_search(&place) {
-                    stay.passed.insert(at, place);
-                    let key = stay.spot(place).key(Measure::Reached, stay.origin);
-                    changes.add(day, key, 1);
-                }
+                stay.reach(place, day, changes);
                 Turn::Stayed
             }
             (stay, has_left) => {
-                let (origin, turn) = match (&stay, has_left) {
-                    (None, _) => (Origin::New, Turn::Came),
-                    (Some(_), true) => (Origin::Returned, Turn::Came),
+                let (origin, turn, before) = match (&stay, has_left) {
+                    (None, _) => (Origin::New, Turn::Came, Vec::new()),
+                    (Some(_), true) => (Origin::Returned, Turn::Came, Vec::new()),
                     (Some(before), false) => {
                         before.write_end(day, self.place, Ending::To(stage), 1, changes);
                         before.write_length(time, 1, changes);
-                        (Origin::From(before.stage), Turn::Moved)
+                        let origin = Origin::From(before.stage);
+                        (origin, Turn::Moved, before.passed.clone())
                     }
                 };
                 let begun = Stay {
@@ -345,6 +375,7 @@ impl Course {
                     since: time,
                     origin: origin.code(),
                     passed: vec![place],
+                    before,
                 };
                 begun.write_begin(day, 1, changes);
                 *stay = Some(begun);
@@ -376,23 +407,34 @@ impl Course {
 
     /// Something happened in the cart: it is begun, or goes on.
     pub(super) fn use_cart(&mut self, spot: Spot, time: Timestamp, changes: &mut Changes) {
-        let begun = match self.cart.take() {
+        let mut cart = match self.cart.take() {
             Some(cart) => {
                 cart.write_end(-1, changes);
-                cart.begun
+                cart
             }
             None => {
                 changes.add(day_of(time), spot.key(Measure::CartsBegun, 0), 1);
-                (day_of(time), spot)
+                Cart {
+                    begun: (day_of(time), spot),
+                    last: time,
+                    spot,
+                    used: Vec::new(),
+                }
             }
         };
-        let cart = Cart {
-            begun,
-            last: time,
-            spot,
-        };
+        (cart.last, cart.spot) = (time, spot);
+        cart.note(time, spot);
         cart.write_end(1, changes);
         self.cart = Some(cart);
+    }
+
+    /// An order ends the cart, if there is one.
+    pub(super) fn buy_cart(&mut self, day: Day, changes: &mut Changes) {
+        if let Some(cart) = self.cart.take() {
+            cart.write_end(-1, changes);
+            changes.add(day, cart.spot.key(Measure::CartsBought, 0), 1);
+            cart.write_used(day, 1, changes);
+        }
     }
 
     /// Notes an order among the first two.
@@ -440,12 +482,8 @@ impl Course {
         if let (true, Some(last)) = (is_later, visitor.last) {
             self.settle(last);
             self.write_pending(-1, changes);
-            if let (Some(stay), false) = (&mut self.stay, self.has_left)
-                && let Err(at) = stay.passed.binary_search(&visitor.place)
-            {
-                stay.passed.insert(at, visitor.place);
-                let key = stay.spot(visitor.place).key(Measure::Reached, stay.origin);
-                changes.add(day_of(last), key, 1);
+            if let (Some(stay), false) = (&mut self.stay, self.has_left) {
+                stay.reach(visitor.place, day_of(last), changes);
             }
             self.last = Some(last);
             self.place = visitor.place;
@@ -458,7 +496,7 @@ impl Course {
             self.schedule(journey, places);
             self.write_pending(1, changes);
         }
-        self.join_cart(visitor.cart, changes);
+        self.join_cart(visitor.cart.take(), changes);
         let visited = |course: &Self| course.visit.as_ref().map(|visit| visit.last);
         if visited(&visitor) > visited(self) {
             self.visit = visitor.visit.take();
@@ -490,9 +528,13 @@ impl Course {
                 own.write_end(-1, changes);
                 let (day, spot) = theirs.begun.max_by_day(own.begun);
                 changes.add(day, spot.key(Measure::CartsBegun, 0), -1);
-                let begun = theirs.begun.min_by_day(own.begun);
-                let later = if theirs.last > own.last { theirs } else { *own };
-                *own = Cart { begun, ..later };
+                own.begun = theirs.begun.min_by_day(own.begun);
+                if theirs.last > own.last {
+                    (own.last, own.spot) = (theirs.last, theirs.spot);
+                }
+                for (time, spot) in theirs.used {
+                    own.note(time, spot);
+                }
                 own.write_end(1, changes);
             }
             (own @ None, Some(theirs)) => *own = Some(theirs),
@@ -536,6 +578,7 @@ impl Stay {
             since: midnight(day),
             origin: Origin::From(self.stage).code(),
             passed: vec![place],
+            before: self.passed.clone(),
         }
     }
 }

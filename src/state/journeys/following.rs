@@ -104,10 +104,8 @@ impl Journeys {
             }
             if is_cart(event.kind) || course.cart.is_some() && touches_cart(event.kind) {
                 course.use_cart(spot, event.time, changes);
-            } else if let (true, Some(cart)) = (is_sale, course.cart) {
-                cart.write_end(-1, changes);
-                changes.add(day, cart.spot.key(Measure::CartsBought, 0), 1);
-                course.cart = None;
+            } else if is_sale {
+                course.buy_cart(day, changes);
             }
         }
         if let Some(rating) = event.rating {

@@ -66,7 +66,7 @@ measures! {
     RatingsLow,
     /// Carts that were begun.
     CartsBegun,
-    /// Carts that were bought, at the touchpoint where they were used last before.
+    /// Carts that were bought, at the touchpoint where they were used last before that.
     CartsBought,
     /// Carts that were abandoned, at the touchpoint where they were used last.
     CartsAbandoned,
@@ -102,6 +102,11 @@ measures! {
     OfferSquares,
     /// As [`Measure::CreditedProducts`], of lines whose answer held an offer.
     OfferProducts,
+    /// Of [`Measure::Reached`], those whose stay before, which ended with the move to this one, had come to the
+    /// touchpoint, too; detail: [`Origin`].
+    Again,
+    /// Carts that were bought or abandoned, at each touchpoint where they were used.
+    CartsUsed,
 }
 
 /// Detail of [`Measure::Orders`]: not the customer's first.

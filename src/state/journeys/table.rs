@@ -346,6 +346,10 @@ mod tests {
                             add(Measure::Reached, detail, 130);
                             add(Measure::Passed, detail, 120);
                         }
+                        for detail in [1, 2] {
+                            add(Measure::Again, detail, 20);
+                        }
+                        add(Measure::CartsUsed, 0, 30);
                         add(Measure::Began, 32, 40);
                         add(Measure::Ended, 32, 50);
                         add(Measure::Ended, 2, 60);

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use crate::domain::{OfferKind, Timestamp};
 use crate::proto::v1;
@@ -92,7 +92,7 @@ pub struct Terms {
     pub currency: String,
     /// The campaign it belongs to.
     pub campaign: String,
-    /// The channel it is shown in.
+    /// The channel it is shown in; empty: any.
     pub channel: String,
     /// From when on it holds.
     pub start: Timestamp,
@@ -268,7 +268,10 @@ impl Client {
             unit_cost: terms.unit_cost,
             currency_code: terms.currency.clone(),
             campaign_id: terms.campaign.clone(),
-            channels: vec![terms.channel.clone()],
+            channels: Some(terms.channel.clone())
+                .filter(|channel| !channel.is_empty())
+                .into_iter()
+                .collect(),
             start_time: Some(render_time(terms.start)),
             end_time: Some(render_time(terms.end)),
             budget_units: terms.limits.budget_units,
@@ -284,6 +287,35 @@ impl Client {
         };
         let answered = self.offers.batch_upsert_offers(request).await;
         answered.map_err(failed("BatchUpsertOffers")).map(|_| ())
+    }
+
+    /// Sets the budgets of an offer to those of `limits`, and leaves all else of it as it is; one that is not there any
+    /// more is left alone.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_budget(&mut self, id: &str, limits: TermLimits) -> Result<(), ClientError> {
+        let budgets = [
+            limits.budget_units.map(|_| "budget_units"),
+            limits.budget_amount.map(|_| "budget_amount"),
+        ];
+        let request = v1::UpdateOfferRequest {
+            offer: Some(v1::Offer {
+                offer_id: id.to_owned(),
+                budget_units: limits.budget_units,
+                budget_amount: limits.budget_amount,
+                ..v1::Offer::default()
+            }),
+            update_mask: Some(prost_types::FieldMask {
+                paths: budgets.into_iter().flatten().map(str::to_owned).collect(),
+            }),
+            ..v1::UpdateOfferRequest::default()
+        };
+        match self.offers.update_offer(request).await {
+            Ok(_) => Ok(()),
+            Err(gone) if matches!(gone.code(), Code::NotFound | Code::FailedPrecondition) => Ok(()),
+            Err(other) => Err(failed("UpdateOffer")(other)),
+        }
     }
 
     /// What each of at most 1,000 customers should be sent through a channel: one offer, or none.

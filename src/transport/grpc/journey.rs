@@ -114,7 +114,7 @@ impl JourneyService for JourneyApi {
         let report = blocking(move |_| Ok(journey.personas())).await?;
         Ok(Response::new(report.map_or_else(
             v1::ListPersonasResponse::default,
-            |report| render_personas(&report),
+            |report| render_personas(&report, &self.journey),
         )))
     }
 }
@@ -162,17 +162,17 @@ fn render_pain(pain: PainPoint) -> v1::PainPoint {
     }
 }
 
-fn render_trait(own: &Trait) -> v1::PersonaTrait {
+fn render_trait(own: &Trait, journey: &JourneyReports) -> v1::PersonaTrait {
     v1::PersonaTrait {
         feature: own.feature.clone(),
-        text: own.text.clone(),
+        text: journey.spoken(&own.text),
         value: own.value,
         mean: own.mean,
         deviation: own.deviation,
     }
 }
 
-fn render_personas(report: &PersonaReport) -> v1::ListPersonasResponse {
+fn render_personas(report: &PersonaReport, journey: &JourneyReports) -> v1::ListPersonasResponse {
     let told: u64 = report.personas.iter().map(|count| count.customers).sum();
     let all = report.revision.personas.fitted().personas();
     let personas = report.personas.iter().filter_map(|count| {
@@ -180,11 +180,15 @@ fn render_personas(report: &PersonaReport) -> v1::ListPersonasResponse {
         let by_stage = count.by_stage.iter();
         Some(v1::Persona {
             persona_id: persona.id.clone(),
-            name: persona.name.clone(),
-            description: persona.description.clone(),
+            name: journey.spoken(&persona.name),
+            description: journey.spoken(&persona.description),
             customer_count: count64(count.customers),
             share: count.customers as f64 / told.max(1) as f64,
-            traits: persona.traits.iter().map(render_trait).collect(),
+            traits: persona
+                .traits
+                .iter()
+                .map(|own| render_trait(own, journey))
+                .collect(),
             customers_by_stage: by_stage
                 .map(|(stage, &count)| (stage.clone(), count64(count)))
                 .collect(),
@@ -195,6 +199,7 @@ fn render_personas(report: &PersonaReport) -> v1::ListPersonasResponse {
         unassigned_count: count64(report.unassigned),
         model_revision: report.revision.id.clone(),
         silhouette: report.revision.personas.silhouette,
+        currency_code: journey.currency(),
     }
 }
 
@@ -260,6 +265,7 @@ pub(super) fn render_state(state: &CountState) -> v1::CountState {
         end_time: Some(render_time(state.end)),
         grouped_time: Some(render_time(state.grouped)),
         earliest_time: state.earliest.map(render_time),
+        first_kept_time: state.first_kept.map(render_time),
     }
 }
 
@@ -286,6 +292,7 @@ fn render_stage(stage: MapStage) -> v1::JourneyStage {
         moved_on_count: stage.moved_on,
         moved_back_count: stage.moved_back,
         left_count: stage.left,
+        left_elsewhere_count: stage.left_elsewhere,
         joined_count: stage.joined,
         here_count: stage.here,
         step_count: stage.steps,

@@ -8,6 +8,7 @@ mod actions;
 mod asked;
 mod assets;
 mod customer;
+mod dropped;
 mod fetch;
 mod format;
 mod journey;
@@ -83,6 +84,8 @@ pub struct Dashboard {
     pub shop_name: String,
     /// The touchpoints of the journey.
     pub places: Places,
+    /// The stages of the journey, in order.
+    pub stages: Vec<String>,
 }
 
 impl fmt::Debug for Dashboard {
@@ -112,6 +115,7 @@ pub(super) struct Board {
     recipes: Vec<RecipeFile>,
     shop: String,
     places: Places,
+    stages: Vec<String>,
 }
 
 impl fmt::Debug for Board {
@@ -151,6 +155,7 @@ impl Board {
             recipes,
             shop_name,
             places,
+            stages,
         } = dashboard;
         Self {
             services,
@@ -159,6 +164,7 @@ impl Board {
             recipes,
             shop: shop_name,
             places,
+            stages,
         }
     }
 
@@ -313,6 +319,7 @@ fn error_page(
 ) -> Response<Body> {
     let mut frame = Frame::new(Page::Journey, "", &Picked::default());
     heading.clone_into(&mut frame.title);
+    frame.live = false;
     let page = ErrorPage {
         frame,
         heading: heading.to_owned(),

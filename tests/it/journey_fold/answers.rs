@@ -18,7 +18,7 @@ use nextbest::state::journeys::key::{Arm, Measure};
 use nextbest::state::journeys::table::{Day, day_of, midnight};
 use nextbest::store::{Artefacts, Journal as _, MemoryJournal};
 
-use super::hands::{Counts, Key, World, recount};
+use super::hands::{Counts, Key, THROUGH, World, recount};
 use super::history::{Act, CUSTOMERS, catalog, history, products, record};
 
 /// Of the three customers one is in each segment, and one in none.
@@ -291,7 +291,10 @@ fn by_definition(name: &str, rows: &Rows<'_>, people: [i64; 2], main: &str) -> (
         "left" => count(rows.of(Measure::Ended, "Left")),
         "cart_abandonment_rate" => {
             let abandoned = rows.all(Measure::CartsAbandoned);
-            of(abandoned, abandoned + rows.all(Measure::CartsBought))
+            match rows.by_place {
+                true => of(abandoned, rows.all(Measure::CartsUsed)),
+                false => of(abandoned, abandoned + rows.all(Measure::CartsBought)),
+            }
         }
         "orders" => count(orders),
         "revenue" => (Some(revenue), orders),
@@ -406,6 +409,7 @@ impl Case<'_> {
                 stage.moved_on,
                 stage.moved_back,
                 stage.left,
+                stage.left_elsewhere,
                 stage.joined,
                 stage.here,
                 stage.steps,
@@ -416,7 +420,8 @@ impl Case<'_> {
                 rows.of(begin, "Returned"),
                 rows.moved(end, true),
                 rows.moved(end, false),
-                rows.of(end, "Left"),
+                rows.of(Measure::Ended, "Left"),
+                rows.of(end, "Left") - rows.of(Measure::Ended, "Left"),
                 rows.of(end, "Joined"),
                 ever.all(begin) - ever.all(end),
                 rows.all(Measure::Steps),
@@ -463,11 +468,16 @@ impl Case<'_> {
                     .3
                     .strip_prefix("From(")
                     .and_then(|from| from.strip_suffix(')'));
+                let is_outside = from.is_none();
                 let from = from.map_or_else(String::new, |from| name(from.parse().unwrap()));
-                if key.1 == begin as u8 {
+                if key.1 == begin as u8 && (is_outside || look.place.is_none()) {
                     *flows.entry((from, name(number))).or_default() += value;
-                } else if key.1 == end as u8 && key.3 == "Left" {
+                } else if key.1 == Measure::Ended as u8 && key.3 == "Left" {
                     *flows.entry((name(number), String::new())).or_default() += value;
+                } else if key.1 == THROUGH && look.place.is_some() {
+                    let (from, to) = key.3.split_once(' ').unwrap();
+                    let ends = [from, to].map(|stage| name(stage.parse().unwrap()));
+                    *flows.entry(ends.into()).or_default() += value;
                 }
             }
         }

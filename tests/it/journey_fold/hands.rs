@@ -19,6 +19,9 @@ pub(super) type Key = (Day, u8, Spot, String);
 /// By what is counted.
 pub(super) type Counts = BTreeMap<Key, i64>;
 
+/// Beside the measures: moves between stages by a touchpoint that one of the two stays came to, in words "from to".
+pub(super) const THROUGH: u8 = u8::MAX;
+
 /// What somebody does outside the shop.
 const NOT_IN_A_VISIT: [EventKind; 6] = [
     EventKind::NpsResponse,
@@ -69,11 +72,13 @@ struct Walk {
     origin: String,
     place: String,
     passed: BTreeSet<String>,
+    /// What the stay before had passed, if it ended with the move to this one.
+    passed_before: BTreeSet<String>,
     steps: Vec<Step>,
     waiting: Vec<Step>,
     visits: Vec<Vec<Seen>>,
-    /// When and where an open cart was used last.
-    cart: Option<(i64, Spot)>,
+    /// Every use of an open cart, the last one last.
+    cart: Vec<(i64, Spot)>,
     orders: Vec<Order>,
 }
 
@@ -110,18 +115,47 @@ impl Walk {
     fn begin(&mut self, ms: i64, stage: u8, origin: Origin, place: &str, counts: &mut Counts) {
         self.origin = origin_text(origin);
         (self.stage, self.is_open, self.since) = (Some(stage), true, ms);
-        self.passed = BTreeSet::from([place.to_owned()]);
+        let passed = std::mem::take(&mut self.passed);
+        self.passed_before = match origin {
+            Origin::From(_) => passed,
+            Origin::New | Origin::Returned => BTreeSet::new(),
+        };
         self.place = place.to_owned();
-        for measure in [Measure::Began, Measure::Reached] {
-            count(counts, ms, measure, &self.at(place), &self.origin, 1);
+        let spot = self.at(place);
+        count(counts, ms, Measure::Began, &spot, &self.origin, 1);
+        self.reach(ms, place, counts);
+    }
+
+    /// Comes to a touchpoint, maybe for the first time in this stay.
+    fn reach(&mut self, ms: i64, place: &str, counts: &mut Counts) {
+        if !self.passed.insert(place.to_owned()) {
+            return;
         }
+        let spot = self.at(place);
+        count(counts, ms, Measure::Reached, &spot, &self.origin, 1);
+        if self.passed_before.contains(place) {
+            count(counts, ms, Measure::Again, &spot, &self.origin, 1);
+        } else if let Some(from) = self.origin.strip_prefix("From(") {
+            let from = from.trim_end_matches(')');
+            self.through(ms, place, &format!("{from} {}", spot.1), counts);
+        }
+    }
+
+    fn through(&self, ms: i64, place: &str, moves: &str, counts: &mut Counts) {
+        let day = day_of(Timestamp::from_ms(ms));
+        let key = (day, THROUGH, self.at(place), moves.to_owned());
+        *counts.entry(key).or_default() += 1;
     }
 
     fn end(&mut self, ms: i64, ending: Ending, counts: &mut Counts) {
         let text = ending_text(ending);
         count(counts, ms, Measure::Ended, &self.at(&self.place), &text, 1);
         for place in &self.passed {
-            count(counts, ms, Measure::Passed, &self.at(place), &text, 1);
+            let spot = self.at(place);
+            count(counts, ms, Measure::Passed, &spot, &text, 1);
+            if let Ending::To(to) = ending {
+                self.through(ms, place, &format!("{} {to}", spot.1), counts);
+            }
         }
         if matches!(ending, Ending::To(_)) {
             let length = bucket(ms - self.since).to_string();
@@ -139,9 +173,12 @@ impl Walk {
             if at.ms() <= self.quiet_since && at.ms() <= last {
                 continue;
             }
-            let is_due = |cart: &mut (i64, Spot)| at.ms() >= cart.0 + 3 * DAY_MS;
-            if let Some((_, spot)) = self.cart.take_if(is_due) {
-                count(counts, at.ms(), Measure::CartsAbandoned, &spot, "", 1);
+            if self
+                .cart
+                .last()
+                .is_some_and(|use_of| at.ms() >= use_of.0 + 3 * DAY_MS)
+            {
+                self.end_cart(at.ms(), Measure::CartsAbandoned, counts);
             }
             let Some(stage) = self.stage.filter(|_| self.is_open) else {
                 continue;
@@ -231,16 +268,7 @@ impl Walk {
         match (self.stage, self.is_open) {
             (Some(before), true) if before == stage => {
                 is_step = true;
-                if self.passed.insert(place.to_owned()) {
-                    count(
-                        counts,
-                        ms,
-                        Measure::Reached,
-                        &self.at(place),
-                        &self.origin,
-                        1,
-                    );
-                }
+                self.reach(ms, place, counts);
             }
             (Some(before), true) => {
                 is_move = true;
@@ -270,14 +298,24 @@ impl Walk {
 
     fn use_cart(&mut self, kind: EventKind, ms: i64, here: Spot, counts: &mut Counts) {
         match kind {
-            EventKind::AddToCart => self.cart = Some((ms, here)),
-            EventKind::ViewCart if self.cart.is_some() => self.cart = Some((ms, here)),
-            EventKind::Purchase => {
-                if let Some((_, spot)) = self.cart.take() {
-                    count(counts, ms, Measure::CartsBought, &spot, "", 1);
-                }
+            EventKind::AddToCart => self.cart.push((ms, here)),
+            EventKind::ViewCart if !self.cart.is_empty() => self.cart.push((ms, here)),
+            EventKind::Purchase if !self.cart.is_empty() => {
+                self.end_cart(ms, Measure::CartsBought, counts);
             }
             _ => {}
+        }
+    }
+
+    /// Counts an open cart where it was used last, and at every touchpoint where that was used last there.
+    fn end_cart(&mut self, ms: i64, measure: Measure, counts: &mut Counts) {
+        let uses = std::mem::take(&mut self.cart);
+        let (_, last) = &uses[uses.len() - 1];
+        count(counts, ms, measure, last, "", 1);
+        let places: BTreeSet<&String> = uses.iter().map(|(_, spot)| &spot.2).collect();
+        for place in places {
+            let last = uses.iter().rfind(|(_, spot)| spot.2 == *place).unwrap();
+            count(counts, ms, Measure::CartsUsed, &last.1, "", 1);
         }
     }
 
@@ -440,9 +478,8 @@ impl Walk {
         if gone.last > self.last {
             let last = gone.last.unwrap();
             self.pass(last, world.settings, counts);
-            if self.is_open && self.passed.insert(gone.place.clone()) {
-                let spot = self.at(&gone.place);
-                count(counts, last, Measure::Reached, &spot, &self.origin, 1);
+            if self.is_open {
+                self.reach(last, &gone.place, counts);
             }
             (self.last, self.place) = (gone.last, gone.place.clone());
             self.quiet_since = last.max(self.since);
@@ -459,11 +496,9 @@ impl Walk {
             true => self.visits.append(&mut gone.visits),
             false => drop(self.visits.splice(0..0, gone.visits)),
         }
-        // two carts that turn out to be one: the one used last says where
-        let used = |cart: &Option<(i64, Spot)>| cart.as_ref().map(|cart| cart.0);
-        if used(&gone.cart) > used(&self.cart) {
-            self.cart = gone.cart;
-        }
+        // two carts that turn out to be one
+        self.cart.append(&mut gone.cart);
+        self.cart.sort_by_key(|use_of| use_of.0);
         self.orders.append(&mut gone.orders);
     }
 

@@ -6,9 +6,10 @@ use askama::Template;
 use tonic::Status;
 
 use super::asked::{Picked, encoded};
-use super::format::{count, moment, money, number, share, title, words};
+use super::dropped::{self, Dropped};
+use super::format::{count, happening, many, moment, money, number, share, title, words};
 use super::outlook::Outlook;
-use super::parts::{Downloads, Frame, Notice, Page, Table};
+use super::parts::{Downloads, Frame, Notice, Page};
 use super::timeline::{self, Day, Wording};
 use crate::domain::Places;
 use crate::proto::v1;
@@ -61,6 +62,8 @@ pub(super) struct Known {
     pub(super) explained: Result<v1::ExplainRecommendationResponse, Status>,
     /// Names of products by their ids.
     pub(super) names: HashMap<String, String>,
+    /// Names of offers by their ids.
+    pub(super) offers: HashMap<String, String>,
 }
 
 /// What the page shows below its form.
@@ -106,7 +109,7 @@ struct View {
     products: Vec<Recommended>,
     offers: Vec<Recommended>,
     offer_note: String,
-    dropped: Table,
+    dropped: Vec<Dropped>,
     notices: Vec<Notice>,
     days: Vec<Day>,
     picture: String,
@@ -180,10 +183,10 @@ fn one(customer: &v1::Customer) -> One {
             encoded(&customer.customer_id)
         ),
         told: format!(
-            "{}, {} events, {} orders",
+            "in {}, {}, {}",
             words(stage),
-            count(customer.event_count),
-            count(customer.order_count)
+            many(customer.event_count, "event"),
+            many(customer.order_count, "order")
         ),
     }
 }
@@ -212,11 +215,11 @@ fn view(places: &Places, known: &Known) -> View {
     facts.extend(
         traits
             .into_iter()
-            .map(|(name, value)| (title(name), told_trait(value))),
+            .map(|(name, value)| (title(name), told_trait(places, name, value))),
     );
     let product = |id: &str| named(&known.names, id);
     let why = stage.evidence.iter().map(|evidence| {
-        let what = words(&evidence.event_type);
+        let what = happening(&evidence.event_type);
         let of = match evidence.product_id.as_str() {
             "" => String::new(),
             id => format!(": {}", product(id)),
@@ -273,7 +276,7 @@ fn view(places: &Places, known: &Known) -> View {
             .map(|o| offered(o, &known.names))
             .collect(),
         offer_note: offer_note(&answer),
-        dropped: dropped(explained),
+        dropped: dropped::by_reason(&explained.dropped_offers, &known.offers),
         notices,
         days: timeline::days(events, words_of),
         picture: timeline::picture(events, &known.stages, words_of),
@@ -287,8 +290,17 @@ fn view(places: &Places, known: &Known) -> View {
     }
 }
 
-/// A trait as people read it: a moment, a name of configuration, or what it says.
-fn told_trait(value: &str) -> String {
+/// A trait as people read it: yes or no, a moment, a name of configuration, or what it says.
+fn told_trait(places: &Places, name: &str, value: &str) -> String {
+    match value {
+        "true" => return "yes".to_owned(),
+        "false" => return "no".to_owned(),
+        _ => {}
+    }
+    // as the map calls it
+    if name.contains("channel") || name.contains("touchpoint") {
+        return title(places.unaliased(value));
+    }
     if let Ok(time) = value.parse::<prost_types::Timestamp>() {
         return moment(Some(&time));
     }
@@ -312,7 +324,13 @@ fn reasons(reasons: &[v1::Reason], names: &HashMap<String, String>) -> Vec<Strin
         .iter()
         .map(|reason| match reason.because_product_id.as_str() {
             "" => reason.text.clone(),
-            id => format!("{} (because of {})", reason.text, named(names, id)),
+            id => {
+                let product = named(names, id);
+                match reason.text.contains(&product) {
+                    true => reason.text.clone(),
+                    false => format!("{} (because of {product})", reason.text),
+                }
+            }
         });
     reasons.collect()
 }
@@ -362,29 +380,44 @@ fn offer_note(answer: &v1::RecommendResponse) -> String {
     }
 }
 
-/// Why offers are left out, each code once with its offers.
-fn dropped(explained: &v1::ExplainRecommendationResponse) -> Table {
-    let rows = explained
-        .dropped_offers
-        .iter()
-        .map(|dropped| vec![dropped.offer_id.clone(), dropped.code.clone()]);
-    Table::new(
-        "Offers that were dropped",
-        &["Offer", "Code"],
-        rows.collect(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::journey::KindSet;
+    use crate::domain::places::Described;
 
     #[test]
     fn traits_are_told_as_people_read_them() {
-        let told = ["search_ad", "2026-08-25T11:31:09Z", "FR", "c_1", "gold"].map(told_trait);
+        let places = Places {
+            touchpoints: vec![Described {
+                name: "website".into(),
+                kinds: KindSet::default(),
+                aliases: vec!["site".into()],
+            }],
+            ..Places::default()
+        };
+        let told = ["search_ad", "2026-08-25T11:31:09Z", "FR", "c_1", "gold"];
         assert_eq!(
-            told,
+            told.map(|value| told_trait(&places, "of", value)),
             ["Search ad", "2026-08-25 11:31 UTC", "FR", "c_1", "gold"]
         );
+        assert_eq!(told_trait(&places, "consent", "true"), "yes");
+        assert_eq!(told_trait(&places, "signup_channel", "site"), "Website");
+        assert_eq!(told_trait(&places, "building", "site"), "site");
+    }
+
+    #[test]
+    fn what_a_reason_says_is_not_said_twice() {
+        let because = |text: &str| v1::Reason {
+            text: text.to_owned(),
+            because_product_id: "p".to_owned(),
+            ..v1::Reason::default()
+        };
+        let names = [("p".to_owned(), "Lamp".to_owned())].into();
+        let told = reasons(
+            &[because("goes with Lamp"), because("goes together")],
+            &names,
+        );
+        assert_eq!(told, ["goes with Lamp", "goes together (because of Lamp)"]);
     }
 }

@@ -41,10 +41,10 @@ if (panel) setTimeout(follow, SECOND);
 const LIVE = "[data-live]";
 const BEAT = 10 * SECOND;
 
-// who reads there by the keyboard, or has marked text, keeps what they have
+// who reads there by the keyboard, presses a button, or has marked text, keeps what they have
 function isInUse(part) {
   const marked = getSelection();
-  return part.contains(document.activeElement) || (!marked.isCollapsed && marked.containsNode(part, true));
+  return part.matches(":active") || part.contains(document.activeElement) || (!marked.isCollapsed && marked.containsNode(part, true));
 }
 
 function swap(part, fresh) {
@@ -70,7 +70,7 @@ async function keepUp() {
       // made by the same template as the page, with every text escaped; scripts in it are not run
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const part of document.querySelectorAll(LIVE)) {
-        const fresh = page.querySelector(`[data-live="${part.dataset.live}"]`);
+        const fresh = page.querySelector(`[data-live="${CSS.escape(part.dataset.live)}"]`);
         if (fresh && !isInUse(part)) swap(part, fresh);
       }
     }

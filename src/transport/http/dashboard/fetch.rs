@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use http::header::HeaderMap;
 use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
 
 use super::asked::Picked;
 use super::customer::{self, Asked, Known, MAX_EVENTS, Shown};
@@ -31,12 +32,37 @@ fn invalid(faults: Faults) -> Status {
     AppError::Invalid(faults).into()
 }
 
-/// What was asked for, if nothing is wrong with it.
-fn sound(picked: Picked, faults: Faults) -> Result<Picked, Status> {
-    faults.into_result(|| picked).map_err(invalid)
+/// A refusal, and beside its faults those of another one.
+fn with_faults_of(refused: &Status, other: &Status) -> Status {
+    let (mut details, more) = (refused.get_error_details(), other.get_error_details());
+    let mut faults = details
+        .bad_request()
+        .map_or_else(Vec::new, |bad| bad.field_violations.clone());
+    let more = more
+        .bad_request()
+        .map_or_else(Vec::new, |bad| bad.field_violations.clone());
+    faults.extend(more);
+    let told: Vec<String> = faults
+        .iter()
+        .map(|fault| format!("{}: {}", fault.field, fault.description))
+        .collect();
+    details.set_bad_request(faults);
+    Status::with_error_details(refused.code(), told.join("; "), details)
 }
 
 impl Board {
+    /// What was asked for, if nothing is wrong with it; else every fault, also of names that only the journey knows.
+    async fn sound(&self, picked: &Picked, faults: Faults) -> Result<(), Status> {
+        let Err(faults) = faults.into_result(|| ()) else {
+            return Ok(());
+        };
+        let refused = invalid(faults);
+        Err(match self.map(picked).await {
+            Err(other) if other.code() == Code::InvalidArgument => with_faults_of(&refused, &other),
+            _ => refused,
+        })
+    }
+
     async fn map(&self, picked: &Picked) -> Result<v1::JourneyMap, Status> {
         let request = v1::GetJourneyMapRequest {
             selection: Some(picked.selection()),
@@ -82,8 +108,8 @@ impl Board {
 
     pub(super) async fn journey_page(&self, query: &str) -> Made {
         let (picked, faults) = Picked::parse(query);
-        let answers = match sound(picked.clone(), faults) {
-            Ok(picked) => {
+        let answers = match self.sound(&picked, faults).await {
+            Ok(()) => {
                 // one after the other: each is quick, and they would wait for the same lock
                 journey::Answers {
                     map: self.map(&picked).await,
@@ -105,8 +131,8 @@ impl Board {
 
     pub(super) async fn kpis_page(&self, query: &str) -> Made {
         let (picked, faults) = Picked::parse(query);
-        let (known, map) = match sound(picked.clone(), faults) {
-            Ok(picked) => (self.kpis(&picked).await, self.map(&picked).await.ok()),
+        let (known, map) = match self.sound(&picked, faults).await {
+            Ok(()) => (self.kpis(&picked).await, self.map(&picked).await.ok()),
             Err(status) => (Err(status), None),
         };
         let people = self.known_personas().await;
@@ -117,8 +143,8 @@ impl Board {
 
     pub(super) async fn touchpoints_page(&self, query: &str) -> Made {
         let (picked, faults) = Picked::parse(query);
-        let map = match sound(picked.clone(), faults) {
-            Ok(picked) => self.map(&picked).await,
+        let map = match self.sound(&picked, faults).await {
+            Ok(()) => self.map(&picked).await,
             Err(status) => Err(status),
         };
         let people = self.known_personas().await;
@@ -128,11 +154,8 @@ impl Board {
 
     pub(super) async fn personas_page(&self) -> Made {
         let known = self.personas().await;
-        let map = self.map(&Picked::default()).await;
-        let stages = map.map_or_else(|_| Vec::new(), |map| map.stages);
-        let stages: Vec<String> = stages.into_iter().map(|stage| stage.stage).collect();
         let told = known.as_ref().err().cloned();
-        Made::Page(personas::page(&self.shop, &known, &stages), told)
+        Made::Page(personas::page(&self.shop, &known, &self.stages), told)
     }
 
     /// A chart as a file of its own.
@@ -154,11 +177,15 @@ impl Board {
             "/dashboard/personas" => personas::picture(&self.personas().await?),
             _ => {
                 let (picked, faults) = Picked::parse(query);
-                let picked = sound(picked, faults)?;
+                self.sound(&picked, faults).await?;
                 match chart {
                     "/dashboard/map" => {
                         let pains = self.pains(&picked, 0).await.unwrap_or_default();
-                        map::picture(&self.map(&picked).await?, &pains.pain_points)
+                        map::picture(
+                            &self.map(&picked).await?,
+                            &pains.pain_points,
+                            &picked.touchpoint,
+                        )
                     }
                     "/dashboard/touchpoints" => touchpoints::picture(&self.map(&picked).await?),
                     _ => match self.kpi_of(chart, &picked).await? {
@@ -199,7 +226,7 @@ impl Board {
             "/dashboard/personas" => personas::rows(&self.personas().await?),
             _ => {
                 let (picked, faults) = Picked::parse(query);
-                let picked = sound(picked, faults)?;
+                self.sound(&picked, faults).await?;
                 match chart {
                     "/dashboard/map" => map::rows(&self.map(&picked).await?),
                     "/dashboard/flows" => map::flow_rows(&self.map(&picked).await?.stage_flows),
@@ -380,24 +407,40 @@ impl Board {
         let mut ids = ids(&customer, &explained);
         ids.extend(events.iter().flat_map(product_ids));
         let names = self.names(ids).await;
-        let stages = self.stages().await;
+        let dropped = explained
+            .as_ref()
+            .is_ok_and(|told| !told.dropped_offers.is_empty());
+        let offers = match dropped {
+            true => self.offer_names().await,
+            false => HashMap::new(),
+        };
         let persona = self.persona_name(&customer.persona_id).await;
         Ok(Known {
             asked,
             customer,
             persona,
             events,
-            stages,
+            stages: self.stages.clone(),
             explained,
             names,
+            offers,
         })
     }
 
-    /// The stages of the journey, for pictures, which go without where they are not known.
-    async fn stages(&self) -> Vec<String> {
-        let map = self.map(&Picked::default()).await;
-        let stages = map.map_or_else(|_| Vec::new(), |map| map.stages);
-        stages.into_iter().map(|stage| stage.stage).collect()
+    /// The names of the first offers there are; the others are called by their ids.
+    async fn offer_names(&self) -> HashMap<String, String> {
+        let request = v1::ListOffersRequest {
+            page_size: MAX_OFFERS,
+            ..v1::ListOffersRequest::default()
+        };
+        let list = self
+            .services
+            .offers
+            .list_offers(Request::new(request))
+            .await;
+        let offers = list.map_or_else(|_| Vec::new(), |list| list.into_inner().offers);
+        let names = offers.into_iter().map(|offer| (offer.offer_id, offer.name));
+        names.collect()
     }
 
     /// One customer's timeline as a file.
@@ -429,7 +472,7 @@ impl Board {
             places: &self.places,
         };
         Ok(match is_picture {
-            true => Made::Picture(timeline::picture(&events, &self.stages().await, wording)),
+            true => Made::Picture(timeline::picture(&events, &self.stages, wording)),
             false => Made::Rows(timeline::rows(&events, &names)),
         })
     }

@@ -128,6 +128,12 @@ pub(super) fn moment(time: Option<&prost_types::Timestamp>) -> String {
     )
 }
 
+/// When a page was made: `22 Nov 2026, 14:03:07 UTC`.
+pub(super) fn drawn(time: std::time::SystemTime) -> String {
+    let time = prost_types::Timestamp::from(time);
+    strftime(&time, "%-d %b %Y, %H:%M:%S UTC")
+}
+
 /// `14:03`.
 pub(super) fn clock(time: &prost_types::Timestamp) -> String {
     strftime(time, "%H:%M")
@@ -152,6 +158,31 @@ pub(super) fn title(name: &str) -> String {
 /// The same within a sentence: `search_ad` → `search ad`.
 pub(super) fn words(name: &str) -> String {
     name.replace('_', " ")
+}
+
+/// A kind of event as people call it: `nps_response` → `NPS answer`.
+pub(super) fn happening(event_type: &str) -> String {
+    match event_type {
+        "csat_response" => "CSAT answer".to_owned(),
+        "nps_response" => "NPS answer".to_owned(),
+        other => words(other),
+    }
+}
+
+/// How many of something: `1 order`, `2 orders`.
+pub(super) fn many(number: i64, of: &str) -> String {
+    match number {
+        1 => format!("1 {of}"),
+        _ => format!("{} {of}s", count(number)),
+    }
+}
+
+/// How something was rated: `4`, `3.5`.
+pub(super) fn rating(value: f64) -> String {
+    match value.is_finite() {
+        true => ((value * 10.0).round() / 10.0).to_string(),
+        false => NONE.to_owned(),
+    }
 }
 
 /// At most so many characters, with an ellipsis where there were more.
@@ -210,6 +241,12 @@ mod tests {
         assert_eq!((day(&far), moment(None)), ("–".to_owned(), "–".to_owned()));
         assert_eq!(title("search_ad"), "Search ad");
         assert_eq!(cut("a long name", 6), "a lon…");
+        assert_eq!(
+            [0, 1, 2].map(|n| many(n, "order")),
+            ["0 orders", "1 order", "2 orders"]
+        );
+        assert_eq!([10.0, 3.54, f64::NAN].map(rating), ["10", "3.5", "–"]);
+        assert_eq!(happening("nps_response"), "NPS answer");
         assert_eq!(cut("short", 5), "short");
     }
 }

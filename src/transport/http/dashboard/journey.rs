@@ -54,6 +54,8 @@ struct View {
     tiles: Vec<Tile>,
     /// Why some tiles are missing.
     tile_note: Option<String>,
+    /// What the map shows of one touchpoint.
+    map_note: Option<String>,
     map: String,
     downloads: Downloads,
     flows_csv: String,
@@ -108,7 +110,7 @@ pub(super) fn page(shop: &str, picked: &Picked, answers: &Answers) -> askama::Re
 
 fn view(picked: &Picked, answers: &Answers, map: &v1::JourneyMap) -> View {
     let window = Window::of(map.count_state.as_ref());
-    let days = window.map_or_else(|| "this window".to_owned(), |w| span_of_days(w.days));
+    let days = window.map_or_else(|| "in this window".to_owned(), |w| span_of_days(w.days));
     let none = v1::ListPainPointsResponse::default();
     let found = answers.pains.as_ref().unwrap_or(&none);
     let pains = &found.pain_points[..found.pain_points.len().min(MAX_PAINS)];
@@ -137,7 +139,15 @@ fn view(picked: &Picked, answers: &Answers, map: &v1::JourneyMap) -> View {
                 words(&picked.touchpoint)
             )
         }),
-        map: map::picture(map, pains),
+        map_note: (!picked.touchpoint.is_empty()).then(|| {
+            format!(
+                "Of one touchpoint: who came to “{0}” in a stage, where they came from and where they went then. “Lost \
+                 here” were last seen at “{0}”, as the key figures and the pain points count them; “lost elsewhere” \
+                 came there, too, but did something else last.",
+                words(&picked.touchpoint)
+            )
+        }),
+        map: map::picture(map, pains, &picked.touchpoint),
         downloads: Downloads::at("/dashboard/map", &query, "the journey map"),
         flows_csv: format!("/dashboard/flows.csv{query}"),
         stages: stage_table(map),
@@ -151,10 +161,11 @@ fn view(picked: &Picked, answers: &Answers, map: &v1::JourneyMap) -> View {
     }
 }
 
+/// When, in a sentence.
 fn span_of_days(days: i64) -> String {
     match days {
-        1 => "this day".to_owned(),
-        days => format!("these {} days", count(days)),
+        1 => "on this day".to_owned(),
+        days => format!("in these {} days", count(days)),
     }
 }
 
@@ -223,14 +234,15 @@ fn headline(
             persona => format!("{} ({persona})", counted.who),
         };
         let headline = format!(
-            "In {days} {} more {who} {} {place} than {}: about {}",
+            "{} {} more {who} {} {place} than {}: about {}",
+            title(days),
             number_of_people(worst.extra_lost_count),
             counted.ended,
             reference(worst),
             about(worst.lost_revenue, currency)
         );
         let subline = format!(
-            "{} of the {} {} there did not go on: {}. Had it been {} as {}, {} more would have stayed; the money is \
+            "{} of the {} {} there did not go on: {}. Had it been {} as {}, {} more would have gone on; the money is \
              what {}.",
             count(worst.lost_count),
             count(worst.passed_count),
@@ -246,7 +258,7 @@ fn headline(
     let most = map.stages.iter().max_by_key(|stage| stage.left_count);
     let (stage, left) = most.map_or(("", 0), |stage| (stage.stage.as_str(), stage.left_count));
     let where_most = format!(
-        "Most people leave in {}: {} in {days}.",
+        "Most people are lost in {}: {} {days}.",
         words(stage),
         count(left)
     );
@@ -392,7 +404,14 @@ fn stage_table(map: &v1::JourneyMap) -> Table {
             count(stage.returned_count),
             count(stage.moved_on_count),
             count(stage.moved_back_count),
-            count(stage.left_count),
+            match stage.left_elsewhere_count {
+                0 => count(stage.left_count),
+                elsewhere => format!(
+                    "{} here, {} elsewhere",
+                    count(stage.left_count),
+                    count(elsewhere)
+                ),
+            },
             count(stage.here_count),
             stay.map_or_else(|| super::format::NONE.to_owned(), span),
             span(stage.horizon_seconds),
@@ -441,12 +460,15 @@ fn card(number_of: usize, pain: &v1::PainPoint, currency: &str) -> Pain {
         format!("; 95 % interval {} to {}", share(low), share(high))
     });
     let paths = pain.example_paths.iter().map(|path| {
-        let steps: Vec<String> = path
-            .steps
-            .iter()
-            .map(|step| step.replace('@', " at ").replace('_', " "))
-            .collect();
-        steps.join(" → ")
+        let runs = path.steps.chunk_by(|a, b| a == b);
+        let steps = runs.map(|run| {
+            let step = run[0].replace('@', " at ").replace('_', " ");
+            match run.len() {
+                1 => step,
+                times => format!("{step} ({times} times)"),
+            }
+        });
+        steps.collect::<Vec<_>>().join(" → ")
     });
     Pain {
         number: number_of,

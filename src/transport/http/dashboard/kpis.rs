@@ -9,6 +9,7 @@ use super::parts::{Downloads, Frame, Notice, Page, Picker, Table, Window, counti
 use super::{line, quality};
 use crate::proto::v1;
 use crate::proto::v1::get_kpis_request::Breakdown;
+use crate::proto::v1::kpi::Unit;
 
 /// The most groups of a table.
 const MAX_GROUPS: usize = 60;
@@ -87,7 +88,11 @@ fn cards(picked: &Picked, known: &v1::GetKpisResponse, window: Option<Window>) -
             value: line::with_interval(kpi.unit(), kpi.total.as_ref(), currency),
             change: change.text,
             quality: change.quality,
-            samples: format!("measured of {}", count(samples)),
+            // a count is of itself
+            samples: match kpi.unit() {
+                Unit::Count => String::new(),
+                _ => format!("measured of {}", count(samples)),
+            },
             picture: line::picture(kpi, currency),
             downloads: Downloads::at(&path, &picked.query(), &kpi.title),
             groups: groups(kpi, currency),
@@ -105,6 +110,7 @@ fn groups(kpi: &v1::Kpi, currency: &str) -> Option<Table> {
         let value = group.value.as_ref();
         value.is_some_and(|value| value.value.is_some() && value.sample_count > 0)
     };
+    let is_count = kpi.unit() == Unit::Count;
     let rows = kpi
         .groups
         .iter()
@@ -118,11 +124,11 @@ fn groups(kpi: &v1::Kpi, currency: &str) -> Option<Table> {
                 name if name == group.key => super::format::title(name),
                 name => name.to_owned(),
             };
-            vec![
-                name,
-                line::with_interval(kpi.unit(), of, currency),
-                of.map_or_else(|| NONE.to_owned(), |of| count(of.sample_count)),
-            ]
+            let mut row = vec![name, line::with_interval(kpi.unit(), of, currency)];
+            if !is_count {
+                row.push(of.map_or_else(|| NONE.to_owned(), |of| count(of.sample_count)));
+            }
+            row
         });
     let rest = kpi.groups.iter().filter(|group| !measured(group)).count();
     let caption = match rest {
@@ -133,8 +139,11 @@ fn groups(kpi: &v1::Kpi, currency: &str) -> Option<Table> {
             count(rest as i64)
         ),
     };
-    let heads = ["Group", "Value (95 % interval)", "Of"];
-    Some(Table::new(&caption, &heads, rows.collect()))
+    let heads: &[&str] = match is_count {
+        true => &["Group", "Value"],
+        false => &["Group", "Value (95 % interval)", "Measured of"],
+    };
+    Some(Table::new(&caption, heads, rows.collect()))
 }
 
 /// Every key figure by day and by group as rows, the first one their names.

@@ -49,8 +49,9 @@ impl Flows<'_> {
     }
 }
 
-/// Draws it. Pins are numbered in the order of `pains`.
-pub(super) fn picture(map: &v1::JourneyMap, pains: &[v1::PainPoint]) -> String {
+/// Draws it. Pins are numbered in the order of `pains`. Of one `touchpoint`, if one was picked.
+pub(super) fn picture(map: &v1::JourneyMap, pains: &[v1::PainPoint], touchpoint: &str) -> String {
+    let is_one_place = !touchpoint.is_empty();
     let stages = &map.stages[..map.stages.len().min(MAX_STAGES)];
     let flows = Flows(
         map.stage_flows
@@ -69,8 +70,8 @@ pub(super) fn picture(map: &v1::JourneyMap, pains: &[v1::PainPoint]) -> String {
     let nodes = place(stages, &flows, scale);
     backward(&mut svg, stages, &nodes, &flows, scale);
     let nodes = forward(&mut svg, stages, nodes, &flows, scale);
-    people(&mut svg, stages, nodes, scale);
-    names(&mut svg, stages);
+    people(&mut svg, stages, nodes, scale, is_one_place);
+    names(&mut svg, stages, is_one_place);
     mood(&mut svg, stages);
     pins(&mut svg, stages, pains);
     svg.finish()
@@ -80,12 +81,16 @@ pub(super) fn picture(map: &v1::JourneyMap, pains: &[v1::PainPoint]) -> String {
 fn description(stages: &[v1::JourneyStage]) -> String {
     let each = stages.iter().map(|stage| {
         format!(
-            "{}: {} came, {} moved on, {} went back, {} were lost.",
+            "{}: {} came, {} moved on, {} went back, {} were lost{}.",
             title(&stage.stage),
             count(stage.entered_count),
             count(stage.moved_on_count),
             count(stage.moved_back_count),
-            count(stage.left_count)
+            count(stage.left_count),
+            match stage.left_elsewhere_count {
+                0 => String::new(),
+                elsewhere => format!(" here and {} elsewhere", count(elsewhere)),
+            }
         )
     });
     let each: Vec<String> = each.collect();
@@ -111,7 +116,7 @@ fn load(stages: &[v1::JourneyStage], flows: &Flows<'_>, i: usize) -> [f64; 2] {
     let behind = behind.map(|s| people(flows.of(&own.stage, &s.stage)));
     [
         before.sum::<f64>() + people(own.new_count) + people(own.returned_count),
-        behind.sum::<f64>() + people(own.left_count),
+        behind.sum::<f64>() + people(own.left_count) + people(own.left_elsewhere_count),
     ]
 }
 
@@ -262,7 +267,13 @@ fn band(x1: f64, y1: f64, x2: f64, y2: f64, high: f64) -> String {
 }
 
 /// The stages themselves, who comes from outside, and who is lost.
-fn people(svg: &mut Svg, stages: &[v1::JourneyStage], nodes: Vec<Node>, scale: f64) {
+fn people(
+    svg: &mut Svg,
+    stages: &[v1::JourneyStage],
+    nodes: Vec<Node>,
+    scale: f64,
+    is_one_place: bool,
+) {
     for (stage, mut node) in stages.iter().zip(nodes) {
         let comes = [
             (stage.new_count, "new", "new"),
@@ -281,19 +292,7 @@ fn people(svg: &mut Svg, stages: &[v1::JourneyStage], nodes: Vec<Node>, scale: f
             svg.path(class, &from_sky(node.x, y, wide, outside), &tip);
             outside += wide;
         }
-        if stage.left_count > 0 {
-            let wide = (stage.left_count as f64 * scale).max(1.0);
-            let tip = format!("{}: {} lost", title(&stage.stage), count(stage.left_count));
-            let y = node.top + node.taken_right;
-            svg.path("left", &to_ground(node.x + NODE, y, wide), &tip);
-            let x = node.x + NODE + 8.0 + wide / 2.0;
-            svg.label(
-                "losstext",
-                [x, GROUND + 32.0],
-                "middle",
-                &format!("{} lost", count(stage.left_count)),
-            );
-        }
+        lost(svg, stage, &mut node, scale, is_one_place);
         let tip = format!(
             "{}: {} came, {} are here now",
             title(&stage.stage),
@@ -309,13 +308,44 @@ fn people(svg: &mut Svg, stages: &[v1::JourneyStage], nodes: Vec<Node>, scale: f
     }
 }
 
-/// A band that turns down from the right side of a stage to the ground, where it ends as an arrow.
-fn to_ground(x: f64, y: f64, wide: f64) -> String {
-    let near = x + 8.0;
+/// Who is lost: at the touchpoint that was asked for, outside; having come there, but lost elsewhere, inside of it.
+fn lost(svg: &mut Svg, stage: &v1::JourneyStage, node: &mut Node, scale: f64, is_one_place: bool) {
+    let name = title(&stage.stage);
+    let elsewhere = stage.left_elsewhere_count.max(0);
+    let here = if is_one_place { " here" } else { "" };
+    let told = [
+        (stage.left_count, "left", format!("lost{here}")),
+        (elsewhere, "aside", "lost elsewhere".to_owned()),
+    ];
+    let whole = (stage.left_count.max(0) + elsewhere) as f64 * scale;
+    let x = node.x + NODE + 8.0 + whole.max(1.0) / 2.0;
+    let (mut inside, mut line) = (whole, GROUND + 32.0);
+    for (people, class, word) in told {
+        if people <= 0 {
+            continue;
+        }
+        let wide = (people as f64 * scale).max(1.0);
+        inside = (inside - wide).max(0.0);
+        let y = node.top + node.taken_right;
+        node.taken_right += wide;
+        let tip = format!("{name}: {} {word}", count(people));
+        svg.path(class, &to_ground(node.x + NODE, y, wide, inside), &tip);
+        let text = format!("{} {word}", count(people));
+        let class = if class == "left" { "losstext" } else { "small" };
+        svg.label(class, [x, line], "middle", &text);
+        line += 16.0;
+    }
+}
+
+/// A band that turns down from the right side of a stage to the ground, where it ends as an arrow, with so much
+/// room for bands below it.
+fn to_ground(x: f64, y: f64, wide: f64, inside: f64) -> String {
+    let near = x + 8.0 + inside;
     let far = near + wide;
     let [x, near, far, tip] = [x, near, far, f64::midpoint(near, far)].map(at);
     let [top, turn] = [y, y + 8.0].map(at);
-    let [low, inner, straight] = [y + wide, y + wide + 4.0, y + wide + 14.0].map(at);
+    let low = y + wide;
+    let [low, inner, straight] = [low, low + 4.0, low + inside + 14.0].map(at);
     let [ground, end] = [GROUND, GROUND + 14.0].map(at);
     format!(
         "M{x} {top}C{far} {top} {far} {turn} {far} {straight}L{far} {ground}L{tip} {end}L{near} {ground}\
@@ -336,7 +366,7 @@ fn from_sky(x: f64, y: f64, wide: f64, outside: f64) -> String {
 }
 
 /// The names of the stages, and how many came.
-fn names(svg: &mut Svg, stages: &[v1::JourneyStage]) {
+fn names(svg: &mut Svg, stages: &[v1::JourneyStage], is_one_place: bool) {
     for (i, stage) in stages.iter().enumerate() {
         let x = column(i, stages.len()) + NODE / 2.0;
         svg.label(
@@ -345,7 +375,12 @@ fn names(svg: &mut Svg, stages: &[v1::JourneyStage]) {
             "middle",
             &cut(&title(&stage.stage), 18),
         );
-        let came = format!("{} came", count(stage.entered_count));
+        // where others only go to, or come from
+        let came = match (is_one_place, stage.entered_count) {
+            (true, 0) => "nobody came there".to_owned(),
+            (true, people) => format!("{} came there", count(people)),
+            (false, people) => format!("{} came", count(people)),
+        };
         svg.label("soft", [x, 152.0], "middle", &came);
         let new = match (stage.new_count, stage.returned_count) {
             (0, 0) => String::new(),
@@ -441,6 +476,7 @@ pub(super) fn rows(map: &v1::JourneyMap) -> Vec<Vec<String>> {
         "moved_on",
         "moved_back",
         "left",
+        "left_elsewhere",
         "joined",
         "here",
         "steps",
@@ -467,6 +503,7 @@ pub(super) fn rows(map: &v1::JourneyMap) -> Vec<Vec<String>> {
             stage.moved_on_count.to_string(),
             stage.moved_back_count.to_string(),
             stage.left_count.to_string(),
+            stage.left_elsewhere_count.to_string(),
             stage.joined_count.to_string(),
             stage.here_count.to_string(),
             stage.step_count.to_string(),

@@ -173,13 +173,18 @@ fn run(run: &v1::TrainingRun) -> Run {
 }
 
 fn told_online(online: &v1::OnlineRanker) -> String {
+    if online.impression_count == 0 {
+        return "Nothing was measured yet: no event has said what became of an answer, by bringing its token back. \
+                Until then answers are as the model makes them."
+            .to_owned();
+    }
     let state = match online.active {
         true => "It corrects answers.",
         false => "It does not correct answers (yet).",
     };
     format!(
-        "The online ranker learned from {} impressions, of {} of which something became; it foretells outcomes better \
-         than the model alone by {} in log-loss. {state}",
+        "The online ranker learned from {} products that were shown, of {} of which something became; it foretells \
+         that better than the model alone by {} (log-loss). {state}",
         count(online.impression_count),
         count(online.outcome_count),
         number(online.gain)
@@ -398,4 +403,31 @@ pub(super) fn rows(revisions: &[v1::ModelRevision]) -> Vec<Vec<String>> {
         }
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nothing_was_measured_no_figure_is_told() {
+        let nothing = told_online(&v1::OnlineRanker::default());
+        assert!(nothing.starts_with("Nothing was measured yet"), "{nothing}");
+        assert!(!nothing.contains('0'), "{nothing}");
+        let some = v1::OnlineRanker {
+            impression_count: 1_200,
+            outcome_count: 31,
+            gain: 0.0125,
+            active: true,
+        };
+        let some = told_online(&some);
+        for part in [
+            "from 1,200 products",
+            "of 31 of",
+            "by 0.013 (",
+            "It corrects answers.",
+        ] {
+            assert!(some.contains(part), "{part}: {some}");
+        }
+    }
 }

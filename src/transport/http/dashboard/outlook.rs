@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::customer::named;
-use super::format::{moment, number, share, title, words};
+use super::format::{happening, moment, rating, share, title, words};
 use crate::proto::v1;
 
 /// Of one customer, as the page shows it.
@@ -44,6 +44,8 @@ impl Outlook {
         let stage = customer.stage.as_ref();
         let here = stage.map_or("", |stage| &stage.stage);
         let next = stage.map_or(&[][..], |stage| &stage.next_stages);
+        let mut next: Vec<&v1::NextStage> = next.iter().collect();
+        next.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         let low = customer
             .low_rating
             .as_ref()
@@ -52,7 +54,7 @@ impl Outlook {
             facts,
             recovery: low.map(|low| recovery(low, names)),
             next: next
-                .iter()
+                .into_iter()
                 .map(|next| Next {
                     stage: match next.stage == here {
                         true => format!("Stay in {}, or leave", words(&next.stage)),
@@ -90,16 +92,15 @@ fn recovery(low: &v1::LowRating, names: &HashMap<String, String>) -> String {
     format!(
         "To be won back: {} of {}{of}, {}.",
         kind(&low.event_type),
-        number(low.rating),
+        rating(low.rating),
         moment(low.event_time.as_ref())
     )
 }
 
 fn kind(event_type: &str) -> String {
     match event_type {
-        "csat_response" => "CSAT answer (1 to 5)".to_owned(),
-        "nps_response" => "NPS answer (0 to 10)".to_owned(),
-        "review" => "review (1 to 5)".to_owned(),
+        "nps_response" => format!("{} (0 to 10)", happening(event_type)),
+        "csat_response" | "review" => format!("{} (1 to 5)", happening(event_type)),
         other => words(other),
     }
 }
@@ -137,6 +138,7 @@ mod tests {
             stages: Vec::new(),
             explained: Ok(v1::ExplainRecommendationResponse::default()),
             names: [("p".to_owned(), HOSTILE.to_owned())].into(),
+            offers: HashMap::new(),
         };
         page(
             "",
@@ -169,7 +171,7 @@ mod tests {
             }),
             stage: Some(v1::Stage {
                 stage: "retention".to_owned(),
-                next_stages: vec![next("retention", 0.725), next(text, 0.275)],
+                next_stages: vec![next(text, 0.275), next("retention", 0.725)],
                 ..v1::Stage::default()
             }),
             propensities: Some(v1::Propensities {
@@ -189,7 +191,7 @@ mod tests {
         assert_eq!(page.matches(ESCAPED).count(), 5, "{page}");
         for part in [
             "<dt>Health</dt><dd>At risk: the next order is overdue</dd>",
-            "To be won back: NPS answer (0 to 10) of 3.00 for &#60;script",
+            "To be won back: NPS answer (0 to 10) of 3 for &#60;script",
             ", 2026-11-22 14:03 UTC.",
             "<b>Stay in retention, or leave</b> <span class=\"soft\">72.5 %</span>",
             "<dt>Buys within the time of this stage</dt><dd>12.5 %</dd>",

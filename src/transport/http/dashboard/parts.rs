@@ -5,7 +5,7 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use super::asked::{BREAKDOWNS, Picked};
-use super::format::{clock, count, day, day_after, long_day, share, title};
+use super::format::{clock, count, day, day_after, drawn, long_day, share, title};
 use crate::proto::v1;
 
 /// The pages, in the order of the navigation.
@@ -58,6 +58,11 @@ impl Page {
         }
     }
 
+    /// Whether it shows what is counted, and nothing of one person.
+    fn is_live(self) -> bool {
+        self.has_picker() || matches!(self, Self::Personas | Self::Offers)
+    }
+
     /// Whether what is looked at is picked there.
     pub(super) fn has_picker(self) -> bool {
         matches!(self, Self::Journey | Self::Kpis | Self::Touchpoints)
@@ -82,6 +87,10 @@ pub(super) struct Frame {
     pub(super) script: String,
     /// Whether the page asks for itself again where there is no JavaScript.
     pub(super) refresh: bool,
+    /// Whether what is counted moves by itself where there is.
+    pub(super) live: bool,
+    /// When it was made.
+    pub(super) drawn: String,
 }
 
 impl Frame {
@@ -106,6 +115,8 @@ impl Frame {
             style: super::assets::style_href(),
             script: super::assets::script_href(),
             refresh: false,
+            live: page.is_live(),
+            drawn: drawn(std::time::SystemTime::now()),
         }
     }
 }
@@ -344,6 +355,8 @@ pub(super) struct Window {
     pub(super) days: i64,
     /// The midnight before the first thing that was counted; absent: the answer does not say.
     earliest: Option<prost_types::Timestamp>,
+    /// The first day that is kept, if an older one was asked for.
+    first_kept: Option<prost_types::Timestamp>,
 }
 
 impl Window {
@@ -363,6 +376,7 @@ impl Window {
             until: (!is_whole).then_some(end),
             days,
             earliest: state?.earliest_time,
+            first_kept: state?.first_kept_time,
         })
     }
 
@@ -392,7 +406,13 @@ impl Window {
     /// `1 Nov 2026 to 28 Nov 2026, 28 days, the last until 14:05; counted since 20 Oct 2026, so there is no earlier
     /// window to compare with`.
     pub(super) fn words(&self) -> String {
-        let days = self.days_in_words();
+        let mut days = self.days_in_words();
+        if let Some(first) = &self.first_kept {
+            let first = long_day(first);
+            days.push_str(&format!(
+                "; days before {first} were asked for, but are no longer kept"
+            ));
+        }
         match self.earliest.filter(|_| !self.has_before()) {
             None => days,
             Some(earliest) => {
@@ -509,6 +529,17 @@ mod tests {
             "{told}"
         );
         assert!(window(28, 90).is_known(90) && !window(28, 89).is_known(90));
+        let cut = Window {
+            first_kept: Some(window(28, 57).start),
+            ..window(28, 57)
+        };
+        let told = cut.words();
+        assert!(
+            told.ends_with(
+                "28 days; days before 6 Sep 2024 were asked for, but are no longer kept"
+            ),
+            "{told}"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use askama::Template;
 use tonic::Status;
 
 use super::asked::{Picked, encoded};
-use super::format::{count, cut, number, share, title};
+use super::format::{count, cut, many, money, number, share, title};
 use super::parts::{Downloads, Frame, Notice, Page};
 use super::svg::Svg;
 use crate::proto::v1;
@@ -31,6 +31,7 @@ struct View {
 }
 
 struct Card {
+    id: String,
     name: String,
     size: String,
     description: String,
@@ -60,10 +61,13 @@ fn view(known: &v1::ListPersonasResponse, order: &[String]) -> View {
         0 => "No personas have been learned yet. They come with a training run, once enough customers have bought: \
               “Train now” on the page Models."
             .to_owned(),
-        many => format!(
-            "{many} kinds of customers, found by what they do; {} customers have too little history to say. How well \
-             they are told apart: {} (mean silhouette, from −1 to 1).",
-            count(known.unassigned_count),
+        kinds => format!(
+            "{kinds} kinds of customers, found by what they do; {} too little history to say. How well they are told \
+             apart: {} on a scale from −1 (not at all) to 1 (they have nothing in common; mean silhouette).",
+            match known.unassigned_count {
+                1 => "1 customer has".to_owned(),
+                people => format!("{} customers have", count(people)),
+            },
             number(known.silhouette)
         ),
     };
@@ -72,14 +76,19 @@ fn view(known: &v1::ListPersonasResponse, order: &[String]) -> View {
         .iter()
         .take(MAX_PERSONAS)
         .map(|persona| Card {
+            id: encoded(&persona.persona_id),
             name: persona.name.clone(),
             size: format!(
-                "{} customers, {}",
-                count(persona.customer_count),
+                "{}, {}",
+                many(persona.customer_count, "customer"),
                 share(persona.share)
             ),
             description: persona.description.clone(),
-            traits: persona.traits.iter().map(told_trait).collect(),
+            traits: persona
+                .traits
+                .iter()
+                .map(|of| told_trait(of, &known.currency_code))
+                .collect(),
             stages: stages(persona, order),
             href: format!(
                 "{}?persona_id={}",
@@ -100,16 +109,41 @@ fn view(known: &v1::ListPersonasResponse, order: &[String]) -> View {
     }
 }
 
-fn told_trait(of: &v1::PersonaTrait) -> String {
+fn told_trait(of: &v1::PersonaTrait, currency: &str) -> String {
     let text = match of.text.as_str() {
         "" => &of.feature,
         text => text,
     };
+    let unit = unit(&of.feature);
+    let told = |value| match &*of.feature {
+        "basket_value" => money(value, currency),
+        _ if unit.starts_with(" of ") => share(value),
+        _ => number(value),
+    };
     format!(
-        "{text}: {} against {} of all",
-        number(of.value),
-        number(of.mean)
+        "{text}: {}{unit} (all customers: {})",
+        told(of.value),
+        told(of.mean)
     )
+}
+
+/// What stands behind a value of a feature; shares are of something.
+fn unit(feature: &str) -> &'static str {
+    match feature {
+        "office_hours" | "evenings" | "nights" | "weekends" | "orders_per_visit" => " of visits",
+        "offers_redeemed" => " of orders",
+        "new_products" => " of what they buy",
+        "price_level" => " standard deviations from the usual price",
+        "units_per_line" => " units",
+        "lines_per_order" => " products",
+        _ if feature.starts_with("way:") => " of visits",
+        _ if feature.starts_with("share:") => " of what they buy",
+        _ if feature.ends_with("_days") => " days",
+        _ if feature.ends_with("_per_month") => " a month",
+        _ if feature.ends_with("_per_visit") => " a visit",
+        _ if feature.ends_with("_per_order") => " an order",
+        _ => "",
+    }
 }
 
 /// How many are where now, in the order of the journey.
@@ -188,4 +222,61 @@ pub(super) fn rows(known: &v1::ListPersonasResponse) -> Vec<Vec<String>> {
     });
     rows.extend(each);
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithms::personas::Scale;
+
+    #[test]
+    fn a_trait_is_told_in_its_unit() {
+        let told = |feature: &str, value, mean| {
+            let of = v1::PersonaTrait {
+                feature: feature.to_owned(),
+                text: "so".to_owned(),
+                value,
+                mean,
+                ..v1::PersonaTrait::default()
+            };
+            told_trait(&of, "EUR")
+        };
+        let told = [
+            told("way:store", 0.073, 0.049),
+            told("share:Phones", 0.5, 0.25),
+            told("nights", 0.283, 0.098),
+            told("basket_value", 247.2, 105.0),
+            told("recency_days", 12.3, 30.0),
+            told("visits_per_month", 1.82, 2.28),
+            told("something_new", 1.5, 2.0),
+        ];
+        assert_eq!(
+            told,
+            [
+                "so: 7.3 % of visits (all customers: 4.9 %)",
+                "so: 50.0 % of what they buy (all customers: 25.0 %)",
+                "so: 28.3 % of visits (all customers: 9.8 %)",
+                "so: €247 (all customers: €105)",
+                "so: 12.3 days (all customers: 30.0)",
+                "so: 1.82 a month (all customers: 2.28)",
+                "so: 1.50 (all customers: 2.00)",
+            ]
+        );
+    }
+
+    /// What is learned as a share is told as one.
+    #[test]
+    fn every_share_is_known_as_one() {
+        let columns = crate::state::profile::Assortment::default().columns();
+        for column in columns {
+            let is_share = matches!(column.scale, Scale::Share | Scale::Part);
+            let told = unit(&column.name);
+            assert_eq!(
+                told.starts_with(" of "),
+                is_share,
+                "{}: {told}",
+                column.name
+            );
+        }
+    }
 }

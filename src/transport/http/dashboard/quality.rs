@@ -42,6 +42,10 @@ pub(super) fn change(kpi: &v1::Kpi, before: Option<&str>) -> Change {
         Unit::Money | Unit::Count if old < 1e-9 || value < 0.0 => number(difference.abs()),
         Unit::Money | Unit::Count => share((difference / old).abs()),
     };
+    // less than is told
+    if !size.contains(|digit: char| ('1'..='9').contains(&digit)) {
+        return same(format!("as in {before}"));
+    }
     let is_chance = match (now.low, now.high, then.low, then.high) {
         (Some(low), Some(high), Some(old_low), Some(old_high)) => {
             low <= old_high && old_low <= high
@@ -103,6 +107,8 @@ mod tests {
             (near.quality, near.text.ends_with("within chance")),
             ("same", true)
         );
+        let hardly = change(&kpi([0.2003, 0.18, 0.22], up.1, true), "before");
+        assert_eq!((&*hardly.text, hardly.quality), ("as in before", "same"));
         let nothing = v1::Kpi::default();
         assert_eq!(change(&nothing, "before").text, "no figure for before");
         let alone = super::change(&kpi(up.0, up.1, true), None);

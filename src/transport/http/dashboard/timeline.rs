@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use super::customer::named;
-use super::format::{NONE, clock, long_day, moment, money, number, title, words};
+use super::format::{
+    NONE, clock, happening, long_day, moment, money, number, rating, title, words,
+};
 use super::svg::{Svg, at};
 use crate::domain::{EventKind, Places};
 use crate::proto::v1;
@@ -102,7 +104,7 @@ pub(super) fn days(events: &[v1::Event], wording: Wording<'_>) -> Vec<Day> {
 }
 
 fn happened(event: &v1::Event, wording: Wording<'_>) -> String {
-    let mut parts = vec![title(&event.event_type)];
+    let mut parts = vec![title(&happening(&event.event_type))];
     if !event.product_id.is_empty() {
         let quantity = event.quantity.filter(|many| (many - 1.0).abs() > 1e-9);
         let many = quantity.map_or_else(String::new, |many| format!("{} × ", number(many)));
@@ -111,8 +113,8 @@ fn happened(event: &v1::Event, wording: Wording<'_>) -> String {
     if let Some(price) = event.unit_price {
         parts.push(money(price, &event.currency_code));
     }
-    if let Some(rating) = event.rating {
-        parts.push(format!("rated {}", number(rating)));
+    if let Some(rated) = event.rating {
+        parts.push(format!("rated {}", rating(rated)));
     }
     if !event.search_query.is_empty() {
         parts.push(format!("“{}”", event.search_query));

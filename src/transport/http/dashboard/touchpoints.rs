@@ -128,7 +128,7 @@ pub(super) fn picture(map: &v1::JourneyMap) -> String {
         &described.join(" "),
     );
     for (x, class, name) in [
-        (LEFT, "all", "passed, then went back or left elsewhere"),
+        (LEFT, "all", "passed, then went back or was lost elsewhere"),
         (LEFT + 280.0, "on", "moved on"),
         (LEFT + 380.0, "lost", "lost here"),
     ] {
@@ -207,7 +207,20 @@ fn table(map: &v1::JourneyMap) -> Table {
         "Revenue",
         "Feeling (−1 to 1)",
     ];
-    let rows = all(map).map(|(stage, touchpoint)| {
+    let is_used = |touchpoint: &v1::JourneyTouchpoint| {
+        let orders = touchpoint.sales.unwrap_or_default().order_count;
+        touchpoint.event_count > 0 || touchpoint.stay_count > 0 || orders > 0
+    };
+    let unused = all(map).filter(|(_, touchpoint)| !is_used(touchpoint));
+    let caption = match unused.count() {
+        0 => "Touchpoints by stage".to_owned(),
+        unused => format!(
+            "Touchpoints by stage; at {} more of journey.toml nobody was seen",
+            count(unused as i64)
+        ),
+    };
+    let used = all(map).filter(|(_, touchpoint)| is_used(touchpoint));
+    let rows = used.map(|(stage, touchpoint)| {
         let sales = touchpoint.sales.unwrap_or_default();
         let home = match touchpoint.home_stage.as_str() {
             "" => NONE.to_owned(),
@@ -226,7 +239,7 @@ fn table(map: &v1::JourneyMap) -> Table {
             feeling(touchpoint.emotion.as_ref()),
         ]
     });
-    Table::new("Touchpoints by stage", &heads, rows.collect())
+    Table::new(&caption, &heads, rows.collect())
 }
 
 /// The touchpoints as rows, the first one their names.
