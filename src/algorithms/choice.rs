@@ -8,11 +8,6 @@ const POINTS: usize = 33;
 /// So many standard deviations about the mean are looked at.
 const REACH: f64 = 4.5;
 
-/// An arm may be so many standard deviations better than believed.
-const PLAUSIBLE: f64 = 2.0;
-/// What an arm that can hardly be the best has of the exploration, where one that can has 1.
-const CLOSED_SHARE: f64 = 0.1;
-
 /// What is believed of an arm: a normal distribution of what it brings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Belief {
@@ -92,27 +87,12 @@ pub fn best_probabilities(arms: &[Belief]) -> Vec<f64> {
     probabilities.into_iter().map(share).collect()
 }
 
-/// Which arms may still be the best: those that bring as much as the best one is believed to, if they are two standard
-/// deviations better than believed (successive elimination: Even-Dar et al. 2006).
+/// Spreads a share of `explore` evenly over all arms: (1 − ε)·p + ε/n.
 #[must_use]
-pub fn plausible(arms: &[Belief]) -> Vec<bool> {
-    let best = arms.iter().map(|arm| arm.mean).fold(f64::MIN, f64::max);
-    let may_be = |arm: &Belief| arm.mean + PLAUSIBLE * arm.deviation >= best;
-    arms.iter().map(may_be).collect()
-}
-
-/// Spreads a share of `explore` over all arms: (1 − ε)·p + ε·s/Σs, with s = 1 for the `open` arms and
-/// [`CLOSED_SHARE`] for the others. So whatever is allowed goes on being tried, and seldom if it can hardly be the best.
-#[must_use]
-pub fn explored(probabilities: &[f64], open: &[bool], explore: f64) -> Vec<f64> {
-    let shares = || {
-        open.iter()
-            .map(|&open| if open { 1.0 } else { CLOSED_SHARE })
-    };
-    let sum: f64 = shares().sum();
-    let both = probabilities.iter().zip(shares());
-    both.map(|(probability, share)| (1.0 - explore) * probability + explore * share / sum)
-        .collect()
+pub fn explored(probabilities: &[f64], explore: f64) -> Vec<f64> {
+    let even = explore / probabilities.len().max(1) as f64;
+    let share = |&probability: &f64| (1.0 - explore) * probability + even;
+    probabilities.iter().map(share).collect()
 }
 
 /// The arm that a number from 0 to below 1 falls on, where each has its probability, in order.
@@ -212,9 +192,7 @@ mod tests {
         ];
         for arms in strange {
             for explore in [0.0, 0.05, 1.0] {
-                let open = plausible(&arms);
-                assert!(open.contains(&true));
-                let found = explored(&best_probabilities(&arms), &open, explore);
+                let found = explored(&best_probabilities(&arms), explore);
                 near(found.iter().sum(), 1.0, 1e-9);
                 assert!(found.iter().all(|p| (0.0..=1.0).contains(p)), "{found:?}");
             }
@@ -227,32 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn an_arm_that_can_hardly_be_the_best_is_not_open() {
-        let arms = [
-            belief(10.0, 1.0),
-            belief(8.0, 1.0),
-            belief(7.9, 1.0),
-            belief(-30.0, 25.0),
-            belief(9.9, 0.0),
-        ];
-        assert_eq!(plausible(&arms), [true, true, false, true, false]);
-        assert_eq!(plausible(&[belief(-1.0, 0.0)]), [true]);
-        assert_eq!(plausible(&[]), Vec::<bool>::new());
-    }
-
-    #[test]
-    fn exploration_takes_a_share_of_all_and_gives_it_to_each_that_is_open() {
-        let found = explored(&[0.0, 0.75, 0.25, 0.0], &[true; 4], 0.2);
+    fn exploration_takes_a_share_of_all_and_gives_it_to_each() {
+        let found = explored(&[0.0, 0.75, 0.25, 0.0], 0.2);
         let expected = [0.05, 0.65, 0.25, 0.05];
         for (found, expected) in found.iter().zip(expected) {
             near(*found, expected, 1e-12);
         }
-        assert_eq!(explored(&[], &[], 0.2), Vec::<f64>::new());
-        let open = [true, true, false, true];
-        let found = explored(&[0.1, 0.7, 0.2, 0.0], &open, 0.31);
-        for (found, expected) in found.iter().zip([0.169, 0.583, 0.148, 0.1]) {
-            near(*found, expected, 1e-12);
-        }
+        assert_eq!(explored(&[], 0.2), Vec::<f64>::new());
     }
 
     #[test]

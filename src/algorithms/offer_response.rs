@@ -24,7 +24,6 @@ mod sums;
 pub use agreement::agreement;
 use chance::{Came, FittedChance, LearnedChance};
 use layout::Layout;
-use nested::Penalty;
 use platt::Platt;
 use serde::{Deserialize, Serialize};
 use sums::Sums;
@@ -42,24 +41,21 @@ const FOLDS: usize = 4;
 /// Chances are this far from 0 and 1 before their log-odds are taken.
 const LEAST_CHANCE: f64 = 1e-9;
 /// The groups of weights that have a penalty of their own: of the features of everybody, then the mark and the
-/// modifiers of all offers, of kinds and of offers.
-const PENALTIES: [Penalty; 7] = [
-    Penalty::learned(10.0),
+/// modifiers of all offers, of kinds and of offers. Each begins with the first number; what `true` stands beside is
+/// learned.
+const PENALTIES: [(f64, bool); 7] = [
+    (10.0, true),
     // one weight shows no spread: an odds ratio of e is usual
-    Penalty::fixed(1.0),
-    Penalty::learned(100.0),
-    Penalty::learned(30.0),
-    Penalty::learned(100.0),
-    Penalty::learned(30.0),
-    Penalty::learned(100.0),
+    (1.0, false),
+    (100.0, true),
+    (30.0, true),
+    (100.0, true),
+    (30.0, true),
+    (100.0, true),
 ];
-/// The same where it is not about coming: beyond drawing people in, offers do little as a rule, and it takes some
-/// evidence to believe more of them.
-const BEYOND_VISITS: [Penalty; 7] = {
-    let little = Penalty::believed(5_000.0, 10.0);
-    let of_all = Penalty::fixed(300.0);
-    [PENALTIES[0], of_all, little, little, little, little, little]
-};
+/// The penalty of the mark of all offers where it is not about coming: beyond drawing people in, offers do little as a
+/// rule.
+const BEYOND_VISITS: f64 = 10.0;
 /// The groups of the marks of all offers, of kinds and of offers; behind each stands that of the modifiers.
 const OF_ALL: usize = 1;
 const OF_KINDS: usize = 3;
@@ -157,19 +153,21 @@ impl FittedOfferResponse {
         let base_log_loss = log_loss(std::iter::repeat_n(share, bought.len()), &bought);
         let told = Told::of(rows);
         let all: Vec<usize> = (0..rows.len()).collect();
+        let mut beyond = PENALTIES;
+        beyond[OF_ALL].0 = BEYOND_VISITS;
         let mut comes = None;
         let (mut penalties, mut places) = (&PENALTIES, all.clone());
         if has_visits(&told) {
             let came = Came::of(&lesson, all.clone(), told.came.clone());
             comes = Some(came.learn(&lesson, penalties, keep_on)?);
-            penalties = &BEYOND_VISITS;
+            penalties = &beyond;
             places.retain(|&place| told.came[place]);
         }
         let came = places.iter().map(|&place| told.bought[place]).collect();
         let buys = Came::of(&lesson, places, came).learn(&lesson, penalties, keep_on)?;
         let mut again = None;
         if let Some(came) = told.again {
-            again = Some(Came::of(&lesson, all, came).learn(&lesson, &BEYOND_VISITS, keep_on)?);
+            again = Some(Came::of(&lesson, all, came).learn(&lesson, &beyond, keep_on)?);
         }
         let own = |learned: &LearnedChance| learned.fitted.clone();
         let mut fitted = Self {

@@ -198,15 +198,12 @@ fn the_learned_policy_is_worth_more_than_none_and_than_any_single_offer() {
         assert!(chosen > value + 0.5, "{chosen}, arm {arm} alone {value}");
     }
     assert!(chosen > 0.9 * best, "{chosen} of {best}");
-    // exploration leaves each arm its share, and a tenth of it to one that can hardly be the best; after some two
-    // thousand trials an arm that is surely better has nearly all
+    // exploration leaves each arm its share; after some two thousand trials an arm that is surely better has nearly all
     for customer in 0..40 {
         let kind = lab.kinds[customer];
         let probabilities = told(&lab, customer);
         assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-9);
-        let share = 0.05 / 3.0 - 1e-9;
-        assert!(probabilities.iter().all(|p| *p > 0.1 * share));
-        assert!(probabilities[OFFERS.len()] > share);
+        assert!(probabilities.iter().all(|p| *p > 0.05 / 3.0 - 1e-9));
         let values = kind.values();
         let best = (0..3).max_by(|&a, &b| values[a].total_cmp(&values[b]));
         let best = best.unwrap();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
-use super::nested::{NestedRows, Penalty};
+use super::nested::NestedRows;
 use super::{FOLDS, Lesson, OF_ALL, OF_KINDS, OF_OFFERS, OfferArm, PENALTIES, dot};
 
 /// Fitted log-odds.
@@ -58,7 +58,7 @@ impl Came {
     pub(super) fn learn(
         &self,
         lesson: &Lesson<'_>,
-        penalties: &[Penalty],
+        penalties: &[(f64, bool)],
         keep_on: &mut dyn FnMut() -> bool,
     ) -> Option<LearnedChance> {
         let nested = NestedRows {
@@ -129,7 +129,7 @@ impl FittedChance {
             covariance: Vec::new(),
             spreads: PENALTIES
                 .iter()
-                .map(|penalty| 1.0 / penalty.begin)
+                .map(|&(penalty, _)| 1.0 / penalty)
                 .collect(),
         }
     }

@@ -24,38 +24,6 @@ const MAX_ROUNDS: usize = 12;
 /// … until none changes by a larger share.
 const SETTLED: f64 = 0.1;
 
-/// How a group of weights is drawn to 0.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Penalty {
-    /// To begin with.
-    pub(super) begin: f64,
-    /// It is learned from the rows, to which this counts as so many weights; absent: it stays.
-    weight: Option<f64>,
-}
-
-impl Penalty {
-    /// It stays as it is.
-    pub(super) const fn fixed(penalty: f64) -> Self {
-        Self {
-            begin: penalty,
-            weight: None,
-        }
-    }
-
-    /// The rows alone tell.
-    pub(super) const fn learned(begin: f64) -> Self {
-        Self::believed(begin, 0.0)
-    }
-
-    /// The rows tell against a belief that is worth so many weights.
-    pub(super) const fn believed(penalty: f64, weight: f64) -> Self {
-        Self {
-            begin: penalty,
-            weight: Some(weight),
-        }
-    }
-}
-
 /// Rows to fit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NestedRows<'a> {
@@ -136,18 +104,18 @@ impl NestedRows<'_> {
 
     /// Fits, and learns the penalty of each group of columns from the rows themselves, by the evidence for them
     /// (`MacKay` 1992, The evidence framework applied to classification networks): the weights of a group are taken for
-    /// draws about 0 with the variance 1/penalty, where penalty = (γ + b)/(Σw² + b/p), with γ the number of its weights
-    /// that the rows determine, and the belief in the penalty p that counts as b weights (a gamma distribution before
-    /// anything is seen). `groups` says which group each column is in. Nothing where nothing can be told apart, or when `keep_on` says so, which is asked before each round.
+    /// draws about 0 with the variance 1/penalty, which is γ/Σw², with γ the number of its weights that the rows
+    /// determine. `groups` says which group each column is in, `penalties` what to begin with and, by `true`, which to
+    /// learn. Nothing where nothing can be told apart, or when `keep_on` says so, which is asked before each round.
     pub(super) fn fit_by_evidence(
         &self,
         groups: &[usize],
-        penalties: &[Penalty],
+        penalties: &[(f64, bool)],
         keep_on: &mut dyn FnMut() -> bool,
     ) -> Option<Evidence> {
         let size = self.columns + 1;
         let places: Vec<usize> = (0..self.z.len()).collect();
-        let mut found: Vec<f64> = penalties.iter().map(|penalty| penalty.begin).collect();
+        let mut found: Vec<f64> = penalties.iter().map(|&(penalty, _)| penalty).collect();
         let mut weights: Option<Vec<f64>> = None;
         let mut covariance = Vec::new();
         for _ in 0..MAX_ROUNDS {
@@ -167,11 +135,9 @@ impl NestedRows<'_> {
             weights = Some(fitted);
             let mut moved = 0.0_f64;
             for (group, &[count, spread, squares]) in sums.iter().enumerate() {
-                let Penalty { begin, weight } = penalties[group];
-                if let Some(weight) = weight.filter(|_| count > 0.0) {
+                if count > 0.0 && penalties[group].1 {
                     let before = found[group];
-                    let determined = (count - before * spread).max(1e-3) + weight;
-                    let squares = squares + weight / begin;
+                    let determined = (count - before * spread).max(1e-3);
                     found[group] =
                         (determined / squares.max(1e-12)).clamp(PENALTIES.0, PENALTIES.1);
                     moved = moved.max((found[group] / before).ln().abs());
@@ -403,7 +369,7 @@ mod tests {
             _ => 2,
         };
         let groups: Vec<usize> = (0..rows.columns).map(group).collect();
-        let begin = [10.0, 30.0, 30.0].map(Penalty::learned);
+        let begin = [(10.0, true), (30.0, true), (30.0, true)];
         let found = rows.fit_by_evidence(&groups, &begin, &mut || true).unwrap();
         let [everybody, all, each] = found.penalties[..] else {
             panic!("three groups: {:?}", found.penalties);
@@ -423,22 +389,9 @@ mod tests {
         assert!((0.03..0.2).contains(&spread), "{spread}");
         assert_eq!(rows.fit_by_evidence(&groups, &begin, &mut || false), None);
         // what is not to be learned stays
-        let [first, second, _] = begin;
-        let kept = [first, second, Penalty::fixed(7.0)];
+        let kept = [(10.0, true), (30.0, true), (7.0, false)];
         let kept = rows.fit_by_evidence(&groups, &kept, &mut || true).unwrap();
         assert!((kept.penalties[2] - 7.0).abs() < 1e-12);
-        // a belief gives way to the rows, the less the more it is worth
-        let by = |weight: f64| {
-            let believed = [first, second, Penalty::believed(1_000.0, weight)];
-            let found = rows.fit_by_evidence(&groups, &believed, &mut || true);
-            found.unwrap().penalties[2]
-        };
-        let [none, some, much] = [0.0, 3.0, 300.0].map(by);
-        assert!(
-            none < some && some < much && much < 1_000.0,
-            "{none} {some} {much}"
-        );
-        assert!((none - each).abs() < 0.2 * each, "{none} {each}");
     }
 
     #[test]

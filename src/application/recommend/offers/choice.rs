@@ -8,7 +8,7 @@
 
 use super::scorer::{ExpectedValue, OfferCandidate, OfferQuestion, OfferScorer, cost, deal};
 use crate::algorithms::choice::{
-    Belief, Chance, Rate, best_probabilities, drawn, explored, number, plausible,
+    Belief, Chance, Rate, best_probabilities, drawn, explored, number,
 };
 use crate::algorithms::offer_response::{FittedOfferResponse, OfferArm, Standing, chance};
 use crate::domain::attribution::short_hash;
@@ -200,15 +200,12 @@ impl<'a> Chooser<'a> {
         };
         let beliefs = arms.iter().map(|arm| self.belief(&arm.belief));
         let mut beliefs: Vec<Belief> = beliefs.chain([none]).collect();
-        let mut open = plausible(&beliefs);
-        // what they do by themselves has to be known of everybody
-        open[arms.len()] = true;
         if self.learned.is_some() {
             for belief in &mut beliefs {
                 belief.deviation *= RESHAPED;
             }
         }
-        explored(&best_probabilities(&beliefs), &open, self.explore)
+        explored(&best_probabilities(&beliefs), self.explore)
     }
 }
 

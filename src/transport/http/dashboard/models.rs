@@ -35,7 +35,7 @@ struct ModelsPage<'a> {
     can_roll_back: bool,
     picture: Option<String>,
     downloads: Downloads,
-    online: String,
+    online: Vec<String>,
     recipes: &'a [RecipeFile],
 }
 
@@ -100,11 +100,12 @@ pub(super) fn page(
         .revisions
         .as_ref()
         .map_or(&[][..], |list| &list.model_revisions);
-    let online = answers
-        .outcomes
-        .as_ref()
-        .ok()
-        .and_then(|all| all.online.as_ref());
+    let outcomes = answers.outcomes.as_ref().ok();
+    let online = outcomes.map_or_else(Vec::new, |all| {
+        let ranker = all.online.as_ref().map(told_online);
+        let offers = all.online_offers.as_ref().and_then(told_online_offers);
+        ranker.into_iter().chain(offers).collect()
+    });
     ModelsPage {
         frame,
         token,
@@ -114,7 +115,7 @@ pub(super) fn page(
         downloads: Downloads::at("/dashboard/models", "", "what the gate saw"),
         can_roll_back: revisions.len() > 1,
         revisions: revisions.iter().map(revision).collect(),
-        online: online.map_or_else(String::new, told_online),
+        online,
         recipes,
     }
     .render()
@@ -170,6 +171,23 @@ fn run(run: &v1::TrainingRun) -> Run {
         message: run.message.clone(),
         revision: cut(&run.model_revision, 13),
     }
+}
+
+/// Nothing before a model of offers was live.
+fn told_online_offers(online: &v1::OnlineOffers) -> Option<String> {
+    let state = match online.active {
+        true => "It corrects what the model says of offers.",
+        false => "It does not correct what the model says of offers (yet).",
+    };
+    (online.decision_count > 0).then(|| {
+        format!(
+            "The online model of offers learned from {} decisions that reached somebody, after {} of which something \
+             was bought; it foretells that better than the model alone by {} (log-loss). {state}",
+            count(online.decision_count),
+            count(online.purchase_count),
+            number(online.gain)
+        )
+    })
 }
 
 fn told_online(online: &v1::OnlineRanker) -> String {
