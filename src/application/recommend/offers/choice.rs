@@ -169,7 +169,7 @@ impl<'a> Chooser<'a> {
                     |learned: &Learned<'_>| learned.response.deviation(&learned.standing, arm);
                 Belief {
                     mean,
-                    deviation: self.learned.as_ref().map_or(0.0, off) * earned.abs(),
+                    deviation: RESHAPED * self.learned.as_ref().map_or(0.0, off) * earned.abs(),
                 }
             }
         }
@@ -199,12 +199,7 @@ impl<'a> Chooser<'a> {
             },
         };
         let beliefs = arms.iter().map(|arm| self.belief(&arm.belief));
-        let mut beliefs: Vec<Belief> = beliefs.chain([none]).collect();
-        if self.learned.is_some() {
-            for belief in &mut beliefs {
-                belief.deviation *= RESHAPED;
-            }
-        }
+        let beliefs: Vec<Belief> = beliefs.chain([none]).collect();
         explored(&best_probabilities(&beliefs), self.explore)
     }
 }
